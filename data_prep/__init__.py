@@ -1,0 +1,1 @@
+"""Record-level functions and Beam transforms that make dataset directories; no flags."""

@@ -1,0 +1,1 @@
+"""The jobs: flags to graph to run."""

@@ -1,0 +1,47 @@
+"""Packaging of ssl-recsys; tool settings live in pyproject.toml."""
+
+import pathlib
+
+import setuptools
+
+_HERE = pathlib.Path(__file__).parent
+
+setuptools.setup(
+    name="ssl-recsys",
+    version="0.1.0",
+    description=(
+        "Self-supervised learning for large-scale item retrieval: Beam data jobs, "
+        "two-tower training with contrastive tasks, exact and ScaNN evaluation."
+    ),
+    long_description=(_HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10,<3.13",
+    packages=setuptools.find_packages(include=["ssl_recsys*", "data_prep*", "pipelines*"]),
+    package_data={"ssl_recsys": ["py.typed"], "data_prep": ["py.typed"], "pipelines": ["py.typed"]},
+    # The ranges are those that were installed and run together. TensorFlow, tf-keras and
+    # ScaNN are built against each other: raise the three together.
+    install_requires=[
+        "absl-py>=2.1",
+        "apache-beam>=2.68,<2.80",
+        "numpy>=1.26,<3",
+        "scann[tf]>=1.4.2,<1.5; platform_system == 'Linux'",
+        "tensorflow>=2.20,<2.21",
+        "tensorflow-datasets>=4.9.8,<5",
+        "tensorflow-recommenders>=0.7.7,<0.8",
+        "tf-keras>=2.20,<2.21",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.20,<2.21"],
+        "test": [
+            "hypothesis>=6.100",
+            "mwparserfromhell>=0.6.6",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+        ],
+        "dev": ["mypy>=1.13", "ruff>=0.8"],
+    },
+)

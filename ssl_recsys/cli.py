@@ -1,0 +1,112 @@
+"""How every command starts: flag files checked, a user's errors printed plainly.
+
+Exit status: 0 done, 2 unusable input (`InputError`, a missing file, a bad flag), 1 a defect.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from ssl_recsys.errors import InputError
+
+USAGE_STATUS = 2
+
+
+def run(
+    main: Callable[[list[str]], None],
+    flags_parser: Callable[[Sequence[str]], list[str]] | None = None,
+) -> None:
+    """Runs a command's `main` under absl, with flags parsed and errors reported as above.
+
+    Args:
+      main: takes the arguments that are left after flag parsing, the program's name first.
+      flags_parser: parses `sys.argv`, for commands that share it with another parser (Beam);
+        by default absl's flags are parsed and left-over arguments are refused.
+    """
+    app.run(_guarded(main), flags_parser=_guarded(flags_parser or parse_flags))
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parses absl flags; refuses positional arguments and malformed flag files."""
+    check_flagfiles(argv)
+    rest = _parse(argv)
+    if len(rest) > 1:
+        raise InputError(f"unexpected argument {rest[1]!r}: every option is written --name=value")
+    return rest
+
+
+def parse_known_flags(argv: Sequence[str]) -> list[str]:
+    """Parses absl flags and returns what absl does not know, the program's name first."""
+    check_flagfiles(argv)
+    return _parse(argv, known_only=True)
+
+
+def check_flagfiles(argv: Sequence[str]) -> None:
+    """Refuses flag files that absl would misread.
+
+    absl makes a trailing comment part of the flag's value and an indented comment a positional
+    argument, silently.
+
+    Raises:
+      InputError: for a missing flag file, a line that is neither a flag nor a comment at
+        column 0, or a comment behind a flag; the message names file and line.
+    """
+    for path in _flagfile_values(argv):
+        _check_flagfile(pathlib.Path(path).expanduser(), opened_by=())
+
+
+def _flagfile_values(argv: Sequence[str]) -> list[str]:
+    values = []
+    for index, argument in enumerate(argv):
+        name, equals, value = argument.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            continue
+        if equals:
+            values.append(value)
+        elif index + 1 < len(argv):
+            values.append(argv[index + 1])
+    return values
+
+
+def _check_flagfile(path: pathlib.Path, opened_by: tuple[pathlib.Path, ...]) -> None:
+    if path in opened_by:
+        raise InputError(f"flag file {path} includes itself")
+    if not path.is_file():
+        raise InputError(f"no flag file {path}; the experiments' flag files are in configs/")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or line.startswith(("#", "//")):
+            continue
+        if stripped.startswith(("#", "//")):
+            raise InputError(f"{path}:{number}: a comment must start at column 0: {line!r}")
+        if not stripped.startswith("-"):
+            raise InputError(f"{path}:{number}: expected --flag=value or # comment, got {line!r}")
+        if " #" in stripped or "\t#" in stripped:
+            raise InputError(
+                f"{path}:{number}: the comment would become part of the flag's value; put it on "
+                f"a line of its own: {line!r}"
+            )
+        for nested in _flagfile_values([stripped]):
+            _check_flagfile(pathlib.Path(nested).expanduser(), (*opened_by, path))
+
+
+def _parse(argv: Sequence[str], known_only: bool = False) -> list[str]:
+    try:
+        return flags.FLAGS(list(argv), known_only=known_only)
+    except flags.Error as error:
+        raise InputError(f"{error} (--help lists the flags)") from error
+
+
+def _guarded(function: Callable) -> Callable:
+    def call(argv):
+        try:
+            return function(argv)
+        except (InputError, FileNotFoundError, PermissionError) as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            sys.exit(USAGE_STATUS)
+
+    return call
