@@ -17,6 +17,8 @@ def _select_keras_2() -> None:
             "Import ssl_recsys first, or set TF_USE_LEGACY_KERAS=1 in the environment."
         )
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    # Warnings and errors only: TensorFlow's start-up notes bury what the commands print.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 _select_keras_2()

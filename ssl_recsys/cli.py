@@ -8,6 +8,7 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags
 
@@ -101,8 +102,8 @@ def _parse(argv: Sequence[str], known_only: bool = False) -> list[str]:
         raise InputError(f"{error} (--help lists the flags)") from error
 
 
-def _guarded(function: Callable) -> Callable:
-    def call(argv):
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(argv: Sequence[str]) -> Any:
         try:
             return function(argv)
         except (InputError, FileNotFoundError, PermissionError) as error:
