@@ -1,0 +1,51 @@
+"""`python -m pipelines.synthetic`: files, determinism, and refusals with status 2."""
+
+import bz2
+import gzip
+import lzma
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pipelines.synthetic", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_dumps_open_and_hold_the_same_wiki(tmp_path):
+    contents = set()
+    for name, opener in (("a.xml", open), ("b.bz2", bz2.open), ("c.gz", gzip.open)):
+        done = _run("--num_items=60", f"--output={tmp_path / name}", "--seed=4")
+        assert done.returncode == 0, done.stderr
+        assert "60 of them articles" in done.stdout
+        with opener(tmp_path / name, "rb") as stream:
+            contents.add(stream.read())
+    assert len(contents) == 1
+    other = _run("--num_items=60", f"--output={tmp_path / 'd.xz'}", "--seed=5")
+    assert other.returncode == 0
+    with lzma.open(tmp_path / "d.xz", "rb") as stream:
+        different = stream.read()
+    assert different not in contents
+    ElementTree.fromstring(different)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output=x.zip"], "must end in one of"),
+        ([], "--output is needed"),
+        (["--output=x.xml", "--num_items=3"], "at least 10"),
+        (["--output=x.xml", "--kind=books"], "kind"),
+        (["--output=x.xml", "more"], "unexpected argument 'more'"),
+    ],
+)
+def test_bad_flags_are_refused(tmp_path, arguments, message):
+    arguments = [argument.replace("=x.", f"={tmp_path}/x.") for argument in arguments]
+    done = _run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
