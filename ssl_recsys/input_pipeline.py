@@ -1,0 +1,199 @@
+"""From a dataset directory to device-ready batches.
+
+The catalog becomes arrays in memory (about 130 bytes an item at 33 values); pairs stream from
+their records, and a batch joins the two by array look-up: static shapes, no strings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from ssl_recsys import schema
+from ssl_recsys.catalog import Catalog
+from ssl_recsys.errors import InputError
+from ssl_recsys.records import open_builder, read_all
+
+# Records are read and shuffled in blocks of this many (256 pairs each), so that the pairs of a
+# small dataset mix completely and those of a large one within 512K.
+_BLOCK_RECORDS = 2048
+
+
+def load_pairs(data_dir: str | os.PathLike[str], split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads all pairs of a split: `(query_rows, item_rows)`, `[num_pairs]` int32 each.
+
+    Raises:
+      FileNotFoundError: if `data_dir` is no dataset directory.
+      InputError: for an unknown split or a corrupt record file.
+    """
+    dataset = _record_dataset(data_dir, split).ragged_batch(_BLOCK_RECORDS).map(_flatten_pairs)
+    parts = list(read_all(dataset, data_dir, schema.PAIRS_DIR))
+    if not parts:
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    return (
+        np.concatenate([query for query, _ in parts]),
+        np.concatenate([item for _, item in parts]),
+    )
+
+
+class TrainingPairs:
+    """The training pairs, epoch by epoch, in batches joined with the catalog.
+
+    The order of an epoch depends on the seed and the epoch's number alone, so that a resumed run
+    sees the batches that it would have seen. What does not fill a batch at the end of an epoch
+    is left out; every epoch has another order.
+
+    Args:
+      data_dir: the dataset directory.
+      catalog: its catalog.
+      batch_size: pairs in a global batch.
+      seed: of the order.
+      fraction: share of the training pairs to use, in (0, 1]: the first records of the split,
+        which stand in random order.
+      draw_from_catalog: add rows drawn uniformly from the whole catalog, as `ssl`.
+
+    Raises:
+      InputError: if there are no training pairs.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str],
+        catalog: Catalog,
+        *,
+        batch_size: int,
+        seed: int,
+        fraction: float = 1.0,
+        draw_from_catalog: bool = False,
+    ):
+        self._data_dir = data_dir
+        self._catalog = catalog
+        self._seed = seed
+        self._draw_from_catalog = draw_from_catalog
+        self._split = _fraction_of_records(data_dir, fraction)
+        counts = np.zeros(catalog.num_items, np.int64)
+        num_pairs = 0
+        counting = self._pair_blocks(shuffle_seed=None)
+        for _, items in read_all(counting, data_dir, schema.PAIRS_DIR):
+            num_pairs += len(items)
+            counts += np.bincount(items, minlength=catalog.num_items)
+        if num_pairs == 0:
+            raise InputError(f"{data_dir} has no training pairs at train_fraction={fraction}")
+        self.num_pairs = num_pairs
+        self.batch_size = min(batch_size, num_pairs)
+        # log of each item's share of the pairs; items without a pair never come up in a batch.
+        self._log_q = np.log(np.maximum(counts, 1) / num_pairs).astype(np.float32)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch."""
+        return self.num_pairs // self.batch_size
+
+    def epoch(self, number: int, skip_steps: int = 0) -> tf.data.Dataset:
+        """Batches of epoch `number`, without its first `skip_steps`."""
+        pairs = (
+            self._pair_blocks(shuffle_seed=self._seed * 1_000_003 + number)
+            .rebatch(self.batch_size, drop_remainder=True)
+            .skip(skip_steps)
+        )
+        steps = tf.data.Dataset.range(skip_steps, self.steps_per_epoch)
+        features = {name: tf.constant(array) for name, array in self._catalog.features.items()}
+        log_q = tf.constant(self._log_q)
+
+        def join(step: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
+            query_row, item_row = pair
+            batch = {
+                "query": _gather(features, query_row),
+                "item": _gather(features, item_row),
+                "item_row": item_row,
+                "item_log_q": tf.gather(log_q, item_row),
+            }
+            if self._draw_from_catalog:
+                batch["ssl"] = _gather(features, self._draw(number, step))
+            return batch
+
+        return (
+            tf.data.Dataset.zip((steps, pairs))
+            .map(join, tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _draw(self, epoch: int, step: tf.Tensor) -> tf.Tensor:
+        """`[batch_size]` catalog rows, uniform with replacement."""
+        seed = tf.stack([tf.constant(self._seed, tf.int64) * 1_000_003 + epoch, step])
+        return tf.random.stateless_uniform(
+            [self.batch_size], seed, maxval=self._catalog.num_items, dtype=tf.int32
+        )
+
+    def _pair_blocks(self, shuffle_seed: int | None) -> tf.data.Dataset:
+        """`(query_rows, item_rows)` blocks of pairs, in random order if a seed is given."""
+        dataset = _record_dataset(self._data_dir, self._split, shuffle_seed)
+        if shuffle_seed is not None:
+            dataset = dataset.shuffle(
+                _BLOCK_RECORDS, seed=shuffle_seed, reshuffle_each_iteration=False
+            )
+        blocks = dataset.ragged_batch(_BLOCK_RECORDS).map(_flatten_pairs, tf.data.AUTOTUNE)
+        if shuffle_seed is None:
+            return blocks
+        # Records keep their pairs together: permute within the block, too.
+        numbered = blocks.enumerate()
+        return numbered.map(
+            lambda number, pair: _permute(pair, [shuffle_seed, number]),
+            tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+
+def _gather(features: Mapping[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: tf.gather(values, rows) for name, values in features.items()}
+
+
+def _permute(pair: tuple[tf.Tensor, tf.Tensor], seed: list) -> tuple[tf.Tensor, tf.Tensor]:
+    query, item = pair
+    seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(query), seed))
+    return tf.gather(query, order), tf.gather(item, order)
+
+
+def _flatten_pairs(records: Mapping[str, tf.RaggedTensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    return (
+        tf.cast(records["query_row"].flat_values, tf.int32),
+        tf.cast(records["item_row"].flat_values, tf.int32),
+    )
+
+
+def _record_dataset(
+    data_dir: str | os.PathLike[str], split: str, shuffle_seed: int | None = None
+) -> tf.data.Dataset:
+    """Packed pair records, files in random order if a seed is given."""
+    builder = open_builder(data_dir, schema.PAIRS_DIR)
+    name = split.split("[")[0]
+    if name not in builder.info.splits:
+        raise InputError(
+            f"{data_dir} has no split {name!r} (splits: {', '.join(builder.info.splits)})"
+        )
+    read_config = tfds.ReadConfig(
+        shuffle_seed=shuffle_seed,
+        interleave_cycle_length=1 if shuffle_seed is None else 16,
+        try_autocache=False,
+    )
+    dataset = builder.as_dataset(
+        split=split, shuffle_files=shuffle_seed is not None, read_config=read_config
+    )
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.with_options(options)
+
+
+def _fraction_of_records(data_dir: str | os.PathLike[str], fraction: float) -> str:
+    schema.read_dataset_info(data_dir)
+    splits = open_builder(data_dir, schema.PAIRS_DIR).info.splits
+    if "train" not in splits:
+        raise InputError(f"{data_dir} has no training pairs")
+    num_records = splits["train"].num_examples
+    return f"train[:{max(1, round(num_records * fraction))}]"

@@ -1,0 +1,67 @@
+"""Where a replica's batch stands in the global batch.
+
+Losses compare a replica's examples with all replicas' candidates, and random views are drawn
+for the global batch and cut, so that the same global batch gives the same loss and the same
+gradients on one replica and on many.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplicaBatch:
+    """One replica's part of the global batch.
+
+    Attributes:
+      size: number of examples on this replica.
+      num_replicas: replicas in sync.
+      replica: index of this replica, a Python int or a scalar tensor.
+    """
+
+    size: int
+    num_replicas: int
+    replica: int | tf.Tensor
+
+    @classmethod
+    def here(cls, size: int) -> ReplicaBatch:
+        """The part of the replica whose context this is called in."""
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return cls(size, 1, 0)
+        return cls(size, context.num_replicas_in_sync, context.replica_id_in_sync_group)
+
+    @property
+    def global_size(self) -> int:
+        """Number of examples on all replicas."""
+        return self.size * self.num_replicas
+
+    @property
+    def offset(self) -> int | tf.Tensor:
+        """Index in the global batch of this replica's first example."""
+        return self.replica * self.size
+
+    def positions(self) -> tf.Tensor:
+        """`[size]` indices in the global batch of this replica's examples."""
+        return self.offset + tf.range(self.size)
+
+    def gather(self, tensor: tf.Tensor) -> tf.Tensor:
+        """`[size, ...]` on this replica to `[global_size, ...]`, differentiable."""
+        if self.num_replicas == 1:
+            return tensor
+        context = tf.distribute.get_replica_context()
+        gathered = context.all_gather(tensor, axis=0)
+        return tf.ensure_shape(gathered, [self.global_size, *tensor.shape[1:]])
+
+    def uniform(self, seed: tf.Tensor, width: int) -> tf.Tensor:
+        """`[size, width]` numbers in [0, 1): this replica's rows of the global batch's draw."""
+        # Philox everywhere: the default algorithm differs between plain and XLA execution.
+        numbers = tf.random.stateless_uniform(
+            [self.global_size, width], seed=seed, alg=tf.random.Algorithm.PHILOX
+        )
+        if self.num_replicas == 1:
+            return numbers
+        return tf.slice(numbers, [self.offset, 0], [self.size, width])
