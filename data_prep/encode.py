@@ -17,7 +17,7 @@ import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import splits
+from data_prep import shards, splits
 from ssl_recsys import schema
 
 PAIRS_PER_RECORD = 256
@@ -239,8 +239,8 @@ def _pairs_by_file(
         files = num_files(num_pairs[split_index], PAIRS_PER_FILE)
         mine = np.flatnonzero(split == split_index)
         # A file owns a range of keys, so that file order is key order.
-        file_index = range_index(order[mine], files)
-        for index, where in group_indices(file_index, files):
+        file_index = shards.range_index(order[mine], files)
+        for index, where in shards.group_indices(file_index, files):
             chosen = mine[where]
             yield (split_index, index), (order[chosen], query_row[chosen], item_row[chosen])
 
@@ -257,25 +257,6 @@ def _write_pairs(
     records = pair_records(query_row[sorting], item_row[sorting])
     stats = write_records(FileSystems.join(directory, name), records)
     return (schema.PAIRS_DIR, split, file_index, *stats)
-
-
-def range_index(digests: np.ndarray, count: int) -> np.ndarray:
-    """Which of `count` equal ranges of [0, 2^64) each uint64 digest lies in, int64."""
-    high = digests >> np.uint64(32)
-    return ((high * np.uint64(count)) >> np.uint64(32)).astype(np.int64)
-
-
-def group_indices(groups: np.ndarray, count: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields (group, positions in it) for each of `count` groups that is not empty."""
-    if count == 1:
-        if len(groups):
-            yield 0, np.arange(len(groups))
-        return
-    order = np.argsort(groups, kind="stable")
-    bounds = np.searchsorted(groups[order], np.arange(count + 1))
-    for group in range(count):
-        if bounds[group] < bounds[group + 1]:
-            yield group, order[bounds[group] : bounds[group + 1]]
 
 
 def write_metadata(

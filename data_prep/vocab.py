@@ -6,7 +6,6 @@ out-of-vocabulary value.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
@@ -27,7 +26,7 @@ def ordered_tokens(counts: Iterable[tuple[str, int]], min_count: int, max_size: 
       max_size: how many tokens are kept, the most frequent ones.
     """
     kept = ((-count, token) for token, count in counts if count >= max(1, min_count))
-    return [token for _, token in heapq.nsmallest(max_size, kept)]
+    return [token for _, token in sorted(kept)[:max_size]]
 
 
 class Vocabulary:

@@ -1,0 +1,188 @@
+"""Blocks of a bzip2 file, found and decompressed one by one.
+
+A bzip2 stream is a row of blocks of at most 900 kB of text, each beginning with the same 48-bit
+number at any bit offset and holding its own checksum. A block, shifted to a byte boundary and
+given a header and a trailer, is a stream of its own. So any .bz2 file, of one stream or many, can
+be read from the middle and by many workers, with no index.
+"""
+
+from __future__ import annotations
+
+import bz2
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from typing import NamedTuple
+
+BLOCK_MAGIC = 0x314159265359
+END_MAGIC = 0x177245385090
+_MAGIC_BITS = 48
+_HEADER = b"BZh9"
+# A block of 900 kB that does not compress at all takes little more than 900 kB.
+_MAX_BLOCK_BYTES = 1_200_000
+_CHUNK_BYTES = 1 << 20
+
+ReadAt = Callable[[int, int], bytes]
+
+
+class Mark(NamedTuple):
+    """Where a 48-bit magic number stands: bit offset in the file, and which of the two it is."""
+
+    bit: int
+    is_block: bool
+
+
+class Block(NamedTuple):
+    """One decompressed block; `text` is None if the block is damaged.
+
+    `bit` is where it starts in the file, `cut` says that the file ends inside it.
+    """
+
+    bit: int
+    text: bytes | None
+    cut: bool = False
+
+
+def _patterns() -> list[tuple[int, bool, bytes]]:
+    """(shift, is_block, the five bytes that lie wholly inside the shifted magic number)."""
+    found = []
+    for magic, is_block in ((BLOCK_MAGIC, True), (END_MAGIC, False)):
+        for shift in range(8):
+            shifted = (magic << (8 - shift)).to_bytes(7, "big")
+            found.append((shift, is_block, shifted[1:6]))
+    return found
+
+
+_PATTERNS = _patterns()
+
+
+def find_marks(data: bytes, first_bit: int = 0) -> list[Mark]:
+    """All magic numbers in `data`, in order; `first_bit` is the bit offset of `data[0]`."""
+    marks = []
+    for shift, is_block, pattern in _PATTERNS:
+        magic = BLOCK_MAGIC if is_block else END_MAGIC
+        at = data.find(pattern, 1)
+        while at >= 0:
+            window = int.from_bytes(data[at - 1 : at + 6].ljust(7, b"\0"), "big")
+            # 7 bytes: `shift` bits, 48 bits of magic, 8 - shift bits.
+            is_whole = at + 5 + (shift > 0) <= len(data)
+            if is_whole and (window >> (8 - shift)) & ((1 << _MAGIC_BITS) - 1) == magic:
+                marks.append(Mark(first_bit + 8 * (at - 1) + shift, is_block))
+            at = data.find(pattern, at + 1)
+    return sorted(marks)
+
+
+def decode_block(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
+    """Decompresses the block in bits [start_bit, end_bit) of `data`; None if it is damaged."""
+    first, last = start_bit // 8, -(-end_bit // 8)
+    num_bits = end_bit - start_bit
+    bits = int.from_bytes(data[first:last], "big") >> (8 * last - end_bit)
+    bits &= (1 << num_bits) - 1
+    # The block's checksum follows its magic number; with one block it is also the stream's.
+    checksum = (bits >> (num_bits - _MAGIC_BITS - 32)) & 0xFFFFFFFF
+    bits = (((bits << _MAGIC_BITS) | END_MAGIC) << 32) | checksum
+    num_bits += _MAGIC_BITS + 32
+    padding = -num_bits % 8
+    stream = _HEADER + (bits << padding).to_bytes((num_bits + padding) // 8, "big")
+    decompressor = bz2.BZ2Decompressor()
+    try:
+        text = decompressor.decompress(stream)
+    except (OSError, ValueError):
+        return None
+    return text if decompressor.eof else None
+
+
+class _MarkReader:
+    """The marks from a byte offset on, read as they are asked for, and the bytes between them."""
+
+    def __init__(self, read_at: ReadAt, start: int, size: int):
+        self._read_at = read_at
+        self._size = size
+        self._start = start  # offset of _data[0]
+        self._data = b""
+        self._scanned = start
+        self._marks: deque[Mark] = deque()
+        self._last_bit = -1
+
+    def mark(self, index: int) -> Mark | None:
+        """The mark `index` places ahead; None at the end of the file."""
+        while len(self._marks) <= index:
+            end = self._start + len(self._data)
+            if end >= self._size:
+                return None
+            self._data += self._read_at(end, min(_CHUNK_BYTES, self._size - end))
+            # Marks that straddle the chunks' border are found again: keep new ones only.
+            begin = max(self._start, self._scanned - 8)
+            for mark in find_marks(self._data[begin - self._start :], 8 * begin):
+                if mark.bit > self._last_bit:
+                    self._marks.append(mark)
+                    self._last_bit = mark.bit
+            self._scanned = self._start + len(self._data)
+        return self._marks[index]
+
+    def drop(self) -> None:
+        """Forgets the first mark and the bytes before it."""
+        mark = self._marks.popleft()
+        keep_from = mark.bit // 8
+        self._data = self._data[keep_from - self._start :]
+        self._start = keep_from
+
+    def bits(self, mark: Mark, end_bit: int) -> tuple[bytes, int, int]:
+        """Bytes that hold the bits from `mark` to `end_bit`, and both offsets in them."""
+        first, last = mark.bit // 8, -(-end_bit // 8)
+        data = self._data[first - self._start : last - self._start]
+        return data, mark.bit - 8 * first, end_bit - 8 * first
+
+
+def read_blocks(
+    read_at: ReadAt, start: int, size: int, executor: Executor, depth: int
+) -> Iterator[Block]:
+    """Decompresses the blocks that start at or behind byte `start`, in order.
+
+    Args:
+      read_at: reads (offset, number of bytes) of the file.
+      start: first byte.
+      size: the file's size.
+      executor: threads to decompress in; the standard library's bz2 releases the lock.
+      depth: how many blocks are decompressed ahead of the one that is used.
+    """
+    marks = _MarkReader(read_at, start, size)
+    pending: deque[tuple[Mark, list[tuple[bytes, int, int]], bool, Future[bytes | None]]] = deque()
+    skip_before = 0
+    while True:
+        while len(pending) <= depth and (mark := marks.mark(0)) is not None:
+            if mark.is_block:
+                tries, cut = _candidates(marks, mark, size)
+                pending.append((mark, tries, cut, executor.submit(decode_block, *tries[0])))
+            marks.drop()
+        if not pending:
+            return
+        mark, tries, cut, future = pending.popleft()
+        if mark.bit < skip_before:
+            continue
+        text = future.result()
+        for data, start_bit, end_bit in tries[1:]:
+            if text is not None:
+                break
+            # A magic number may occur inside a block by chance: go on to the next one.
+            text = decode_block(data, start_bit, end_bit)
+            skip_before = mark.bit + end_bit - start_bit if text is not None else skip_before
+        yield Block(mark.bit, text, cut and text is None)
+
+
+def _candidates(
+    marks: _MarkReader, mark: Mark, size: int
+) -> tuple[list[tuple[bytes, int, int]], bool]:
+    """Where the block at `mark` may end, likeliest first, and whether the file may cut it."""
+    ends: list[int] = []
+    following = marks.mark(1)
+    limit = mark.bit + 8 * _MAX_BLOCK_BYTES
+    index = 1
+    while following is not None and len(ends) < 3 and following.bit <= limit:
+        ends.append(following.bit)
+        index += 1
+        following = marks.mark(index) if len(ends) < 3 else None
+    cut = not ends
+    if cut:
+        ends.append(min(8 * size, limit))
+    return [marks.bits(mark, end) for end in ends], cut

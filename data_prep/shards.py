@@ -1,0 +1,60 @@
+"""Dividing columns of digests into shards: the unit in which Beam groups and joins them.
+
+A shard is a range of digests, so that the shards in order hold all digests in order. Beam's cost
+per element would be more than that of the work itself, so elements are columns (NumPy arrays of
+one length) of many rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+
+def range_index(digests: np.ndarray, count: int) -> np.ndarray:
+    """Which of `count` equal ranges of [0, 2^64) each uint64 digest lies in, int64."""
+    high = digests >> np.uint64(32)
+    return ((high * np.uint64(count)) >> np.uint64(32)).astype(np.int64)
+
+
+def group_indices(groups: np.ndarray, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (group, positions in it) for each of `count` groups that is not empty."""
+    if count == 1:
+        if len(groups):
+            yield 0, np.arange(len(groups))
+        return
+    order = np.argsort(groups, kind="stable")
+    bounds = np.searchsorted(groups[order], np.arange(count + 1))
+    for group in range(count):
+        if bounds[group] < bounds[group + 1]:
+            yield group, order[bounds[group] : bounds[group + 1]]
+
+
+def by_shard(
+    digests: np.ndarray, count: int, *columns: np.ndarray
+) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
+    """Yields (shard, the rows of `columns` whose digest lies in it)."""
+    for shard, where in group_indices(range_index(digests, count), count):
+        yield shard, tuple(column[where] for column in columns)
+
+
+def concatenate(batches: Iterable[tuple[np.ndarray, ...]], num_columns: int) -> list[np.ndarray]:
+    """Joins batches of uint64 columns; without any batch the columns are empty."""
+    batches = list(batches)
+    if not batches:
+        return [np.zeros(0, np.uint64) for _ in range(num_columns)]
+    return [np.concatenate(column) for column in zip(*batches, strict=True)]
+
+
+def find(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Looks `values` up in a sorted `table` without repetitions.
+
+    Returns:
+      Each value's position (0 where it is missing), and whether it was found.
+    """
+    if not len(table):
+        return np.zeros(len(values), np.int64), np.zeros(len(values), bool)
+    position = np.searchsorted(table, values)
+    position[position == len(table)] = 0
+    return position, table[position] == values
