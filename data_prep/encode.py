@@ -176,7 +176,7 @@ class WriteCatalog(beam.PTransform):
             batches
             | "KeyByFile" >> beam.FlatMap(_items_by_file)
             | "GroupByFile" >> beam.GroupByKey()
-            | "WriteFile" >> beam.MapTuple(_write_items, num_items, self._directory)
+            | "WriteFile" >> beam.Map(_write_items, num_items, self._directory)
         )
 
 
@@ -190,8 +190,9 @@ def _items_by_file(batch: ItemBatch) -> Iterator[tuple[int, ItemBatch]]:
 
 
 def _write_items(
-    file_index: int, batches: Iterable[ItemBatch], num_items: int, directory: str
+    element: tuple[int, Iterable[ItemBatch]], num_items: int, directory: str
 ) -> FileStats:
+    file_index, batches = element
     count = num_files(num_items, ITEMS_PER_FILE)
     name = file_name(schema.CATALOG_DIR, schema.CATALOG_SPLIT, file_index, count)
     ordered = sorted(batches, key=lambda batch: batch[0])
@@ -226,7 +227,7 @@ class WritePairs(beam.PTransform):
             batches
             | "KeyByFile" >> beam.FlatMap(_pairs_by_file, num_pairs, self._seed)
             | "GroupByFile" >> beam.GroupByKey()
-            | "WriteFile" >> beam.MapTuple(_write_pairs, num_pairs, self._directory)
+            | "WriteFile" >> beam.Map(_write_pairs, num_pairs, self._directory)
         )
 
 
@@ -246,9 +247,9 @@ def _pairs_by_file(
 
 
 def _write_pairs(
-    key: tuple[int, int], batches: Iterable[Any], num_pairs: Sequence[int], directory: str
+    element: tuple[tuple[int, int], Iterable[Any]], num_pairs: Sequence[int], directory: str
 ) -> FileStats:
-    split_index, file_index = key
+    (split_index, file_index), batches = element
     order, query_row, item_row = (np.concatenate(column) for column in zip(*batches, strict=True))
     sorting = np.lexsort((item_row, query_row, order))
     split = schema.PAIR_SPLITS[split_index]

@@ -93,7 +93,7 @@ class BuildVocabulary(beam.PTransform):
             | "ShardTokens" >> beam.FlatMap(_shard_tokens)
             | "GroupTokens" >> beam.GroupByKey()
             | "CountTokens"
-            >> beam.MapTuple(_top_tokens, min_count=self._min_count, max_size=self._max_size)
+            >> beam.Map(_top_tokens, min_count=self._min_count, max_size=self._max_size)
         )
         # A one-element collection with the shards as a side input, so that there is a
         # vocabulary, an empty one, even where no token was counted.
@@ -113,8 +113,9 @@ def _shard_tokens(counts: TokenCounts) -> Iterator[tuple[int, dict[str, int]]]:
 
 
 def _top_tokens(
-    unused_shard: int, parts: Iterable[Mapping[str, int]], min_count: int, max_size: int
+    shard: tuple[int, Iterable[Mapping[str, int]]], min_count: int, max_size: int
 ) -> list[tuple[str, int]]:
+    _, parts = shard
     totals: dict[str, int] = {}
     for part in parts:
         for token, count in part.items():
