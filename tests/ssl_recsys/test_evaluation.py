@@ -1,0 +1,251 @@
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from ssl_recsys import evaluation, schema
+from ssl_recsys.errors import InputError
+from ssl_recsys.retrieval import ScannSearch
+
+needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
+
+
+def hand_made(**changes):
+    """Four items on the circle, two queries, three pairs with ranks 1, 4 and 2.
+
+    Products of query 0, [1, 0], with the items: 1, 0, -1, .6; of query 1, [0, 1]: 0, 1, 0, .8.
+    """
+    fields = {
+        "query_embeddings": np.array([[1, 0], [0, 1]], np.float32),
+        "query_of_pair": np.array([0, 0, 1]),
+        "item_rows": np.array([0, 2, 3]),
+        "item_embeddings": np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8]], np.float32),
+        "train_count": np.array([0, 5, 0, 2]),
+        "head": schema.HeadRule(),
+        "split": "test",
+    }
+    return evaluation.EvaluationData(**{**fields, **changes})
+
+
+def random_data(num_items=300, num_queries=40, num_pairs=100, seed=0):
+    rng = np.random.default_rng(seed)
+    items = rng.standard_normal((num_items, 8))
+    queries = rng.standard_normal((num_queries, 8))
+    return evaluation.EvaluationData(
+        query_embeddings=(queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype("f4"),
+        query_of_pair=rng.integers(0, num_queries, num_pairs),
+        item_rows=rng.integers(0, num_items, num_pairs),
+        item_embeddings=(items / np.linalg.norm(items, axis=1, keepdims=True)).astype("f4"),
+        train_count=rng.integers(0, 3, num_items),
+        head=schema.HeadRule(),
+        split="validation",
+    )
+
+
+def test_metrics_by_hand():
+    result = evaluation.evaluate_pairs(hand_made(), ks=(1, 3))
+    assert result == {
+        "split": "test",
+        "retrieval": "exact",
+        "num_items": 4,
+        "num_pairs": 3,
+        # Ranks 1, 4, 2.
+        "overall": {
+            "num_pairs": 3,
+            "recall@1": pytest.approx(1 / 3),
+            "recall@3": pytest.approx(2 / 3),
+            "map@1": pytest.approx(1 / 3),
+            "map@3": pytest.approx((1 + 1 / 2) / 3),
+        },
+        # Only row 3 of the pairs' items has training pairs.
+        "head": {"num_pairs": 1, "recall@1": 0.0, "recall@3": 1.0, "map@1": 0.0, "map@3": 0.5},
+        "tail": {"num_pairs": 2, "recall@1": 0.5, "recall@3": 0.5, "map@1": 0.5, "map@3": 0.5},
+        "baselines": {
+            # The list is rows 1, 3, 0, 2, so that rows 0, 2, 3 have ranks 3, 4, 2.
+            "top_popular": {
+                "overall": {
+                    "num_pairs": 3,
+                    "recall@1": 0.0,
+                    "recall@3": pytest.approx(2 / 3),
+                    "map@1": 0.0,
+                    "map@3": pytest.approx((1 / 3 + 1 / 2) / 3),
+                },
+                "head": {
+                    "num_pairs": 1,
+                    "recall@1": 0.0,
+                    "recall@3": 1.0,
+                    "map@1": 0.0,
+                    "map@3": 0.5,
+                },
+                "tail": {
+                    "num_pairs": 2,
+                    "recall@1": 0.0,
+                    "recall@3": 0.5,
+                    "map@1": 0.0,
+                    "map@3": pytest.approx(1 / 6),
+                },
+            }
+        },
+    }
+
+
+def test_default_form_is_json():
+    result = evaluation.evaluate_pairs(random_data())
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    names = ["num_pairs", "recall@10", "recall@50", "map@10", "map@50"]
+    assert list(result["overall"]) == names
+    assert result["head"]["num_pairs"] + result["tail"]["num_pairs"] == result["num_pairs"]
+
+
+def test_collapsed_model_has_zero_recall():
+    data = random_data()
+    collapsed = np.repeat(data.item_embeddings[:1], 300, axis=0)
+    result = evaluation.evaluate_pairs(dataclasses.replace(data, item_embeddings=collapsed))
+    assert result["overall"]["recall@50"] == 0.0
+    assert result["overall"]["map@50"] == 0.0
+
+
+def test_no_pairs():
+    nothing = np.empty(0, int)
+    data = hand_made(
+        query_embeddings=np.empty((0, 2), np.float32), query_of_pair=nothing, item_rows=nothing
+    )
+    result = evaluation.evaluate_pairs(data)
+    assert result["num_pairs"] == 0
+    assert result["overall"]["recall@10"] is None
+    assert "-" in evaluation.format_table({"fd": result})
+
+
+@needs_scann
+def test_scann_without_queries_has_no_comparison():
+    nothing = np.empty(0, int)
+    data = hand_made(
+        query_embeddings=np.empty((0, 2), np.float32), query_of_pair=nothing, item_rows=nothing
+    )
+    result = evaluation.evaluate_pairs(data, retrieval="scann")
+    assert result["scann"]["recall@10_vs_exact"] is None
+    assert "not compared" in evaluation.format_table({"fd": result})
+
+
+@needs_scann
+@pytest.mark.parametrize("is_built_before", [False, True])
+def test_scann_stands_beside_exact(is_built_before):
+    data = random_data()
+    exact = evaluation.evaluate_pairs(data)
+    scann = ScannSearch.build(data.item_embeddings) if is_built_before else None
+    result = evaluation.evaluate_pairs(data, retrieval="scann", scann=scann)
+    assert result["retrieval"] == "scann"
+    # So small a corpus is searched by brute force.
+    assert result["overall"] == exact["overall"]
+    comparison = result["scann"]
+    assert comparison["recall@10_vs_exact"] == 1.0
+    assert comparison["queries_per_second"] > 0
+    assert comparison["exact_queries_per_second"] > 0
+    assert comparison["build_seconds"] > 0
+    assert comparison["params"]["num_leaves"] == 0
+    json.dumps(result, allow_nan=False)
+
+
+@needs_scann
+def test_any_of_several_equal_items_counts_as_found():
+    data = random_data()
+    twins = np.repeat(data.item_embeddings[:10], 30, axis=0)
+    data = dataclasses.replace(data, item_embeddings=twins)
+    comparison = evaluation.compare_with_exact(ScannSearch.build(twins), data)
+    assert comparison["recall@10_vs_exact"] == 1.0
+
+
+@needs_scann
+def test_an_index_of_another_model_is_refused():
+    other = ScannSearch.build(np.eye(3, dtype=np.float32))
+    with pytest.raises(InputError, match="4 items of 2 dimensions"):
+        evaluation.evaluate_pairs(hand_made(), retrieval="scann", scann=other)
+
+
+def test_unusable_input():
+    with pytest.raises(InputError, match="exact, scann"):
+        evaluation.evaluate_pairs(hand_made(), retrieval="fast")
+    with pytest.raises(InputError, match="K must be at least 1"):
+        evaluation.evaluate_pairs(hand_made(), ks=(0, 10))
+    with pytest.raises(InputError, match="at least one K"):
+        evaluation.evaluate_pairs(hand_made(), ks=())
+    with pytest.raises(InputError, match=r"query embeddings.*row 1"):
+        hand_made(query_embeddings=np.array([[1, 0], [0, np.nan]], np.float32))
+    with pytest.raises(InputError, match=r"item embeddings.*row 0"):
+        hand_made(item_embeddings=np.full((4, 2), np.inf, np.float32))
+    with pytest.raises(ValueError, match="train_count"):
+        hand_made(train_count=np.zeros(3, int))
+    with pytest.raises(ValueError, match="dimensions"):
+        hand_made(query_embeddings=np.ones((2, 3), np.float32))
+    with pytest.raises(ValueError, match="item_rows"):
+        hand_made(item_rows=np.array([0, 2, 4]))
+
+
+def test_sample_takes_whole_queries():
+    query_rows = np.array([5, 9, 5, 7, 9, 5, 1])
+    selection = evaluation.sample_queries(query_rows, np.arange(7), max_queries=2, seed=0)
+    kept = set(query_rows[selection])
+    assert len(kept) == 2
+    np.testing.assert_array_equal(selection, np.flatnonzero(np.isin(query_rows, list(kept))))
+
+
+def test_sample_depends_on_the_seed_and_not_on_the_order():
+    query_rows = np.repeat(np.arange(100), 3)
+    shuffled = np.random.default_rng(1).permutation(query_rows)
+    kept = {
+        seed: set(query_rows[evaluation.sample_queries(query_rows, query_rows, 10, seed)])
+        for seed in (0, 1)
+    }
+    assert kept[0] != kept[1]
+    again = evaluation.sample_queries(shuffled, shuffled, 10, 0)
+    assert set(shuffled[again]) == kept[0]
+
+
+def test_sample_edges():
+    rows = np.array([3, 3, 4])
+    np.testing.assert_array_equal(evaluation.sample_queries(rows, rows, 2, 0), [0, 1, 2])
+    empty = np.empty(0, int)
+    assert evaluation.sample_queries(empty, empty, 5, 0).shape == (0,)
+    with pytest.raises(InputError, match="max_queries must be at least 1"):
+        evaluation.sample_queries(rows, rows, 0, 0)
+    with pytest.raises(ValueError, match="num_pairs"):
+        evaluation.sample_queries(rows, rows[:2], 1, 0)
+
+
+def test_table():
+    result = evaluation.evaluate_pairs(hand_made(), ks=(1, 3))
+    table = evaluation.format_table({"baseline": result, "fd": result})
+    assert table.splitlines() == [
+        "test: 3 pairs over 4 items",
+        "           |         overall (3)         |           head (1)          "
+        "|           tail (2)",
+        "           |    R@1    R@3  MAP@1  MAP@3 |    R@1    R@3  MAP@1  MAP@3 "
+        "|    R@1    R@3  MAP@1  MAP@3",
+        "-" * 100,
+        "TopPopular | 0.0000 0.6667 0.0000 0.2778 | 0.0000 1.0000 0.0000 0.5000 "
+        "| 0.0000 0.5000 0.0000 0.1667",
+        "baseline   | 0.3333 0.6667 0.3333 0.5000 | 0.0000 1.0000 0.0000 0.5000 "
+        "| 0.5000 0.5000 0.5000 0.5000",
+        "fd         | 0.3333 0.6667 0.3333 0.5000 | 0.0000 1.0000 0.0000 0.5000 "
+        "| 0.5000 0.5000 0.5000 0.5000",
+    ]
+
+
+def test_results_over_other_pairs_have_their_own_table():
+    results = {
+        "fd": evaluation.evaluate_pairs(hand_made()),
+        "fm": evaluation.evaluate_pairs(random_data()),
+    }
+    first, second = evaluation.format_table(results).split("\n\n")
+    assert first.startswith("test: 3 pairs over 4 items")
+    assert second.startswith("validation: 100 pairs over 300 items")
+    assert first.count("TopPopular") == second.count("TopPopular") == 1
+
+
+@needs_scann
+def test_table_of_scann_has_a_line_on_it():
+    result = evaluation.evaluate_pairs(random_data(), retrieval="scann")
+    last = evaluation.format_table({"fd": result}).splitlines()[-1]
+    assert last.startswith("fd: ScaNN's recall@10 against exact search 1.0000, ")

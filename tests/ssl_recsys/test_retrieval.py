@@ -1,0 +1,351 @@
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssl_recsys import exact_search, retrieval
+from ssl_recsys.errors import InputError
+from ssl_recsys.retrieval import ExactSearch, ScannParams, ScannSearch, choose_scann_params
+
+needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
+
+
+def normalized(array):
+    return (array / np.linalg.norm(array, axis=1, keepdims=True)).astype(np.float32)
+
+
+def lattice(rng, rows, dim):
+    """Small integers: their products are exact in float32, and ties are many."""
+    return rng.integers(-2, 3, (rows, dim)).astype(np.float32)
+
+
+def clustered(num_items, num_queries, dim=64, seed=0):
+    """Items around centres of power-law sizes, and queries near items, as trained towers give."""
+    rng = np.random.default_rng(seed)
+    scale = np.arange(1, dim + 1) ** -0.5
+    centres = rng.standard_normal((max(20, num_items // 100), dim)) * scale
+    share = np.arange(1, len(centres) + 1) ** -0.7
+    centre = rng.choice(len(centres), num_items, p=share / share.sum())
+    items = normalized(centres[centre] + 0.5 * rng.standard_normal((num_items, dim)) * scale)
+    noise = 0.5 * normalized(rng.standard_normal((num_queries, dim)))
+    return items, normalized(items[rng.integers(0, num_items, num_queries)] + noise)
+
+
+def plain_search(items, queries, k):
+    scores = queries @ items.T
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, rows, axis=1), rows
+
+
+def plain_ranks(items, queries, query_of_pair, item_rows, max_rank):
+    ranks = []
+    for query, row in zip(query_of_pair, item_rows, strict=True):
+        scores = items @ queries[query]
+        others = np.delete(scores, row)
+        ranks.append(min(1 + int(np.sum(others >= scores[row])), max_rank + 1))
+    return ranks
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks so small that a few hundred items fill several, and reservoirs overflow."""
+    monkeypatch.setattr(exact_search, "_ITEM_BLOCK", 256)
+    monkeypatch.setattr(exact_search, "_QUERY_CHUNK", 3)
+
+
+def test_search_by_hand():
+    items = np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8]], np.float32)
+    scores, rows = ExactSearch(items).search(np.array([[1, 0], [0, 1]], np.float32), 3)
+    # Products with [1, 0]: 1, 0, -1, .6; with [0, 1]: 0, 1, 0, .8, where row 0 precedes row 2.
+    np.testing.assert_allclose(scores, [[1, 0.6, 0], [1, 0.8, 0]])
+    np.testing.assert_array_equal(rows, [[0, 3, 1], [1, 3, 0]])
+    assert scores.dtype == np.float32
+    assert rows.dtype == np.int32
+
+
+def test_ranks_by_hand():
+    items = np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8]], np.float32)
+    queries = np.array([[1, 0], [0, 1]], np.float32)
+    # For [0, 1] rows 0 and 2 tie at 0 behind rows 1 and 3: both have rank 4.
+    ranks = ExactSearch(items).ranks(queries, [0, 0, 1, 1, 1], [0, 2, 1, 0, 2], max_rank=10)
+    np.testing.assert_array_equal(ranks, [1, 4, 1, 4, 4])
+    assert ranks.dtype == np.int32
+    ranks = ExactSearch(items).ranks(queries, [0, 0, 1, 1, 1], [0, 2, 1, 0, 2], max_rank=2)
+    np.testing.assert_array_equal(ranks, [1, 3, 1, 3, 3])
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(("num_items", "num_queries", "k"), [(1, 1, 1), (700, 8, 10), (900, 5, 60)])
+def test_blocks_agree_with_the_plain_form(num_items, num_queries, k):
+    rng = np.random.default_rng(num_items)
+    items, queries = lattice(rng, num_items, 5), lattice(rng, num_queries, 5)
+    index = ExactSearch(items)
+    scores, rows = index.search(queries, k)
+    plain_scores, plain_rows = plain_search(items, queries, k)
+    np.testing.assert_array_equal(rows, plain_rows)
+    np.testing.assert_array_equal(scores, plain_scores)
+    query_of_pair, item_rows = rng.integers(0, num_queries, 50), rng.integers(0, num_items, 50)
+    np.testing.assert_array_equal(
+        index.ranks(queries, query_of_pair, item_rows, k),
+        plain_ranks(items, queries, query_of_pair, item_rows, k),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_ranks_have_the_plain_form(data):
+    num_items = data.draw(st.integers(1, 600))
+    num_queries = data.draw(st.integers(1, 5))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    items, queries = lattice(rng, num_items, 3), lattice(rng, num_queries, 3)
+    query_of_pair = data.draw(st.lists(st.integers(0, num_queries - 1), max_size=20))
+    item_rows = rng.integers(0, num_items, len(query_of_pair))
+    max_rank = data.draw(st.integers(1, 700))
+    ranks = ExactSearch(items).ranks(queries, np.array(query_of_pair, int), item_rows, max_rank)
+    expected = plain_ranks(items, queries, query_of_pair, item_rows, max_rank)
+    np.testing.assert_array_equal(ranks, expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 40))
+def test_a_rank_is_a_place_in_the_search_result(seed, k):
+    rng = np.random.default_rng(seed)
+    items = normalized(rng.standard_normal((300, 16)))
+    queries = normalized(rng.standard_normal((4, 16)))
+    index = ExactSearch(items)
+    _, rows = index.search(queries, k)
+    ranks = index.ranks(queries, np.repeat(np.arange(4), k), rows.ravel(), max_rank=300)
+    np.testing.assert_array_equal(ranks.reshape(4, k), np.tile(np.arange(1, k + 1), (4, 1)))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_ascending_scores_overflow_the_reservoir():
+    # Every item beats all before it, so that no threshold rules anything out.
+    angles = np.linspace(np.pi, 0, 1000)
+    items = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    query = np.array([[1, 0]], np.float32)
+    _, rows = ExactSearch(items).search(query, 7)
+    np.testing.assert_array_equal(rows, [[999, 998, 997, 996, 995, 994, 993]])
+
+
+@pytest.mark.parametrize(("num_items", "dim"), [(1, 120), (257, 50), (3001, 7), (20011, 128)])
+def test_collapsed_model_ranks_every_item_last(num_items, dim):
+    rng = np.random.default_rng(0)
+    items = np.repeat(normalized(rng.standard_normal((1, dim))), num_items, axis=0)
+    queries = normalized(rng.standard_normal((37, dim)))
+    index = ExactSearch(items)
+    pairs = np.arange(37), rng.integers(0, num_items, 37)
+    assert set(index.ranks(queries, *pairs, max_rank=num_items)) == {num_items}
+    assert set(index.ranks(queries, *pairs, max_rank=50)) == {min(51, num_items)}
+    _, rows = index.search(queries, 10)
+    np.testing.assert_array_equal(rows, np.tile(np.arange(min(10, num_items)), (37, 1)))
+
+
+def test_identical_items_share_the_worse_rank():
+    items = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
+    ranks = ExactSearch(items).ranks(np.array([[1, 0]], np.float32), [0] * 4, [0, 1, 2, 3], 50)
+    np.testing.assert_array_equal(ranks, [3, 4, 3, 3])
+
+
+def test_zero_and_minus_zero_tie():
+    items = np.array([[0.0, 1.0], [-0.0, 1.0], [-1.0, 0.0]], np.float32)
+    index = ExactSearch(items)
+    query = np.array([[1.0, 0.0]], np.float32)
+    np.testing.assert_array_equal(index.ranks(query, [0, 0], [0, 1], 5), [2, 2])
+    np.testing.assert_array_equal(index.search(query, 3)[1], [[0, 1, 2]])
+
+
+def test_duplicate_pairs_and_any_order_of_pairs():
+    rng = np.random.default_rng(3)
+    items, queries = lattice(rng, 40, 4), lattice(rng, 6, 4)
+    query_of_pair, item_rows = np.array([5, 0, 5, 2, 0]), np.array([7, 1, 7, 3, 1])
+    ranks = ExactSearch(items).ranks(queries, query_of_pair, item_rows, 40)
+    np.testing.assert_array_equal(ranks, plain_ranks(items, queries, query_of_pair, item_rows, 40))
+    assert ranks[0] == ranks[2]
+    assert ranks[1] == ranks[4]
+
+
+def test_k_beyond_the_corpus_returns_the_corpus():
+    items = np.eye(3, dtype=np.float32)
+    scores, rows = ExactSearch(items).search(items, 10)
+    assert scores.shape == rows.shape == (3, 3)
+    np.testing.assert_array_equal(rows[:, 0], [0, 1, 2])
+
+
+def test_no_queries_and_no_pairs():
+    items, nothing = np.eye(3, dtype=np.float32), np.empty((0, 3), np.float32)
+    index, no_rows = ExactSearch(items), np.empty(0, int)
+    assert index.search(nothing, 2)[1].shape == (0, 2)
+    assert index.ranks(nothing, no_rows, no_rows, 5).shape == (0,)
+    assert index.ranks(items, no_rows, no_rows, 5).shape == (0,)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_is_an_error_that_names_side_and_row(bad):
+    items, queries = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    queries[2, 1] = bad
+    with pytest.raises(InputError, match=r"query embeddings.*row 2"):
+        ExactSearch(items).search(queries, 1)
+    with pytest.raises(InputError, match=r"item embeddings.*row 2"):
+        ExactSearch(queries)
+
+
+def test_unusable_input():
+    items = np.eye(3, dtype=np.float32)
+    index = ExactSearch(items)
+    with pytest.raises(InputError, match="empty catalog"):
+        ExactSearch(np.empty((0, 3), np.float32))
+    with pytest.raises(InputError, match="k must be at least 1"):
+        index.search(items, 0)
+    with pytest.raises(InputError, match="max_rank must be at least 1"):
+        index.ranks(items, [0], [0], 0)
+    with pytest.raises(ValueError, match="3 dimensions"):
+        index.search(np.eye(2, dtype=np.float32), 1)
+    with pytest.raises(ValueError, match=r"item_rows must be in \[0, 3\)"):
+        index.ranks(items, [0], [3], 1)
+    with pytest.raises(ValueError, match=r"query_of_pair must be in \[0, 3\)"):
+        index.ranks(items, [-1], [0], 1)
+    with pytest.raises(ValueError, match="num_pairs"):
+        index.ranks(items, [0, 1], [0], 1)
+    with pytest.raises(ValueError, match="rows, dim"):
+        ExactSearch(np.ones(3, np.float32))
+    with pytest.raises(InputError, match="exact, scann"):
+        retrieval.make_search(items, "fast")
+
+
+def test_params_follow_the_corpus_size():
+    assert choose_scann_params(20_000, 128) == ScannParams(num_leaves=0)
+    params = choose_scann_params(40_000, 128)
+    assert params.num_leaves == 400  # 2 * sqrt(40,000)
+    assert 1 <= params.leaves_to_search <= params.num_leaves
+    assert choose_scann_params(5_300_000, 1).dimensions_per_block == 1
+    with pytest.raises(InputError, match="num_items must be at least 1"):
+        choose_scann_params(0, 128)
+    with pytest.raises(InputError, match="leaves_to_search"):
+        ScannParams(num_leaves=10, leaves_to_search=11)
+
+
+TREE = ScannParams(num_leaves=120, leaves_to_search=24, training_sample=4000)
+
+
+@needs_scann
+@pytest.mark.parametrize("params", [None, TREE], ids=["brute force", "tree"])
+def test_scann_finds_what_exact_search_finds(params):
+    items, queries = clustered(4_000, 200)
+    scores, rows = ScannSearch.build(items, params).search(queries, 10)
+    exact_scores, exact_rows = ExactSearch(items).search(queries, 10)
+    found = [len(set(a) & set(b)) for a, b in zip(rows.tolist(), exact_rows.tolist(), strict=True)]
+    assert np.mean(found) / 10 >= 0.97
+    assert np.all(np.diff(scores, axis=1) <= 0)
+    np.testing.assert_allclose(scores[:, 0], exact_scores[:, 0], atol=0.05)
+    assert rows.dtype == np.int32
+
+
+@needs_scann
+def test_chosen_params_reach_the_recall_beyond_brute_force():
+    items, queries = clustered(24_000, 300, dim=32)
+    index = ScannSearch.build(items)
+    assert index.params.num_leaves > 0
+    _, rows = index.search(queries, 10)
+    _, exact_rows = ExactSearch(items).search(queries, 10)
+    found = [len(set(a) & set(b)) for a, b in zip(rows.tolist(), exact_rows.tolist(), strict=True)]
+    assert np.mean(found) / 10 >= 0.97
+
+
+@needs_scann
+def test_scann_ranks_are_places_in_its_list():
+    items, queries = clustered(4_000, 20)
+    index = ScannSearch.build(items, TREE)
+    _, rows = index.search(queries, 11)
+    query_of_pair = np.repeat(np.arange(20), 11)
+    ranks = index.ranks(queries, query_of_pair, rows.ravel(), max_rank=10)
+    np.testing.assert_array_equal(ranks.reshape(20, 11), np.tile(np.arange(1, 12), (20, 1)))
+    farthest = np.argmin(queries @ items.T, axis=1)
+    assert set(index.ranks(queries, np.arange(20), farthest, max_rank=10)) == {11}
+
+
+@needs_scann
+def test_scann_counts_ties_against_the_model():
+    items = np.repeat(normalized(np.ones((1, 8))), 100, axis=0)
+    index = ScannSearch.build(items)
+    ranks = index.ranks(items[:1], np.zeros(100, int), np.arange(100), max_rank=50)
+    assert set(ranks) == {51}
+
+
+@needs_scann
+def test_scann_marks_what_the_leaves_do_not_hold():
+    items, queries = clustered(4_000, 30)
+    params = ScannParams(num_leaves=120, leaves_to_search=1, training_sample=4000)
+    index = ScannSearch.build(items, params)
+    scores, rows = index.search(queries, 2_000)
+    assert np.array_equal(rows == -1, scores == -np.inf)
+    assert (rows[:, -1] == -1).all()
+    filled = [row[row >= 0] for row in rows]
+    assert all(len(np.unique(row)) == len(row) for row in filled)
+    # Row 0, which ScaNN writes into empty places, is not found by a query that did not reach it.
+    missed = np.array([i for i, row in enumerate(filled) if 0 not in row])
+    assert len(missed)
+    assert set(index.ranks(queries, missed, np.zeros(len(missed), int), 1999)) == {2000}
+
+
+@needs_scann
+@pytest.mark.parametrize("num_items", [1, 3, 60])
+def test_scann_on_tiny_corpora_and_no_queries(num_items):
+    items, _ = clustered(num_items, 1)
+    index = ScannSearch.build(items)
+    scores, rows = index.search(items, 5)
+    assert scores.shape == (num_items, min(5, num_items))
+    np.testing.assert_array_equal(rows[:, 0], np.arange(num_items))
+    nothing, no_rows = items[:0], np.empty(0, int)
+    assert index.search(nothing, 2)[0].shape[0] == 0
+    assert index.ranks(nothing, no_rows, no_rows, 5).shape == (0,)
+
+
+@needs_scann
+@pytest.mark.parametrize("params", [None, TREE], ids=["brute force", "tree"])
+def test_scann_survives_saving_and_moving(tmp_path: pathlib.Path, params):
+    items, queries = clustered(4_000, 20)
+    index = ScannSearch.build(items, params)
+    index.save(tmp_path / "index")
+    index.save(tmp_path / "index")  # over itself
+    (tmp_path / "index").rename(tmp_path / "moved")
+    loaded = ScannSearch.load(tmp_path / "moved")
+    assert loaded.params == index.params
+    assert (loaded.num_items, loaded.dim) == (4_000, 64)
+    assert loaded.build_seconds == index.build_seconds
+    for before, after in zip(index.search(queries, 10), loaded.search(queries, 10), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@needs_scann
+def test_scann_says_what_is_wrong_with_a_directory(tmp_path: pathlib.Path):
+    with pytest.raises(FileNotFoundError, match="no ScaNN index"):
+        ScannSearch.load(tmp_path)
+    ScannSearch.build(np.eye(4, dtype=np.float32)).save(tmp_path)
+    (tmp_path / "scann_assets.pbtxt").unlink()
+    with pytest.raises(InputError, match="damaged"):
+        ScannSearch.load(tmp_path)
+    (tmp_path / "scann.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        ScannSearch.load(tmp_path)
+
+
+@needs_scann
+def test_scann_refuses_nan():
+    items = np.eye(4, dtype=np.float32)
+    index = ScannSearch.build(items)
+    items[1, 1] = np.nan
+    with pytest.raises(InputError, match="query embeddings"):
+        index.search(items, 1)
+    with pytest.raises(InputError, match="item embeddings"):
+        ScannSearch.build(items)
+
+
+def test_missing_scann_is_explained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scann", None)
+    monkeypatch.setitem(sys.modules, "scann.scann_ops.py", None)
+    with pytest.raises(InputError, match="--retrieval=exact"):
+        ScannSearch.build(np.eye(4, dtype=np.float32))
