@@ -41,13 +41,13 @@ class Source(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Part of a dump file: bytes [start, end), the `index`-th of all `count` ranges."""
+    """Part of a dump file: bytes [start, end); of all `total` ranges it is `number`, from 0."""
 
     source: Source
     start: int
     end: int
-    index: int
-    count: int
+    number: int
+    total: int
 
 
 def find_sources(dump: str) -> list[tuple[Source, bytes]]:

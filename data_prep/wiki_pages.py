@@ -88,7 +88,7 @@ class ReadPages(beam.DoFn):
             except MalformedPageError:
                 count("pages_malformed", 1)
                 continue
-            self._add(batch, (part.index << 32) | number, page)
+            self._add(batch, (part.number << 32) | number, page)
             if batch.is_full():
                 yield from self._emit(batch)
                 batch = _Batch()
@@ -97,8 +97,8 @@ class ReadPages(beam.DoFn):
         count_all(reader.counters)
         count_all(self._parser.counters)
         self._parser.counters.clear()
-        if part.count < 100 or part.index % (part.count // 50) == 0:
-            _log.info("read part %d of %d: %d pages", part.index + 1, part.count, number)
+        if part.total < 100 or part.number % (part.total // 50) == 0:
+            _log.info("read part %d of %d: %d pages", part.number + 1, part.total, number)
 
     def _add(self, batch: _Batch, ordinal: int, page: Page) -> None:
         if page.namespace != wiki_site.ARTICLE:
@@ -141,10 +141,10 @@ class ReadPages(beam.DoFn):
         links = [_uint64(column) for column in (batch.ordinals, batch.sources, batch.targets)]
         for keyed in by_shard(links[2], shards, *links):
             yield beam.pvalue.TaggedOutput(LINKS, keyed)
-        digests, titles = _uint64(list(batch.titles)), list(batch.titles.values())
-        for shard, where in group_indices(range_index(digests, shards), shards):
-            value = digests[where], [titles[index] for index in where]
-            yield beam.pvalue.TaggedOutput(TITLES, (shard, value))
+        targets, target_titles = _uint64(list(batch.titles)), list(batch.titles.values())
+        for shard, where in group_indices(range_index(targets, shards), shards):
+            named = targets[where], [target_titles[index] for index in where]
+            yield beam.pvalue.TaggedOutput(TITLES, (shard, named))
 
 
 def _uint64(values: Any) -> np.ndarray:

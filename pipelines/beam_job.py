@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
@@ -35,7 +35,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     program, *rest = cli.parse_known_flags(argv)
     parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(parser)
+        options._add_argparse_args(cast(Any, parser))
     known, unknown = parser.parse_known_args(rest)
     if unknown and known.runner not in _JOB_SERVER_RUNNERS:
         raise InputError(

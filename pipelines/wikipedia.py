@@ -88,7 +88,6 @@ _WARNINGS = {
 }
 
 _FLAGS = flags.FLAGS
-_OWN = "pipelines.wikipedia"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +188,7 @@ def define_flags() -> None:
     }
     for field in dataclasses.fields(WikipediaOptions):
         default = "" if field.default is dataclasses.MISSING else field.default
-        define = {
+        define: Any = {
             bool: flags.DEFINE_boolean,
             int: flags.DEFINE_integer,
             float: flags.DEFINE_float,
@@ -349,7 +348,8 @@ def _check_result(
 def main(argv: list[str]) -> None:
     """The command."""
     fields = dataclasses.fields(WikipediaOptions)
-    options = WikipediaOptions(**{field.name: _FLAGS[field.name].value for field in fields})
+    values: dict[str, Any] = {field.name: _FLAGS[field.name].value for field in fields}
+    options = WikipediaOptions(**values)
     beam_job.show_progress()
     started = time.monotonic()
     info = make_dataset(options, argv[1:])
