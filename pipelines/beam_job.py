@@ -13,7 +13,7 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from data_prep import counting, encode, vocab
+from data_prep import counting, encode, input_files, vocab
 from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
 
@@ -108,6 +108,16 @@ def _write_vocabulary(
     with encode.create(path) as file:
         file.write(vocab.vocabulary_text(tokens).encode("utf-8"))
     return "vocab_size", (feature, len(tokens) + 1)
+
+
+def source_digests(pipeline: beam.Pipeline, paths: Sequence[str]) -> beam.PCollection:
+    """`(path, sha256)` of each source file."""
+    return (
+        pipeline
+        | "Sources" >> beam.Create(list(paths))
+        | "SpreadSources" >> beam.Reshuffle()
+        | "Sha256" >> beam.Map(input_files.sha256)
+    )
 
 
 def write_facts(facts: Iterable[beam.PCollection], directory: str) -> None:

@@ -1,0 +1,65 @@
+"""The files that a flag names."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from ssl_recsys.errors import InputError
+
+
+class InputFile(NamedTuple):
+    """A file and its size in bytes."""
+
+    path: str
+    size: int
+
+
+def find_files(named: str, flag: str) -> list[InputFile]:
+    """Finds the files that a comma list of paths and globs names.
+
+    Returns:
+      The files, each once, in the order named (a glob's by name).
+
+    Raises:
+      InputError: if a path or glob names no file, or a directory, or a file is empty.
+    """
+    found: dict[str, InputFile] = {}
+    for pattern in (part.strip() for part in named.split(",")):
+        if not pattern:
+            continue
+        try:
+            matches = FileSystems.match([pattern])[0].metadata_list
+        except (BeamIOError, OSError, ValueError) as error:
+            raise InputError(f"{flag}: cannot look for {pattern}: {error}") from error
+        if not matches:
+            raise InputError(f"{flag}: no file {pattern}")
+        for match in sorted(matches, key=lambda match: match.path):
+            found.setdefault(match.path, InputFile(match.path, match.size_in_bytes))
+    if not found:
+        raise InputError(f"{flag} names no file")
+    for file in found.values():
+        _check(file, flag)
+    return list(found.values())
+
+
+def _check(file: InputFile, flag: str) -> None:
+    try:
+        with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            is_empty = not stream.read(1)
+    except IsADirectoryError as error:
+        raise InputError(f"{flag}: {file.path} is a directory; name its files") from error
+    if is_empty:
+        raise InputError(f"{flag}: {file.path} is empty")
+
+
+def sha256(path: str) -> tuple[str, str]:
+    """The path, and the digest of the file as it is stored."""
+    digest = hashlib.sha256()
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return path, digest.hexdigest()

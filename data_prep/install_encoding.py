@@ -1,0 +1,249 @@
+"""Vocabularies, scales and catalog records of items, learned from the training pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.pvalue import AsDict, AsSingleton
+
+from data_prep import encode, item_features, splits
+from data_prep.counting import count, count_all
+from data_prep.install_dataset import first_rows
+from data_prep.install_items import ItemOptions, ItemRows, is_key
+from data_prep.sampling import SampleByDigest
+from data_prep.vocab import BuildVocabulary, Vocabulary
+from ssl_recsys import schema
+
+_ITEMS_PER_BATCH = 20_000
+# A scale is learned from so many training items at most.
+_SAMPLED_VALUES = 100_000
+_AS_ITEM, _AS_QUERY = 0, 1
+
+_Keyed = tuple[int, Any]
+# digests of tokens, sorted, and the ids of the tokens
+_IdTable = tuple[np.ndarray, np.ndarray]
+
+
+class Encoded(NamedTuple):
+    """What `encode_items` gives.
+
+    Attributes:
+      items: encode.ItemBatch elements.
+      num_items: one element.
+      num_pairs: one element, the numbers of pairs by split.
+      vocabularies: (feature, tokens) elements.
+    """
+
+    items: beam.PCollection
+    num_items: beam.PCollection
+    num_pairs: beam.PCollection
+    vocabularies: beam.PCollection
+
+
+def encode_items(
+    items: beam.PCollection,
+    item_counts: beam.PCollection,
+    pairs: beam.PCollection,
+    options: ItemOptions,
+) -> Encoded:
+    """Adds the steps from items and pairs to catalog records.
+
+    Args:
+      items: (shard, ItemRows).
+      item_counts: (shard, number of items).
+      pairs: encode.PairBatch elements.
+      options: of the items.
+    """
+    of_shard = AsDict(item_counts)
+    uses = pairs | "CountUses" >> beam.FlatMap(_count_uses, of_shard, options.num_shards)
+    counted = (
+        {"items": items, "uses": uses}
+        | "GroupUses" >> beam.CoGroupByKey()
+        | "AddUses" >> beam.MapTuple(_add_uses)
+    )
+    learned, vocabularies = {}, []
+    for index, feature in enumerate(options.spec.features):
+        name = feature.name
+        if feature.kind == schema.DENSE:
+            learned[name] = (
+                counted
+                | f"Values_{name}" >> beam.Map(_training_values, index, options)
+                | f"Sample_{name}" >> beam.CombineGlobally(SampleByDigest(_SAMPLED_VALUES))
+                | f"Scale_{name}" >> beam.Map(_learn_scale, feature.normalize)
+            )
+            continue
+        tokens = (
+            counted
+            | f"Count_{name}" >> beam.Map(_count_tokens, index, options)
+            | f"Vocabulary_{name}"
+            >> BuildVocabulary(min_count=feature.min_count, max_size=feature.max_vocab)
+        )
+        make = _id_table if is_key(feature, options.spec) else Vocabulary
+        learned[name] = tokens | f"Ids_{name}" >> beam.Map(make)
+        vocabularies.append(tokens | f"Name_{name}" >> beam.Map(_named, name))
+    encoded = counted | "EncodeItems" >> beam.FlatMap(
+        _encode_items, of_shard, options, *(AsSingleton(one) for one in learned.values())
+    )
+    return Encoded(
+        items=encoded,
+        num_items=item_counts
+        | "ItemCounts" >> beam.Values()
+        | "NumItems" >> beam.CombineGlobally(sum),
+        num_pairs=pairs
+        | "CountSplits" >> beam.Map(_count_splits)
+        | "NumPairs" >> beam.CombineGlobally(_sum_columns),
+        vocabularies=tuple(vocabularies) | "Vocabularies" >> beam.Flatten(pipeline=items.pipeline),
+    )
+
+
+def _named(tokens: Sequence[str], name: str) -> tuple[str, Sequence[str]]:
+    return name, tokens
+
+
+def _count_splits(batch: encode.PairBatch) -> list[int]:
+    return np.bincount(batch[0], minlength=len(schema.PAIR_SPLITS)).tolist()
+
+
+def _sum_columns(rows: Iterable[Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip([0] * len(schema.PAIR_SPLITS), *rows, strict=True)]
+
+
+def _count_uses(
+    batch: encode.PairBatch, item_counts: Mapping[int, int], num_shards: int
+) -> Iterator[_Keyed]:
+    """Training pairs of each item as their item and as their query, by the item's shard."""
+    of_split, _, query_row, item_row = batch
+    starts = first_rows(item_counts, num_shards)
+    is_train = of_split == splits.TRAIN
+    for role, rows in ((_AS_ITEM, item_row), (_AS_QUERY, query_row)):
+        used, times = np.unique(rows[is_train], return_counts=True)
+        bounds = np.searchsorted(used, starts)
+        for shard in np.flatnonzero(np.diff(bounds)).tolist():
+            part = slice(bounds[shard], bounds[shard + 1])
+            yield shard, (role, used[part] - starts[shard], times[part])
+
+
+def _add_uses(
+    shard: int, groups: Mapping[str, Iterable[Any]]
+) -> tuple[int, tuple[ItemRows, np.ndarray]]:
+    """(shard, (items, uses)): uses `[2, items]` as item and as query."""
+    items = next(iter(groups["items"]))
+    uses = np.zeros((2, len(items.keys)), np.int64)
+    for role, positions, times in groups["uses"]:
+        uses[role, positions] += times
+    return shard, (items, uses)
+
+
+def _count_tokens(element: _Keyed, index: int, options: ItemOptions) -> tuple[list[str], list[int]]:
+    """Tokens of the shard's training items: how many have them, or an id's training pairs."""
+    _, (items, uses) = element
+    feature = options.spec.features[index]
+    totals = uses.sum(axis=0)
+    training = np.flatnonzero(totals)
+    values = items.features[index]
+    if is_key(feature, options.spec):
+        return [values[row] for row in training], totals[training].tolist()
+    found: Counter[str] = Counter()
+    for row in training.tolist():
+        value = values[row]
+        found.update(value if feature.kind == schema.BAG else [value] if value else [])
+    return list(found), list(found.values())
+
+
+def _training_values(
+    element: _Keyed, index: int, options: ItemOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Digests and values of the shard's training items that have the value."""
+    _, (items, uses) = element
+    values = _dense_values(items, uses, index, options)
+    chosen = (uses.sum(axis=0) > 0) & ~np.isnan(values)
+    return items.digests[chosen], values[chosen]
+
+
+def _dense_values(
+    items: ItemRows, uses: np.ndarray, index: int, options: ItemOptions
+) -> np.ndarray:
+    if options.spec.features[index].from_training:
+        return uses[_AS_ITEM].astype(np.float64)
+    return np.asarray(items.features[index], np.float64)
+
+
+def _learn_scale(sample: tuple[np.ndarray, np.ndarray], normalize: str) -> item_features.Scale:
+    return item_features.learn_scale(normalize, sample[1].astype(np.float64))
+
+
+def _id_table(tokens: Sequence[str]) -> _IdTable:
+    """Far smaller than a dict of text."""
+    digests = splits.text_digests(list(tokens))
+    order = np.argsort(digests)
+    return digests[order], order + 1
+
+
+def _ids_of(digests: np.ndarray, table: _IdTable) -> np.ndarray:
+    position = np.searchsorted(table[0], digests)
+    position[position == len(table[0])] = 0
+    if not len(table[0]):
+        return np.zeros(len(digests), np.int64)
+    return np.where(table[0][position] == digests, table[1][position], 0)
+
+
+def _encode_items(
+    element: _Keyed, item_counts: Mapping[int, int], options: ItemOptions, *learned: Any
+) -> Iterator[encode.ItemBatch]:
+    shard, (items, uses) = element
+    spec = options.spec
+    counters: Counter[str] = Counter()
+    columns: list[Any] = []
+    specs = []
+    for index, feature in enumerate(spec.features):
+        known = learned[index]
+        size = 0
+        if feature.kind == schema.DENSE:
+            columns.append(known.encode(_dense_values(items, uses, index, options)).tolist())
+            counters[f"{feature.name}_missing"] += int(sum(row[1] for row in columns[-1]))
+        elif is_key(feature, spec):
+            size = len(known[0]) + 1
+            columns.append([[value] for value in _ids_of(items.digests, known).tolist()])
+            counters["items_without_id"] += sum(value == [0] for value in columns[-1])
+        else:
+            size = known.size
+            columns.append(_encode_tokens(items.features[index], feature, known, counters))
+        specs.append(feature.encoded(size))
+    start = int(first_rows(item_counts, options.num_shards)[shard])
+    for begin in range(0, len(items.keys), _ITEMS_PER_BATCH):
+        records = [
+            encode.item_record(
+                row=start + row,
+                key=items.keys[row],
+                title=items.titles[row],
+                train_count=int(uses[_AS_ITEM, row]),
+                values={one.name: column[row] for one, column in zip(specs, columns, strict=True)},
+                features=specs,
+            )
+            for row in range(begin, min(begin + _ITEMS_PER_BATCH, len(items.keys)))
+        ]
+        yield start + begin, records
+    count("items", len(items.keys))
+    count_all(counters)
+
+
+def _encode_tokens(
+    values: Any, feature: Any, vocabulary: Vocabulary, counters: Counter[str]
+) -> list[list[int]]:
+    """Ids of a categorical feature's or a bag's tokens, by item."""
+    encoded = []
+    for value in values:
+        if feature.kind == schema.BAG:
+            ids, unknown, cut = vocabulary.ids_of(value, feature.max_values)
+            counters[f"{feature.name}_over_limit"] += cut
+        else:
+            ids = [vocabulary.id_of(value)]
+            unknown = int(ids == [0] and value != "")
+        counters[f"{feature.name}_out_of_vocabulary"] += unknown
+        counters[f"{feature.name}_missing"] += not value
+        encoded.append(ids)
+    return encoded

@@ -1,0 +1,235 @@
+"""The items of a catalog: rows of the item table, joined with what the log names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow.compute as pc
+from apache_beam.pvalue import TaggedOutput
+
+from data_prep import install_logs, item_features, problems, tables
+from data_prep.counting import count
+from data_prep.install_logs import Keys
+from data_prep.install_spec import InstallSpec, ItemFeature
+from data_prep.item_features import Column
+from data_prep.shards import find, group_indices, range_index
+from ssl_recsys import schema
+
+_Keyed = tuple[int, Any]
+
+
+class ItemRows(NamedTuple):
+    """Rows of item tables as columns `[rows]`.
+
+    Attributes:
+      digests: of the keys, uint64.
+      places: where the rows stand: file number and line as one int64 that sorts.
+      keys: names.
+      titles: what users are shown; empty for an item that no table has.
+      known: whether a table has the item.
+      features: in the order of the spec.
+    """
+
+    digests: np.ndarray
+    places: np.ndarray
+    keys: list[str]
+    titles: list[str]
+    known: np.ndarray
+    features: list[Column]
+
+    def take(self, where: np.ndarray) -> ItemRows:
+        """The rows at positions `where`."""
+        columns: list[Any] = [_take(column, where) for column in self[:-1]]
+        return ItemRows._make([*columns, [_take(column, where) for column in self.features]])
+
+
+def _take(column: Any, where: np.ndarray) -> Any:
+    if isinstance(column, np.ndarray):
+        return column[where]
+    return [column[index] for index in where.tolist()]
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemOptions:
+    """How item tables are read.
+
+    Attributes:
+      spec: the columns.
+      paths: the files; of rows with the same key the first one, in this order, is kept.
+      num_shards: how many shards the digests divide into.
+    """
+
+    spec: InstallSpec
+    paths: tuple[str, ...]
+    num_shards: int
+
+
+class ReadItems(beam.PTransform):
+    """Reads item tables to (shard, ItemRows), and `bad` records; takes (number, path) elements.
+
+    Args:
+      options: what to read.
+      directory: the dataset directory being written, see `problems`.
+    """
+
+    def __init__(self, options: ItemOptions, directory: str):
+        super().__init__()
+        self._options = options
+        self._directory = directory
+
+    def expand(self, paths: beam.PCollection) -> Any:
+        """Cuts the files, spreads the pieces over the workers, parses each."""
+        return (
+            paths
+            | "CutItems" >> beam.FlatMap(_number_pieces, self._directory)
+            | "SpreadItems" >> beam.Reshuffle()
+            | "ParseItems" >> beam.ParDo(_read_items, self._options).with_outputs("bad", "rows")
+        )
+
+
+def _number_pieces(numbered: tuple[int, str], directory: str) -> Iterator[tuple[int, tables.Piece]]:
+    number, path = numbered
+    for piece in problems.pieces(path, directory):
+        yield number, piece
+
+
+def _read_items(numbered: tuple[int, tables.Piece], options: ItemOptions) -> Iterator[TaggedOutput]:
+    number, piece = numbered
+    spec = options.spec
+    rows = tables.parse(piece, spec.item_columns())
+    keys = tables.texts(rows.columns[spec.key])
+    features, bad = [], list(rows.bad)
+    for feature in spec.features:
+        column, not_numbers = item_features.read_column(rows, feature)
+        features.append(column)
+        bad += not_numbers
+    has_key = np.asarray(pc.not_equal(keys, ""))
+    for row in np.flatnonzero(~has_key).tolist():
+        bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), f"{spec.key} is empty"))
+    digests, _ = install_logs.digests(keys)
+    titles = tables.texts(rows.columns[spec.title]).to_pylist() if spec.title else [""] * len(keys)
+    every = ItemRows(
+        digests,
+        (number << 40) | rows.lines,
+        keys.to_pylist(),
+        titles,
+        np.ones(len(digests), bool),
+        features,
+    )
+    every = every.take(np.flatnonzero(has_key))
+    count("item_rows", len(every.digests))
+    shard_of = range_index(every.digests, options.num_shards)
+    for shard, where in group_indices(shard_of, options.num_shards):
+        yield TaggedOutput("rows", (shard, every.take(where)))
+    for record in bad:
+        yield TaggedOutput("bad", record)
+
+
+def place_of(place: int, paths: Sequence[str]) -> tuple[str, int]:
+    """The file and line that an element of `ItemRows.places` stands for."""
+    return paths[place >> 40], place & ((1 << 40) - 1)
+
+
+def choose_items(
+    tables_rows: Iterable[ItemRows],
+    names: Iterable[Keys],
+    used: np.ndarray,
+    options: ItemOptions,
+) -> tuple[ItemRows, list[tables.BadRecord]]:
+    """The items of a shard: those of the item tables, and those that occur in pairs.
+
+    Args:
+      tables_rows: the shard's rows of item tables.
+      names: the shard's names in logs.
+      used: digests of the items that occur in pairs, each once, ascending.
+      options: how tables are read.
+
+    Returns:
+      The items, each once, by digest, and one record for each row with a key that an earlier
+      row has.
+    """
+    rows = _join(tables_rows, options.spec.features)
+    order = np.lexsort((rows.places, rows.digests))
+    first = np.ones(len(order), bool)
+    first[1:] = rows.digests[order[1:]] != rows.digests[order[:-1]]
+    repeated = [
+        tables.BadRecord(*place_of(int(rows.places[row]), options.paths), repr(rows.keys[row]))
+        for row in order[~first].tolist()
+    ]
+    rows = rows.take(order[first])
+    missing = used[~find(used, rows.digests)[1]]
+    count("items_in_pairs", len(used))
+    count("items_without_metadata", len(missing))
+    count("items_without_pair", len(rows.digests) - (len(used) - len(missing)))
+    if len(missing):
+        unknown = _unknown_items(missing, names, options.spec)
+        rows = _join([rows, unknown], options.spec.features)
+        rows = rows.take(np.argsort(rows.digests))
+    return rows, repeated
+
+
+def _unknown_items(digests: np.ndarray, names: Iterable[Keys], spec: InstallSpec) -> ItemRows:
+    """Items that no table has: all that is known is their key."""
+    name_of: dict[int, str] = {}
+    wanted = set(digests.tolist())
+    for keys in names:
+        for digest, name in zip(keys.digests.tolist(), keys.names, strict=True):
+            if digest in wanted:
+                # The smaller of two names with one digest, whatever their order.
+                name_of[digest] = min(name, name_of.get(digest, name))
+    key_names = [name_of[digest] for digest in digests.tolist()]
+    size = len(key_names)
+    missing: dict[str, Any] = {
+        schema.CATEGORICAL: [""] * size,
+        schema.BAG: [[]] * size,
+        schema.DENSE: np.full(size, np.nan),
+    }
+    return ItemRows(
+        digests=digests,
+        places=np.zeros(size, np.int64),
+        keys=key_names,
+        titles=[""] * size,
+        known=np.zeros(size, bool),
+        features=[
+            key_names if is_key(feature, spec) else missing[feature.kind]
+            for feature in spec.features
+        ],
+    )
+
+
+def is_key(feature: ItemFeature, spec: InstallSpec) -> bool:
+    """Whether a feature is the item's identity."""
+    return feature.kind == schema.CATEGORICAL and feature.column == spec.key
+
+
+def _join(batches: Iterable[ItemRows], features: Sequence[ItemFeature]) -> ItemRows:
+    """Joins rows; there may be none."""
+    empty: dict[str, Any] = {
+        schema.CATEGORICAL: [],
+        schema.BAG: [],
+        schema.DENSE: np.zeros(0),
+    }
+    none = ItemRows(
+        np.zeros(0, np.uint64),
+        np.zeros(0, np.int64),
+        [],
+        [],
+        np.zeros(0, bool),
+        [empty[feature.kind] for feature in features],
+    )
+    parts = [none, *batches]
+    columns: list[Any] = [
+        _concatenate(column) for column in zip(*(p[:-1] for p in parts), strict=True)
+    ]
+    joined = [_concatenate(column) for column in zip(*(p.features for p in parts), strict=True)]
+    return ItemRows._make([*columns, joined])
+
+
+def _concatenate(columns: Sequence[Any]) -> Any:
+    if isinstance(columns[0], np.ndarray):
+        return np.concatenate(columns)
+    return [value for column in columns for value in column]

@@ -1,0 +1,298 @@
+"""Logs to pairs: times and keys of the records, and the window that makes pairs of histories.
+
+Everything works on columns of many events. Users and items are 64-bit digests of their names,
+times are microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_prep import splits, tables
+from data_prep.install_spec import HISTORY, TIMESTAMP_UNITS, LogSpec
+from ssl_recsys.errors import InputError
+
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+# A time and a window of this size can be subtracted in 64-bit microseconds.
+_MAX_SECONDS = 4e12
+_EXPANDED_AT_ONCE = 1 << 22
+
+
+class Pairs(NamedTuple):
+    """Ordered pairs as columns `[pairs]`: digests uint64, time int64.
+
+    `query` is the seed and `item` the candidate; `user` is 0 where the log names none.
+    """
+
+    query: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    user: np.ndarray
+
+    def take(self, where: np.ndarray) -> Pairs:
+        """The pairs at positions (or under a mask) `where`."""
+        return Pairs(*(column[where] for column in self))
+
+
+class Keys(NamedTuple):
+    """Distinct names `[keys]` and their digests, uint64."""
+
+    names: list[str]
+    digests: np.ndarray
+
+
+def join(batches: Iterable[Pairs]) -> Pairs:
+    """Joins columns of pairs; there may be none."""
+    none = np.zeros(0, np.uint64)
+    parts = [*batches, Pairs(none, none, none.astype(np.int64), none)]
+    return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
+    """Sorts pairs, and gives each a digest of its own.
+
+    Pairs of the same two items are told apart by how many of them come before, so that they
+    are scattered like others where digests make a random order.
+
+    Args:
+      pairs: all pairs of some items, in any order.
+
+    Returns:
+      The pairs by seed, candidate, time and user, and digests `[pairs]` uint64.
+    """
+    pairs = pairs.take(np.lexsort((pairs.user, pairs.time, pairs.item, pairs.query)))
+    same = splits.pair_digests(pairs.query, pairs.item)
+    starts = _run_starts(same)
+    lengths = np.diff(np.append(starts, len(same)))
+    nth = np.arange(len(same)) - np.repeat(starts, lengths)
+    return pairs, splits.pair_digests(same, nth.astype(np.uint64))
+
+
+def parse_duration(text: str) -> int:
+    """Microseconds in a duration such as `1d`, `12h`, `30min`, `45s` or `1w`.
+
+    Raises:
+      InputError: for anything else, and for nothing.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    microseconds = round(float(match[1]) * _SECONDS[match[2]] * 1e6) if match else 0
+    if microseconds <= 0 or microseconds > _MAX_SECONDS * 1e6:
+        raise InputError(
+            f"a duration is a positive number with s, min, h, d or w, like 1d or 12h (got {text!r})"
+        )
+    return microseconds
+
+
+def timestamps(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads times.
+
+    Args:
+      column: `[rows]` numbers of `unit`s since any moment, or dates and times as in ISO 8601
+        (UTC where they name no zone), as text or in Arrow's types.
+      unit: one of TIMESTAMP_UNITS.
+
+    Returns:
+      Microseconds `[rows]` int64 (0 for what is no time), and whether each is a time.
+    """
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        exact = pc.cast(column, pa.timestamp("us"), safe=False)
+        return _filled(pc.cast(exact, pa.int64())), np.asarray(pc.is_valid(column))
+    text = tables.texts(column)
+    numeric = np.asarray(pc.match_substring_regex(text, _NUMBER))
+    numbers = pc.if_else(pa.array(numeric), text, "0")
+    scaled = np.asarray(pc.cast(numbers, pa.float64())) * TIMESTAMP_UNITS[unit]
+    usable = numeric & (np.abs(scaled) < _MAX_SECONDS * 1e6)
+    times = np.rint(np.where(usable, scaled, 0.0)).astype(np.int64)
+    if not numeric.all():
+        others = np.flatnonzero(~numeric)
+        for row, value in zip(
+            others.tolist(), text.take(pa.array(others)).to_pylist(), strict=True
+        ):
+            parsed = _iso_time(value)
+            if parsed is not None:
+                times[row], usable[row] = parsed, True
+    return times, usable
+
+
+def _iso_time(text: str) -> int | None:
+    """Microseconds since 1970, None if `text` is no ISO 8601 date and time."""
+    zone = re.search(r"[T ].*(Z|[+-]\d\d(:?\d\d)?)$", text)
+    kind = pa.timestamp("us", "UTC") if zone else pa.timestamp("us")
+    try:
+        return pc.cast(pa.scalar(text), kind).cast(pa.int64()).as_py()
+    except pa.ArrowInvalid:
+        return None
+
+
+def _filled(column: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(column, 0)).astype(np.int64)
+
+
+def digests(text: pa.Array) -> tuple[np.ndarray, Keys]:
+    """Digests of a column of text, uint64 `[rows]`, and the distinct names in it."""
+    coded = pc.dictionary_encode(text)
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.combine_chunks()
+    names = coded.dictionary.to_pylist()
+    distinct = splits.text_digests(names)
+    return distinct[np.asarray(coded.indices)], Keys(names, distinct)
+
+
+def read_events(
+    rows: tables.Rows, log: LogSpec
+) -> tuple[Pairs, list[Keys], list[tables.BadRecord]]:
+    """Reads a piece of a log.
+
+    Args:
+      rows: the log's records, with the columns that are wanted; without a user or a timestamp
+        column all users or times are 0.
+      log: what the columns mean.
+
+    Returns:
+      The events (of a history, `query` and `item` are both the item), the names of their items,
+      and the records that are no events.
+    """
+    named = (
+        {"item": log.item} if log.kind == HISTORY else {"query": log.seed, "item": log.candidate}
+    )
+    named |= {"user": log.user}
+    usable = np.ones(len(rows.lines), bool)
+    bad = list(rows.bad)
+
+    def require(fits: np.ndarray, describe: str, column: str) -> None:
+        for row in np.flatnonzero(usable & ~fits).tolist():
+            reason = describe.format(column=column, value=rows.columns[column][row].as_py())
+            bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
+        usable[:] &= fits
+
+    columns, keys = {}, []
+    for role, column in named.items():
+        if column not in rows.columns:
+            continue
+        text = tables.texts(rows.columns[column])
+        require(np.asarray(pc.not_equal(text, "")), "{column} is empty", column)
+        columns[role], names = digests(text)
+        keys += [] if role == "user" else [names]
+    times = np.zeros(len(rows.lines), np.int64)
+    if log.timestamp in rows.columns:
+        times, is_time = timestamps(rows.columns[log.timestamp], log.timestamp_unit)
+        require(is_time, "{column} is no time: {value!r}", log.timestamp)
+    item = columns["item"]
+    user = columns.get("user", np.zeros(len(item), np.uint64))
+    events = Pairs(columns.get("query", item), item, times, user)
+    return events.take(usable), keys, bad
+
+
+def history_pairs(
+    events: Pairs, *, window: int, max_pairs_per_user: int, counters: Counter[str]
+) -> Iterator[Pairs]:
+    """Makes (seed, candidate) pairs of whole histories.
+
+    Only the first event of a user with an item counts. Each event is then the candidate of all
+    the user's items that came earlier by up to `window`; of two at the same moment neither came
+    earlier. Where a user has more than `max_pairs_per_user` pairs, so many of them are taken,
+    spread evenly over the user's history.
+
+    Args:
+      events: all events of some users, in any order.
+      window: microseconds.
+      max_pairs_per_user: 0 for no limit.
+      counters: `users`, `events_repeated`, `users_over_cap` and `pairs_over_user_cap` are
+        counted here.
+
+    Yields:
+      The pairs, in parts of some millions at most.
+    """
+    user, item, time = _first_events(events)
+    counters["events_repeated"] += len(events.item) - len(item)
+    latest, earliest = _window_bounds(user, time, window)
+    begin = np.concatenate([[0], np.cumsum(latest - earliest)])
+    first_event = np.concatenate([_run_starts(user), [len(user)]])
+    found = np.diff(begin[first_event])
+    kept = np.minimum(found, max_pairs_per_user) if max_pairs_per_user else found
+    counters["users"] += len(found)
+    counters["users_over_cap"] += int((kept < found).sum())
+    counters["pairs_over_user_cap"] += int((found - kept).sum())
+    for part in _parts(kept):
+        pair = _evenly(begin[first_event[part]], found[part], kept[part], user[first_event[part]])
+        candidate = np.searchsorted(begin, pair, side="right") - 1
+        seed = earliest[candidate] + (pair - begin[candidate])
+        yield Pairs(item[seed], item[candidate], time[candidate], user[candidate])
+
+
+def _first_events(events: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users, items and times of first events, by user and time."""
+    order = np.lexsort((events.time, events.item, events.user))
+    user, item, time = events.user[order], events.item[order], events.time[order]
+    first = np.ones(len(user), bool)
+    first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
+    user, item, time = user[first], item[first], time[first]
+    # Items of the same moment go by digest, so that the order of the input never shows.
+    order = np.lexsort((item, time, user))
+    return user[order], item[order], time[order]
+
+
+def _window_bounds(
+    user: np.ndarray, time: np.ndarray, window: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each event the ends (exclusive, inclusive) of its seeds, positions `[events]`.
+
+    Args:
+      user: `[events]`, sorted.
+      time: `[events]`, sorted within each user.
+      window: how much earlier a seed may be.
+    """
+
+    def num_before(moment: np.ndarray) -> np.ndarray:
+        """How many events come before each event's (user, moment)."""
+        count = len(user)
+        is_event = np.repeat([0, 1], count)
+        order = np.lexsort((is_event, np.concatenate([moment, time]), np.tile(user, 2)))
+        events_so_far = np.cumsum(is_event[order])
+        before = np.empty(2 * count, np.int64)
+        before[order] = events_so_far
+        return before[:count]
+
+    return num_before(time), num_before(time - window)
+
+
+def _run_starts(values: np.ndarray) -> np.ndarray:
+    """Where runs of equal values start, `[runs]`."""
+    changes = np.ones(len(values), bool)
+    changes[1:] = values[1:] != values[:-1]
+    return np.flatnonzero(changes)
+
+
+def _parts(sizes: np.ndarray) -> Iterator[slice]:
+    """Cuts `[groups]` sizes into runs of groups whose sum is not much over a limit."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        limit = (ends[start - 1] if start else 0) + _EXPANDED_AT_ONCE
+        stop = max(start + 1, int(np.searchsorted(ends, limit, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def _evenly(begin: np.ndarray, found: np.ndarray, kept: np.ndarray, user: np.ndarray) -> np.ndarray:
+    """Takes `kept` of each user's `found` pairs, all arguments `[users]`.
+
+    Returns:
+      Positions `[sum of kept]`: of user u evenly spaced ones from `begin[u]` on, with a random
+      but stable offset. All of them where `kept` is `found`.
+    """
+    owner = np.repeat(np.arange(len(kept)), kept)
+    nth = np.arange(len(owner)) - np.repeat(np.cumsum(kept) - kept, kept)
+    offset = (splits.mix64(user, 3) >> np.uint64(11)) * 2.0**-53
+    share = found[owner] / np.maximum(kept[owner], 1)
+    sampled = np.minimum(((nth + offset[owner]) * share).astype(np.int64), found[owner] - 1)
+    return begin[owner] + np.where(found[owner] == kept[owner], nth, sampled)

@@ -1,0 +1,154 @@
+"""Logs to pairs, in Beam: from files to ordered pairs with a digest each.
+
+Elements are columns of many events (see `shards`). The outcome does not depend on how the files
+are cut into pieces, on the number of shards, or on the order in which elements arrive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from data_prep import install_logs, problems, tables
+from data_prep.counting import count, count_all
+from data_prep.install_logs import Keys, Pairs
+from data_prep.install_spec import HISTORY, LogSpec
+from data_prep.shards import by_shard, group_indices, range_index
+
+_Keyed = tuple[int, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PairOptions:
+    """How a log becomes pairs.
+
+    Attributes:
+      log: the log's columns.
+      columns: those that are read.
+      window: microseconds that a seed may be earlier, for histories.
+      max_pairs_per_user: 0 for no limit, for histories.
+      num_shards: how many shards the digests divide into.
+    """
+
+    log: LogSpec
+    columns: tuple[str, ...]
+    window: int
+    max_pairs_per_user: int
+    num_shards: int
+
+
+class Log(NamedTuple):
+    """What `ReadLog` gives.
+
+    Attributes:
+      events: (shard, Pairs): of histories by user, else pairs by their item.
+      names: (shard of the digest, Keys), the items that the log names; a name may repeat.
+      bad: tables.BadRecord elements.
+    """
+
+    events: beam.PCollection
+    names: beam.PCollection
+    bad: beam.PCollection
+
+
+class ReadLog(beam.PTransform):
+    """Reads log files, a PCollection of paths, to a `Log`.
+
+    Args:
+      options: what to read.
+      directory: the dataset directory being written, see `problems`.
+    """
+
+    def __init__(self, options: PairOptions, directory: str):
+        super().__init__()
+        self._options = options
+        self._directory = directory
+
+    def expand(self, paths: beam.PCollection) -> Log:
+        """Cuts the files, spreads the pieces over the workers, parses each."""
+        parsed = (
+            paths
+            | "CutLog" >> beam.FlatMap(problems.pieces, self._directory)
+            | "SpreadLog" >> beam.Reshuffle()
+            | "ParseLog" >> beam.ParDo(_ReadEvents(self._options)).with_outputs()
+        )
+        return Log(parsed.events, parsed.names, parsed.bad)
+
+
+class _ReadEvents(beam.DoFn):
+    """Parses pieces of a log."""
+
+    def __init__(self, options: PairOptions):
+        self._options = options
+
+    def start_bundle(self) -> None:
+        """Forgets which names have been given out."""
+        self._seen: set[int] = set()
+
+    def process(self, piece: tables.Piece) -> Iterator[TaggedOutput]:
+        """Yields the tagged columns of one piece."""
+        options = self._options
+        rows = tables.parse(piece, options.columns)
+        events, keys, bad = install_logs.read_events(rows, options.log)
+        count("events", len(events.item))
+        is_history = options.log.kind == HISTORY
+        if not is_history:
+            differ = events.query != events.item
+            count("pairs_with_itself", len(differ) - differ.sum())
+            events = events.take(differ)
+        for shard, columns in by_shard(
+            events.user if is_history else events.item, options.num_shards, *events
+        ):
+            yield TaggedOutput("events", (shard, Pairs(*columns)))
+        for names in keys:
+            for keyed in self._new_names(names):
+                yield TaggedOutput("names", keyed)
+        for record in bad:
+            yield TaggedOutput("bad", record)
+
+    def _new_names(self, keys: Keys) -> Iterator[_Keyed]:
+        """Names that this bundle has not given out yet, by shard."""
+        new = [i for i, digest in enumerate(keys.digests.tolist()) if digest not in self._seen]
+        self._seen.update(keys.digests[new].tolist())
+        digests = keys.digests[new]
+        shard_of = range_index(digests, self._options.num_shards)
+        for shard, where in group_indices(shard_of, self._options.num_shards):
+            names = [keys.names[new[index]] for index in where]
+            yield shard, Keys(names, digests[where])
+
+
+class MakePairs(beam.PTransform):
+    """Turns a log's events to (shard of the item, Pairs) elements."""
+
+    def __init__(self, options: PairOptions):
+        super().__init__()
+        self._options = options
+
+    def expand(self, events: beam.PCollection) -> beam.PCollection:
+        """Groups histories by user; the events of a landing-page log are pairs already."""
+        if self._options.log.kind != HISTORY:
+            return events
+        return (
+            events
+            | "GroupByUser" >> beam.GroupByKey()
+            | "PairHistories" >> beam.FlatMap(_pair_histories, self._options)
+        )
+
+
+def _pair_histories(element: _Keyed, options: PairOptions) -> Iterator[_Keyed]:
+    counters: Counter[str] = Counter()
+    parts = install_logs.history_pairs(
+        install_logs.join(element[1]),
+        window=options.window,
+        max_pairs_per_user=options.max_pairs_per_user,
+        counters=counters,
+    )
+    for pairs in parts:
+        for shard, columns in by_shard(pairs.item, options.num_shards, *pairs):
+            yield shard, Pairs(*columns)
+    count_all(counters)

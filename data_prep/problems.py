@@ -1,0 +1,104 @@
+"""Input that a job cannot use, found while it runs: limits, and the way to the user.
+
+A worker cannot hand an exception to the command that started the job on every runner, so it
+leaves the message in the directory that is being written, and fails.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+
+from data_prep import encode, tables
+from ssl_recsys.errors import InputError
+
+_FILE = "problem.txt"
+_SHOWN = 5
+
+# How many there are, and a few of them.
+Found = tuple[int, list[str]]
+
+
+def stop(directory: str, message: str) -> None:
+    """Ends the job that is writing to `directory`.
+
+    Raises:
+      InputError: always.
+    """
+    with encode.create(FileSystems.join(directory, _FILE)) as file:
+        file.write(message.encode("utf-8"))
+    raise InputError(message)
+
+
+def stopped_with(directory: str) -> str | None:
+    """The message of `stop`, None if nothing stopped the job."""
+    path = FileSystems.join(directory, _FILE)
+    if not FileSystems.exists(path):
+        return None
+    with FileSystems.open(path) as file:
+        return file.read().decode("utf-8")
+
+
+def pieces(path: str, directory: str) -> Iterator[tables.Piece]:
+    """As `tables.pieces`; ends the job that writes to `directory` if the file cannot be cut."""
+    try:
+        yield from tables.pieces(path)
+    except InputError as error:
+        stop(directory, str(error))
+
+
+def check_bad(found: Found, max_bad_records: int, directory: str) -> None:
+    """Ends the job if there are more bad records than allowed.
+
+    Args:
+      found: outcome of `CountAndShow`.
+      max_bad_records: how many there may be.
+      directory: the dataset directory being written.
+    """
+    if found[0] > max_bad_records:
+        stop(
+            directory,
+            f"{found[0]:,} records cannot be used, and --max_bad_records={max_bad_records} "
+            f"allows no more than that:\n{listing(found)}\n"
+            "Mend them, or raise --max_bad_records to leave them out.",
+        )
+
+
+class CountAndShow(beam.CombineFn):
+    """Counts elements and keeps the few smallest, as text, to be shown."""
+
+    def create_accumulator(self) -> tuple[int, list[Any]]:
+        """Nothing yet."""
+        return 0, []
+
+    def add_input(self, accumulator: tuple[int, list[Any]], element: Any) -> tuple[int, list[Any]]:
+        """Adds one."""
+        return self.merge_accumulators([accumulator, (1, [element])])
+
+    def merge_accumulators(
+        self, accumulators: Iterable[tuple[int, list[Any]]]
+    ) -> tuple[int, list[Any]]:
+        """Adds up counts and keeps the smallest."""
+        parts = list(accumulators)
+        shown = heapq.nsmallest(_SHOWN, (element for _, few in parts for element in few))
+        return sum(number for number, _ in parts), shown
+
+    def extract_output(self, accumulator: tuple[int, list[Any]]) -> Found:
+        """Gives what was found."""
+        return accumulator[0], [str(element) for element in accumulator[1]]
+
+
+def add(first: Found, second: Found) -> Found:
+    """Puts two findings together; the first is shown first."""
+    return first[0] + second[0], [*first[1], *second[1]][:_SHOWN]
+
+
+def listing(found: Found) -> str:
+    """A few elements, one a line, and how many more there are."""
+    number, shown = found
+    more = [f"  and {number - len(shown):,} more"] if number > len(shown) else []
+    return "\n".join([*(f"  {element}" for element in shown), *more])
