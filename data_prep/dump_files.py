@@ -27,6 +27,7 @@ _SIGNATURES = {b"BZh": BZIP2, b"\x1f\x8b": GZIP, b"\xfd7zXZ\0": XZ}
 _OTHER_SIGNATURES = {b"7z\xbc\xaf": "7z", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
 _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 20
+_HEAD_CHUNK_BYTES = 1 << 15
 _MAX_PAGE_BYTES = 1 << 26
 _PAGE, _PAGE_END = b"<page>", b"</page>"
 _HOW_TO = "give a pages-articles dump (.xml, .bz2, .gz or .xz), as on https://dumps.wikimedia.org"
@@ -102,7 +103,7 @@ def _check_source(path: str, size: int) -> tuple[Source, bytes]:
     kind = next((kind for mark, kind in _SIGNATURES.items() if raw.startswith(mark)), XML)
     try:
         head = _decompress_head(raw, kind)
-    except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (OSError, zlib.error, lzma.LZMAError) as error:
         raise InputError(
             f"the beginning of {path} cannot be decompressed ({error}); fetch the file again"
         ) from error
@@ -118,11 +119,22 @@ def _check_source(path: str, size: int) -> tuple[Source, bytes]:
 def _decompress_head(raw: bytes, kind: str) -> bytes:
     if kind == XML:
         return raw[:_HEAD_BYTES]
-    if kind == BZIP2:
-        return bz2.BZ2Decompressor().decompress(raw, _HEAD_BYTES)
-    if kind == GZIP:
-        return zlib.decompressobj(wbits=31).decompress(raw, _HEAD_BYTES)
-    return lzma.LZMADecompressor().decompress(raw, _HEAD_BYTES)
+    decompressor: Any = {
+        BZIP2: bz2.BZ2Decompressor,
+        GZIP: lambda: zlib.decompressobj(wbits=31),
+        XZ: lzma.LZMADecompressor,
+    }[kind]()
+    head = b""
+    for start in range(0, len(raw), _HEAD_CHUNK_BYTES):
+        try:
+            head += decompressor.decompress(raw[start : start + _HEAD_CHUNK_BYTES])
+        except (OSError, zlib.error, lzma.LZMAError):
+            if not head:
+                raise
+            break  # damage behind the beginning is the reader's to count
+        if decompressor.eof or len(head) >= _HEAD_BYTES:
+            break
+    return head
 
 
 def _open(path: str) -> Any:

@@ -1,0 +1,122 @@
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that, equal_to
+
+from data_prep import shards, splits, vocab, wiki_items
+from ssl_recsys.errors import InputError
+
+DIGESTS = splits.text_digests([f"title {index}" for index in range(20_000)])
+
+
+def test_digests_never_change():
+    # As printed by `printf 'Alan Turing' | b2sum -l 64`; SplitMix64's first output for seed 0.
+    assert splits.text_digest("Alan Turing") == 0xFCE6A5A35D51B3B4
+    assert splits.mix64(np.uint64([0]), 1).tolist() == [0xE220A8397B1DCDAF]
+
+
+def test_split_shares_and_seeds():
+    rule = splits.SplitRule(validation_fraction=0.1, test_fraction=0.2)
+    found = splits.split_of(DIGESTS, rule)
+    shares = np.bincount(found, minlength=3) / len(found)
+    np.testing.assert_allclose(shares, [0.7, 0.1, 0.2], atol=0.015)
+    other = splits.split_of(DIGESTS, splits.SplitRule(seed=1))
+    # Independent: a test item of one seed is one of another no more often than by chance.
+    assert (other[found == splits.TEST] == splits.TEST).mean() == pytest.approx(0.05, abs=0.015)
+
+
+def test_a_pair_touching_a_test_item_is_a_test_pair():
+    rule = splits.SplitRule(validation_fraction=0.3, test_fraction=0.3)
+    query, item = DIGESTS[:10_000], DIGESTS[10_000:]
+    ends = np.stack([splits.item_splits(query, rule), splits.item_splits(item, rule)])
+    found = splits.pair_splits(query, item, rule)
+    has_test, has_validation = (ends == splits.TEST).any(0), (ends == splits.VALIDATION).any(0)
+    assert (found[has_test] == splits.TEST).all()
+    assert (found[~has_test & has_validation] == splits.VALIDATION).all()
+    assert (found[~has_test & ~has_validation] == splits.TRAIN).all()
+
+
+def test_split_by_pair_has_training_items_only():
+    rule = splits.SplitRule(by=splits.BY_PAIR)
+    assert not splits.item_splits(DIGESTS, rule).any()
+    found = splits.pair_splits(DIGESTS, DIGESTS[::-1], rule)
+    assert (found == splits.TEST).mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_pair_is_not_its_reverse():
+    forth = splits.pair_digests(DIGESTS[:100], DIGESTS[100:200])
+    back = splits.pair_digests(DIGESTS[100:200], DIGESTS[:100])
+    assert not np.isin(forth, back).any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"test_fraction": 0.0}, "test_fraction must be in"),
+        ({"validation_fraction": 1.5}, "validation_fraction must be in"),
+        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "must be below 1"),
+        ({"by": "user"}, "item or pair"),
+        ({"seed": -1}, "split_seed"),
+    ],
+)
+def test_bad_split_rules(fields, message):
+    with pytest.raises(InputError, match=message):
+        splits.SplitRule(**fields)
+
+
+def test_shards_hold_all_digests_in_order():
+    for count in (1, 2, 7):
+        parts = dict(shards.by_shard(DIGESTS, count, DIGESTS))
+        assert list(parts) == sorted(parts)
+        joined = np.concatenate([np.sort(part) for (part,) in parts.values()])
+        np.testing.assert_array_equal(joined, np.sort(DIGESTS))
+
+
+def test_find():
+    position, found = shards.find(np.uint64([5, 9, 1, 10]), np.uint64([1, 5, 9]))
+    assert position[found].tolist() == [1, 2, 0]
+    assert found.tolist() == [True, True, True, False]
+    assert not shards.find(np.uint64([5]), np.uint64([]))[1].any()
+
+
+def test_vocabulary_order_minimum_and_cap():
+    counts = {"b": 3, "a": 3, "rare": 1, "often": 9}
+    assert vocab.ordered_tokens(counts.items(), 2, 10) == ["often", "a", "b"]
+    assert vocab.ordered_tokens(counts.items(), 1, 2) == ["often", "a"]
+
+
+def test_vocabulary_ids():
+    words = vocab.Vocabulary(["a", "b", "c"])
+    assert words.size == 4
+    assert (words.id_of("a"), words.id_of("x")) == (1, 0)
+    # "x" is unknown, and of a, b, c there is room for two.
+    assert words.ids_of(["c", "x", "a", "b"], 2) == ([3, 1], 1, 1)
+
+
+def test_vocabulary_file():
+    assert vocab.vocabulary_text(["a", "b c"]) == "a\nb c\n"
+    with pytest.raises(ValueError, match="one line"):
+        vocab.vocabulary_text(["a\nb"])
+
+
+@pytest.mark.parametrize("counts", [[], [(["a", "b"], [1, 2]), (["b", "c"], [5, 1]), ([], [])]])
+def test_build_vocabulary(counts):
+    expected = ["b", "a", "c"] if counts else []
+    with TestPipeline(runner="FnApiRunner") as pipeline:
+        found = pipeline | beam.Create(counts) | vocab.BuildVocabulary(min_count=1, max_size=9)
+        assert_that(found, equal_to([expected]))
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Alan Turing", ["alan", "turing", "alan turing"]),
+        ("The The", ["the", "the the"]),
+        ("R&B (Straße)", ["r", "b", "strasse", "r b", "b strasse"]),
+        ("हिन्दी दिवस", ["हिन्दी", "दिवस", "हिन्दी दिवस"]),
+        ("!!!", []),
+    ],
+)
+def test_title_ngrams(title, expected):
+    assert wiki_items.title_ngrams(title) == expected
