@@ -39,6 +39,8 @@ _QUERY_MULTIPLE = 16
 _ITEM_MULTIPLE = 256
 # Scores compared at once when a block is searched for candidates.
 _GROUP = 16
+# Groups whose scores are looked at one by one at once, 1 Mi scores.
+_GROUP_CHUNK = 1 << 16
 # The reservoir of a query holds this many times the number of scores that it must keep.
 _RESERVOIR_FACTOR = 4
 _MAX_RESERVOIR_BYTES = 1 << 25
@@ -52,11 +54,11 @@ _EMPTY = np.iinfo(np.int64).min
 class ExactSearch:
     """Exact search by dot product, which is the cosine for L2-normalised embeddings.
 
-    Memory beyond the corpus (kept once, padded): for each thread one block of scores (32 MiB),
-    its group maxima (2 MiB) and a reservoir of at most 32 MiB, twice that while it is
-    compressed; never a [num_queries, num_items] array. A thread's list of candidates stays
-    small unless the items are sorted by ascending score; then it is that of one block, with 30
-    bytes for each of its scores.
+    Memory beyond the corpus (kept once, padded), for each thread: a block of scores (32 MiB, the
+    last one twice), its group maxima (2 MiB), a reservoir of at most 32 MiB, twice that while it
+    is cut, unless a single query's is larger, and about 70 MiB of candidates where most scores
+    tie. It was 85 MiB a thread with 100,000 items, 170 with a collapsed model; never a
+    [num_queries, num_items] array.
 
     Args:
       item_embeddings: `[num_items, dim]` float32, row r being the item of catalog row r.
@@ -192,7 +194,6 @@ class _Reservoir:
         self._keys = np.full((num_queries, _RESERVOIR_FACTOR * num_top), _EMPTY, np.int64)
         self._fill = np.zeros(num_queries, np.int64)
         self._threshold = np.full(num_queries, -np.inf, np.float32)
-        self._is_new = True
 
     def add(self, scores: _FloatArray, first_row: int) -> None:
         """Adds `scores` [num_queries, block], column i being item `first_row + i`.
@@ -203,18 +204,23 @@ class _Reservoir:
         grouped = scores.reshape(len(scores), _GROUP, -1)
         maxima = grouped.max(axis=1)  # [num_queries, groups]; item g + i * groups is in group g
         num_groups = maxima.shape[1]
-        if self._is_new and num_groups >= self._num_top:
-            # That many different items score at least this; nextafter keeps equal ones.
-            bound = np.partition(maxima, -self._num_top, axis=1)[:, -self._num_top]
-            self._threshold = np.nextafter(bound, np.float32(-np.inf))
-        self._is_new = False
         found = np.flatnonzero(maxima > self._threshold[:, None])
-        query, group = np.divmod(found, num_groups)
-        candidates = grouped[query, :, group]  # [found, _GROUP]
-        chosen = np.flatnonzero(candidates > self._threshold[query, None])
-        which, member = np.divmod(chosen, _GROUP)
-        rows = first_row + group[which] + member * num_groups
-        self._store(query[which], _encode(candidates.ravel()[chosen], rows))
+        if len(found) > 2 * self._num_top * len(scores) and num_groups >= self._num_top:
+            # That many different items score at least `bound`; nextafter keeps equal ones.
+            bound = np.partition(maxima, -self._num_top, axis=1)[:, -self._num_top]
+            bound = np.nextafter(bound, np.float32(-np.inf))
+            self._threshold = np.maximum(self._threshold, bound)
+            found = np.flatnonzero(maxima > self._threshold[:, None])
+        # One threshold for the whole block: `_store` may raise it, and then an equal score of a
+        # lower row, in a later group, would be lost.
+        threshold = self._threshold.copy()
+        for start in range(0, len(found), _GROUP_CHUNK):
+            query, group = np.divmod(found[start : start + _GROUP_CHUNK], num_groups)
+            candidates = grouped[query, :, group]  # [found, _GROUP]
+            chosen = np.flatnonzero(candidates > threshold[query, None])
+            which, member = np.divmod(chosen, _GROUP)
+            rows = first_row + group[which] + member * num_groups
+            self._store(query[which], _encode(candidates.ravel()[chosen], rows))
 
     def _store(self, query: _IntArray, keys: _Keys) -> None:
         """Puts `keys` [candidates] into the reservoirs of `query` [candidates], ascending."""
@@ -226,18 +232,19 @@ class _Reservoir:
             self._fill = np.minimum(self._fill + counts, self._keys.shape[1])
             if fits.all():
                 return
-            self._compress()
-            left = ~fits & (keys > self._keys[query, : self._num_top].min(axis=1))
+            left = ~fits & (keys > self._compress()[query])
             query, keys = query[left], keys[left]
 
-    def _compress(self) -> None:
+    def _compress(self) -> _Keys:
+        """Cuts to the best `num_top` keys; the worst of those, `[num_queries]`, is returned."""
         best = np.partition(self._keys, -self._num_top, axis=1)[:, -self._num_top :]
         self._keys.fill(_EMPTY)
         self._keys[:, : self._num_top] = best
-        self._fill = np.minimum(self._fill, self._num_top)
+        self._fill[:] = self._num_top  # empty keys among the best keep their places
         worst = best.min(axis=1)
         is_full = worst != _EMPTY
         self._threshold[is_full] = np.maximum(self._threshold[is_full], _decode(worst[is_full])[0])
+        return worst
 
     def sorted_keys(self) -> _Keys:
         """The best keys, `[num_queries, num_top]`, descending."""
