@@ -21,6 +21,13 @@ CANONICAL_NAMESPACES = {
     "help": 12, "help talk": 13, "category": 14, "category talk": 15, "portal": 100,
     "portal talk": 101,
 }  # fmt: skip
+# Former and variant names that stay valid on large wikis and are not in `<siteinfo>`.
+_ALIASES = {
+    "分类": 14, "分類": 14, "カテゴリ": 14, "文件": 6, "檔案": 6, "档案": 6, "图像": 6, "圖像": 6,
+    "ファイル": 6, "画像": 6, "bild": 6, "imagen": 6, "imagem": 6, "immagine": 6, "afbeelding": 6,
+    "изображение": 6, "зображення": 6, "fichier": 6, "grafika": 6,
+}  # fmt: skip
+CANONICAL_NAMESPACES |= _ALIASES
 
 _LANGUAGES = """
 aa ab ace ady af ak als alt am ami an ang ann anp ar arc arz ary as ast atj av avk awa ay az azb

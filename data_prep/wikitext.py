@@ -116,7 +116,9 @@ class PageParser:
         return _TEXT_TAG.match(page, start) if start >= 0 else None
 
     def _text(self, page: bytes, tag: re.Match[bytes] | None) -> bytes:
-        if tag is None or tag[0].endswith(b"/>"):
+        if tag is None:
+            raise MalformedPageError("no <text>")
+        if tag[0].endswith(b"/>"):
             return b""
         end = page.find(b"</text>", tag.end())
         if end < 0:

@@ -112,6 +112,7 @@ def test_last_revision_counts():
         b"<page><title></title><text>x</text>",
         b"<page><title>\xff</title><text>x</text>",
         b"<page><title>T</title><text>x</texts>",
+        b"<page><title>T</title><texts>x</text>",
     ],
 )
 def test_malformed_pages(raw):
