@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from ssl_recsys.features import Activations, FeatureEmbeddings, LookedUp
+from ssl_recsys.features import Activations, LookedUp
 from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import CATEGORICAL, FeatureSpec
 
@@ -48,13 +48,12 @@ def feature_dropout(
       The view, with a `keep` entry for every feature that can be dropped.
     """
     names = [spec.name for spec in specs if spec.is_embedded]
-    kept = batch.uniform(seed, len(names)) >= rate  # [batch, num_names]
+    kept = batch.random_keep(seed, len(names), rate)  # [batch, num_names]
     return View({name: kept[:, i : i + 1] for i, name in enumerate(names)})
 
 
 def value_dropout(
     specs: Sequence[FeatureSpec],
-    embeddings: FeatureEmbeddings,
     looked_up: LookedUp,
     batch: ReplicaBatch,
     rate: float,
@@ -67,7 +66,6 @@ def value_dropout(
 
     Args:
       specs: the dataset's features.
-      embeddings: pools what is left of a bag.
       looked_up: the batch's look-up.
       batch: place of the examples in the global batch.
       rate: probability of dropping a value.
@@ -77,7 +75,7 @@ def value_dropout(
       The view, with `keep` for categorical features and `replaced` for bags.
     """
     widths = [spec.max_values if spec.is_embedded else 0 for spec in specs]
-    kept = batch.uniform(seed, sum(widths)) >= rate  # [batch, sum of max_values]
+    kept = batch.random_keep(seed, sum(widths), rate)  # [batch, sum of max_values]
     keep, replaced, begin = {}, {}, 0
     for spec, width in zip(specs, widths, strict=True):
         mask = kept[:, begin : begin + width]
@@ -85,8 +83,6 @@ def value_dropout(
         if spec.kind == CATEGORICAL:
             keep[spec.name] = mask
         elif spec.is_embedded:
-            weights = looked_up.present[spec.name] * tf.cast(mask, tf.float32)
-            replaced[spec.name] = embeddings.pool(
-                looked_up.values[spec.name], weights, looked_up.missing[spec.name]
-            )
+            bags = looked_up.bags[spec.name]
+            replaced[spec.name] = bags.pool(looked_up.missing[spec.name], keep=mask)
     return View(keep, replaced)

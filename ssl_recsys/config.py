@@ -188,6 +188,14 @@ class RunConfig:
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
 
+def parse_fm_groups(text: str) -> tuple[tuple[str, ...], ...]:
+    """Groups from `id;title_ngrams,categories`: ';' between groups, ',' between features."""
+    return tuple(
+        tuple(name.strip() for name in group.split(",") if name.strip())
+        for group in text.split(";")
+    )
+
+
 def resolve_fm_groups(
     groups: Sequence[Sequence[str]], features: Sequence[FeatureSpec]
 ) -> tuple[tuple[str, ...], ...]:

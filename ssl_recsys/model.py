@@ -31,17 +31,25 @@ class TwoTowerModel(tfrs.Model):
     Args:
       specs: the dataset's features.
       config: the run's configuration.
+      static_shapes: keep every shape independent of the data, as a TPU needs; `jit_compile` in
+        the configuration does, too.
 
     Raises:
       InputError: if the configuration does not fit the features.
     """
 
-    def __init__(self, specs: Sequence[FeatureSpec], config: RunConfig):
+    def __init__(
+        self, specs: Sequence[FeatureSpec], config: RunConfig, *, static_shapes: bool = False
+    ):
         super().__init__(name="two_tower")
         self._config = config
         self._ssl_sides = SIDES if config.ssl.side == "both" else (config.ssl.side,)
         compute_dtype = "bfloat16" if config.training.mixed_precision else "float32"
-        self.feature_embeddings = FeatureEmbeddings(specs, config.tower.embedding_dim)
+        self.feature_embeddings = FeatureEmbeddings(
+            specs,
+            config.tower.embedding_dim,
+            static_shapes=static_shapes or config.training.jit_compile,
+        )
         self.towers = {
             side: Tower(
                 self.feature_embeddings.widths,
@@ -61,7 +69,7 @@ class TwoTowerModel(tfrs.Model):
                 specs,
                 config.ssl,
                 groups,
-                self.feature_embeddings,
+                self.feature_embeddings.widths,
                 self.towers[side],
                 temperature=config.loss.temperature,
                 compute_dtype=compute_dtype,

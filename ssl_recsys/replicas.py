@@ -56,12 +56,21 @@ class ReplicaBatch:
         gathered = context.all_gather(tensor, axis=0)
         return tf.ensure_shape(gathered, [self.global_size, *tensor.shape[1:]])
 
-    def uniform(self, seed: tf.Tensor, width: int) -> tf.Tensor:
-        """`[size, width]` numbers in [0, 1): this replica's rows of the global batch's draw."""
-        # Philox everywhere: the default algorithm differs between plain and XLA execution.
-        numbers = tf.random.stateless_uniform(
-            [self.global_size, width], seed=seed, alg=tf.random.Algorithm.PHILOX
+    def random_keep(self, seed: tf.Tensor, width: int, rate: float) -> tf.Tensor:
+        """`[size, width]` bool, each False with probability `rate`.
+
+        These are this replica's rows of one draw for the global batch.
+        """
+        # Whole numbers by one named algorithm: plain execution and XLA turn the same bits into
+        # different floats, and choose different algorithms by default.
+        bits = tf.random.stateless_uniform(
+            [self.global_size, width],
+            seed=seed,
+            minval=None,
+            maxval=None,
+            dtype=tf.uint32,
+            alg=tf.random.Algorithm.PHILOX,
         )
-        if self.num_replicas == 1:
-            return numbers
-        return tf.slice(numbers, [self.offset, 0], [self.size, width])
+        if self.num_replicas > 1:
+            bits = tf.slice(bits, [self.offset, 0], [self.size, width])
+        return bits >= tf.constant(int(rate * 2**32), tf.uint32)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ssl_recsys import augment, losses
 from ssl_recsys.config import FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT, SSLConfig
-from ssl_recsys.features import FeatureEmbeddings, LookedUp
+from ssl_recsys.features import LookedUp
 from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import FeatureSpec
 from ssl_recsys.towers import Projected, Tower
@@ -42,7 +42,7 @@ class SSLTasks(tf.keras.layers.Layer):
       specs: the dataset's features.
       config: tasks and their settings.
       fm_groups: resolved groups of feature names, one FM encoder each.
-      embeddings: the shared tables.
+      widths: feature name -> width of its activation.
       tower: the tower that FD and SO share with the main task.
       temperature: tau of Eq. (3).
       compute_dtype: type of the FM encoders' arithmetic.
@@ -54,7 +54,7 @@ class SSLTasks(tf.keras.layers.Layer):
         specs: Sequence[FeatureSpec],
         config: SSLConfig,
         fm_groups: Sequence[Sequence[str]],
-        embeddings: FeatureEmbeddings,
+        widths: Mapping[str, int],
         tower: Tower,
         *,
         temperature: float,
@@ -64,14 +64,13 @@ class SSLTasks(tf.keras.layers.Layer):
         super().__init__(name=name)
         self._specs = tuple(specs)
         self._config = config
-        self._embeddings = embeddings
         self._tower = tower
         self._temperature = temperature
         self.fm_encoders: list[Tower] = []
         if FEATURE_MASKING in config.tasks:
             self.fm_encoders = [
                 Tower(
-                    {feature: embeddings.widths[feature] for feature in group},
+                    {feature: widths[feature] for feature in group},
                     config.fm_hidden_layers,
                     name=f"fm_encoder_{index}",
                     compute_dtype=compute_dtype,
@@ -109,9 +108,7 @@ class SSLTasks(tf.keras.layers.Layer):
         if self._config.dropout_granularity == "feature":
             view = augment.feature_dropout(self._specs, batch, rate, seed)
         else:
-            view = augment.value_dropout(
-                self._specs, self._embeddings, side.looked_up, batch, rate, seed
-            )
+            view = augment.value_dropout(self._specs, side.looked_up, batch, rate, seed)
         return self._tower.view(side.projected, view)
 
     def _feature_dropout(

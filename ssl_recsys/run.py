@@ -1,0 +1,129 @@
+"""One run from a dataset directory to a metrics file, as `train` and the studies start it."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from ssl_recsys import evaluation, run_dir, schema
+from ssl_recsys.catalog import load_catalog
+from ssl_recsys.config import FEATURE_MASKING, RunConfig, resolve_fm_groups
+from ssl_recsys.embedding import embed_rows
+from ssl_recsys.errors import InputError
+from ssl_recsys.export import Exported, export_run, load_export
+from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
+from ssl_recsys.strategies import is_chief, make_strategy
+from ssl_recsys.trainer import Trainer
+
+_SAMPLE_SEED = 20_070_128
+
+
+def train_and_evaluate(
+    config: RunConfig,
+    info: schema.DatasetInfo,
+    data_dir: pathlib.Path,
+    model_dir: pathlib.Path,
+    *,
+    resume: bool = True,
+    eval_split: str = "test",
+    eval_max_queries: int = 0,
+) -> None:
+    """Trains (or goes on training), exports, evaluates and prints the metrics.
+
+    Args:
+      config: the run's configuration.
+      info: the dataset's description.
+      data_dir: the dataset directory.
+      model_dir: the run's directory.
+      resume: whether to take up a run that `model_dir` holds.
+      eval_split: `test`, `validation` or `none`; the test pairs are read for `test` only.
+      eval_max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
+
+    Raises:
+      InputError: for anything in the way that the user can mend.
+    """
+    if FEATURE_MASKING in config.ssl.tasks:
+        resolve_fm_groups(config.ssl.fm_groups, info.features)
+    # Everything is read before the model directory is touched: bad input leaves no trace.
+    strategy = make_strategy(config.training.strategy)
+    catalog = load_catalog(data_dir)
+    training_pairs = TrainingPairs(
+        data_dir,
+        catalog,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+        fraction=config.training.train_fraction,
+        draw_from_catalog=config.ssl.items == "catalog" and bool(config.ssl.tasks),
+    )
+    if training_pairs.batch_size < config.training.batch_size:
+        logging.warning(
+            "--batch_size=%d is more than the %d training pairs: every batch is the whole "
+            "training set, and an epoch is one step",
+            config.training.batch_size,
+            training_pairs.num_pairs,
+        )
+    held_out = {"validation": load_pairs(data_dir, "validation")}
+    if eval_split == "test":
+        held_out["test"] = load_pairs(data_dir, "test")
+    run_dir.open_run(model_dir, config, data_dir, info, resume=resume)
+    trainer = Trainer(
+        info.features,
+        catalog,
+        training_pairs,
+        _sampled(held_out["validation"], config.training.max_validation_queries),
+        config,
+        strategy,
+        model_dir,
+    )
+    model = trainer.train()
+    if not is_chief(strategy):
+        return
+    export_run(model, catalog, info, held_out, model_dir)
+    if eval_split == "none":
+        return
+    results = evaluate(load_export(model_dir), eval_split, max_queries=eval_max_queries)
+    run_dir.write_json(model_dir / run_dir.METRICS_FILE, results)
+    print(evaluation.format_table({config.ssl.method: results}))
+
+
+def evaluate(
+    exported: Exported, split: str, *, retrieval: str = "exact", max_queries: int = 0
+) -> dict[str, Any]:
+    """Metrics of a finished run, in the form of metrics.json.
+
+    Args:
+      exported: the run.
+      split: `test` or `validation`.
+      retrieval: `exact` or `scann`.
+      max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
+
+    Raises:
+      InputError: if the run kept no pairs of the split.
+    """
+    query_rows, item_rows = _sampled(exported.pairs(split), max_queries)
+    if len(query_rows) == 0:
+        raise InputError(f"the dataset has no {split} pairs to evaluate on")
+    distinct, query_of_pair = np.unique(query_rows, return_inverse=True)
+    data = evaluation.EvaluationData(
+        query_embeddings=embed_rows(exported.query_tower, exported.catalog, distinct),
+        query_of_pair=query_of_pair,
+        item_rows=item_rows,
+        item_embeddings=exported.item_embeddings,
+        train_count=exported.catalog.train_count,
+        head=exported.info.head,
+        split=split,
+    )
+    return evaluation.evaluate_pairs(data, retrieval=retrieval)
+
+
+def _sampled(
+    pairs: tuple[np.ndarray, np.ndarray], max_queries: int
+) -> tuple[np.ndarray, np.ndarray]:
+    query_rows, item_rows = pairs
+    if not max_queries:
+        return pairs
+    chosen = evaluation.sample_queries(query_rows, item_rows, max_queries, _SAMPLE_SEED)
+    return query_rows[chosen], item_rows[chosen]

@@ -1,0 +1,150 @@
+"""The model directory: what a run writes where, and whether a command may go on in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ssl_recsys import schema
+from ssl_recsys.config import RunConfig
+from ssl_recsys.errors import InputError
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.json"
+HISTORY_FILE = "history.json"
+CHECKPOINT_DIR = "checkpoints"
+BEST_DIR = "best"
+LOG_DIR = "logs"
+EXPORT_DIR = "export"
+
+# A run may be resumed with other values of these: they decide how long it trains and how often
+# it saves, not what a step does.
+_MAY_CHANGE = ("max_epochs", "max_steps", "patience", "checkpoint_minutes", "strategy")
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes JSON aside and renames it into place."""
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Reads a JSON file of a model directory.
+
+    Raises:
+      InputError: if it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error}); delete it and run the command again"
+        ) from error
+
+
+def open_run(
+    model_dir: str | os.PathLike[str],
+    config: RunConfig,
+    data_dir: str | os.PathLike[str],
+    info: schema.DatasetInfo,
+    *,
+    resume: bool,
+) -> pathlib.Path:
+    """Makes a model directory, or checks that the one that is there holds the same run.
+
+    Args:
+      model_dir: the directory; it need not exist.
+      config: the run's configuration.
+      data_dir: where the dataset is.
+      info: the dataset.
+      resume: whether a run that is already there may be taken up.
+
+    Returns:
+      The directory.
+
+    Raises:
+      InputError: if the directory holds other files, another run, or a run while `resume` is
+        off.
+    """
+    path = pathlib.Path(model_dir)
+    described = _describe(config, data_dir, info)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--model_dir={path} is a file; name a directory")
+    if (path / CONFIG_FILE).is_file():
+        if not resume:
+            raise InputError(
+                f"--model_dir={path} already holds a run and --resume is off; choose another "
+                "directory or delete this one"
+            )
+        _check_same(path, read_json(path / CONFIG_FILE), described)
+    elif path.exists() and any(path.iterdir()):
+        raise InputError(
+            f"--model_dir={path} is not empty and holds no run; choose another directory"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    write_json(path / CONFIG_FILE, described)
+    return path
+
+
+def _describe(
+    config: RunConfig, data_dir: str | os.PathLike[str], info: schema.DatasetInfo
+) -> dict[str, Any]:
+    return {
+        "data_dir": os.path.abspath(data_dir),
+        "dataset": {
+            "name": info.name,
+            "num_items": info.num_items,
+            "num_pairs": dict(info.num_pairs),
+            "sources": [source.get("sha256") for source in info.sources],
+            "features": [dataclasses.asdict(spec) for spec in info.features],
+        },
+        "config": dataclasses.asdict(config),
+    }
+
+
+def _check_same(path: pathlib.Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
+    if there.get("dataset") != wanted["dataset"]:
+        raise InputError(
+            f"--model_dir={path} holds a run on another dataset; choose another directory"
+        )
+    before, now = _flatten(there.get("config", {})), _flatten(wanted["config"])
+    changed = [
+        f"{name}: {before.get(name)!r} there, {now.get(name)!r} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name) and name not in _MAY_CHANGE
+    ]
+    if changed:
+        raise InputError(
+            f"--model_dir={path} holds a run with other settings ({'; '.join(changed)}); choose "
+            "another directory or the same settings"
+        )
+
+
+def _flatten(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: value for section in config.values() for name, value in section.items()}
+
+
+def finished_run(model_dir: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns the export directory of a run that trained to its end.
+
+    Raises:
+      FileNotFoundError: if there is none.
+    """
+    path = pathlib.Path(model_dir) / EXPORT_DIR
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{model_dir} holds no trained model; train one first: python -m ssl_recsys.train "
+            f"--flagfile=configs/wiki_fd.flags --model_dir={model_dir}"
+        )
+    return path
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Names for a message."""
+    return ", ".join(names) or "none"

@@ -1,0 +1,64 @@
+import numpy as np
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssl_recsys.bags import PaddedBags, RaggedBags
+
+TABLE = tf.Variable(np.random.default_rng(0).normal(size=(7, 3)), dtype=tf.float32)
+
+
+def plain_pool(ids: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    rows = []
+    for bag, kept in zip(ids, keep, strict=True):
+        values = [TABLE.numpy()[value] for value in bag[kept] if value]
+        rows.append(np.mean(values, axis=0) if values else TABLE.numpy()[0])
+    return np.array(rows)
+
+
+@st.composite
+def id_batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, int]:
+    size, width = draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    ids = draw(
+        st.lists(
+            st.lists(st.integers(0, 6), min_size=width, max_size=width),
+            min_size=size,
+            max_size=size,
+        )
+    )
+    keep = draw(
+        st.lists(
+            st.lists(st.booleans(), min_size=width, max_size=width), min_size=size, max_size=size
+        )
+    )
+    begin = draw(st.integers(0, size - 1))
+    return np.array(ids, np.int32), np.array(keep), begin, draw(st.integers(1, size - begin))
+
+
+@settings(max_examples=40, deadline=None)
+@given(id_batches())
+def test_both_forms_pool_like_the_plain_one(example: tuple) -> None:
+    ids, keep, begin, size = example
+    for bags_class in (PaddedBags, RaggedBags):
+        bags, missing = bags_class.look_up(TABLE, tf.constant(ids))
+        np.testing.assert_array_equal(missing, TABLE[:1])
+        np.testing.assert_allclose(
+            bags.pool(missing), plain_pool(ids, np.ones_like(keep)), rtol=1e-5, atol=1e-6
+        )
+        part = bags.rows(begin, size).pool(missing, keep=tf.constant(keep[begin : begin + size]))
+        np.testing.assert_allclose(
+            part, plain_pool(ids, keep)[begin : begin + size], rtol=1e-5, atol=1e-6
+        )
+
+
+def test_both_forms_have_the_same_gradient() -> None:
+    ids = tf.constant([[1, 2, 0], [0, 0, 0], [2, 2, 3]])
+    gradients = []
+    for bags_class in (PaddedBags, RaggedBags):
+        with tf.GradientTape() as tape:
+            bags, missing = bags_class.look_up(TABLE, ids)
+            loss = tf.reduce_sum(tf.square(bags.pool(missing)))
+        gradients.append(tf.convert_to_tensor(tape.gradient(loss, TABLE)))
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5)
+    assert np.any(gradients[0][0])  # the empty bag trains the missing value's embedding
+    assert not np.any(gradients[0][4:])

@@ -1,0 +1,291 @@
+"""The model against its plain form, on one replica and two, eagerly and under XLA."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_recsys import config, losses
+from ssl_recsys.errors import InputError
+from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
+from ssl_recsys.replicas import ReplicaBatch
+from ssl_recsys.ssl_tasks import fold_in
+from tests.small_dataset import SPECS
+
+BATCH = 16
+TOWER = config.TowerConfig(embedding_dim=5, hidden_layers=(12, 6))
+VARIANTS = {
+    **{method: config.SSLConfig(method=method) for method in config.METHODS},
+    "do_value": config.SSLConfig(method="do", dropout_granularity="value"),
+    "fd_value": config.SSLConfig(method="fd", dropout_granularity="value"),
+    "fd_both_sides": config.SSLConfig(method="fd_fm_so", side="both"),
+    "fd_query_catalog": config.SSLConfig(method="fd", side="query", items="catalog"),
+    "fm_three_groups": config.SSLConfig(method="fm", fm_groups=(("id",), ("words",), ("*",))),
+    "so_squared": config.SSLConfig(method="so", spread_out="squared"),
+}
+
+
+def make_config(ssl: config.SSLConfig, **loss: object) -> config.RunConfig:
+    return config.RunConfig(
+        tower=TOWER,
+        loss=config.LossConfig(temperature=0.2, **loss),  # type: ignore[arg-type]
+        ssl=ssl,
+        training=config.TrainingConfig(seed=3, batch_size=BATCH, learning_rate=0.1),
+    )
+
+
+def make_model(run: config.RunConfig) -> TwoTowerModel:
+    tf.keras.utils.set_random_seed(5)
+    model = TwoTowerModel(SPECS, run)
+    model.compile(optimizer=tf.keras.optimizers.Adagrad(run.training.learning_rate))
+    return model
+
+
+def make_features(rng: np.random.Generator, size: int = BATCH) -> dict[str, tf.Tensor]:
+    features = {}
+    for spec in SPECS:
+        if not spec.is_embedded:
+            features[spec.name] = tf.constant(rng.normal(size=(size, spec.max_values)), tf.float32)
+            continue
+        ids = rng.integers(1, spec.vocab_size, (size, spec.max_values))
+        lengths = rng.integers(0, spec.max_values + 1, (size, 1))  # some bags are empty
+        ids[np.arange(spec.max_values) >= lengths] = 0
+        features[spec.name] = tf.constant(ids, tf.int32)
+    return features
+
+
+def make_batch(seed: int = 0, size: int = BATCH) -> dict:
+    rng = np.random.default_rng(seed)
+    return {
+        "query": make_features(rng, size),
+        "item": make_features(rng, size),
+        "ssl": make_features(rng, size),
+        "item_row": tf.constant(rng.integers(0, 9, size), tf.int32),
+        "item_log_q": tf.constant(np.log(rng.random(size)), tf.float32),
+    }
+
+
+def plain_activation(model: TwoTowerModel, spec, values, kept) -> tf.Tensor:
+    """One example's feature, value by value; `kept` says which values a view keeps."""
+    if not spec.is_embedded:
+        return values
+    table = model.feature_embeddings.tables[spec.name]
+    rows = [table[value] for value, keep in zip(values, kept, strict=True) if keep and value]
+    return tf.reduce_mean(tf.stack(rows), axis=0) if rows else table[0]
+
+
+def plain_tower(model: TwoTowerModel, side: str, features, kept=None) -> tf.Tensor:
+    """A tower as usually written: concatenate everything, then dense layers."""
+    tower = model.towers[side]
+    kernel = tf.concat([tower._kernels[spec.name] for spec in SPECS], axis=0)
+    outputs = []
+    for row in range(features["id"].shape[0]):
+        parts = []
+        for spec in SPECS:
+            values = features[spec.name][row]
+            keep = np.ones(spec.max_values, bool) if kept is None else kept[spec.name][row]
+            parts.append(plain_activation(model, spec, values, keep))
+        hidden = tf.nn.relu(tf.concat(parts, axis=0)[tf.newaxis] @ kernel + tower._bias)
+        for layer in tower._layers:
+            hidden = layer(hidden)
+        outputs.append(hidden / tf.norm(hidden))
+    return tf.concat(outputs, axis=0)
+
+
+def masks(run: config.RunConfig, seed: tf.Tensor) -> dict[str, np.ndarray]:
+    """The view that a seed gives, as feature name -> kept values."""
+    batch = ReplicaBatch(BATCH, 1, 0)
+    embedded = [spec for spec in SPECS if spec.is_embedded]
+    by_value = run.ssl.dropout_granularity == "value"
+    widths = [spec.max_values if by_value else 1 for spec in embedded]
+    drawn = batch.random_keep(seed, sum(widths), run.ssl.dropout_rate).numpy()
+    kept = {spec.name: np.ones((BATCH, spec.max_values), bool) for spec in SPECS}
+    for spec, part in zip(embedded, np.split(drawn, np.cumsum(widths)[:-1], axis=1), strict=True):
+        kept[spec.name] = np.broadcast_to(part, (BATCH, spec.max_values))
+    return kept
+
+
+def contrast(run: config.RunConfig, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    return losses.contrastive_loss(
+        left, right, positives=tf.range(BATCH), temperature=run.loss.temperature
+    )
+
+
+@pytest.mark.parametrize("side", [QUERY, ITEM])
+def test_tower_equals_its_plain_form(side: str) -> None:
+    model = make_model(make_config(config.SSLConfig()))
+    features = make_batch()["item"]
+    np.testing.assert_allclose(
+        model.embed(side, features), plain_tower(model, side, features), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("granularity", ["feature", "value"])
+def test_fd_equals_its_plain_form(granularity: str) -> None:
+    run = make_config(config.SSLConfig(method="fd", dropout_granularity=granularity))
+    model, batch = make_model(run), make_batch()
+    seed = fold_in(fold_in(tf.constant([run.training.seed, 0]), 7), 1)
+    with tf.GradientTape() as tape:
+        shared = model.compute_losses(batch, step=7)["fd_item"]
+    with tf.GradientTape() as plain_tape:
+        views = [
+            plain_tower(model, ITEM, batch["item"], masks(run, fold_in(seed, index)))
+            for index in (0, 1)
+        ]
+        plain = contrast(run, *views)
+    assert float(shared) == pytest.approx(float(plain), rel=1e-5)
+    variables = model.trainable_variables
+    for got, expected in zip(
+        tape.gradient(shared, variables), plain_tape.gradient(plain, variables), strict=True
+    ):
+        if expected is None:
+            assert got is None or not np.any(tf.convert_to_tensor(got))
+        else:
+            np.testing.assert_allclose(
+                tf.convert_to_tensor(got), tf.convert_to_tensor(expected), atol=1e-5
+            )
+
+
+def test_do_drops_features_in_the_main_task_only_while_training() -> None:
+    run = make_config(config.SSLConfig(method="do"))
+    model, batch = make_model(run), make_batch()
+    queries = plain_tower(model, QUERY, batch["query"])
+    seed = fold_in(fold_in(tf.constant([run.training.seed, 0]), 2), 0)
+    dropped = plain_tower(model, ITEM, batch["item"], masks(run, seed))
+    whole = plain_tower(model, ITEM, batch["item"])
+    training = model.compute_losses(batch, step=2)["main"]
+    serving = model.compute_losses(batch, step=2, training=False)["main"]
+    assert float(training) == pytest.approx(float(contrast(run, queries, dropped)), rel=1e-5)
+    assert float(serving) == pytest.approx(float(contrast(run, queries, whole)), rel=1e-5)
+
+
+def test_fm_contrasts_every_two_groups() -> None:
+    run = make_config(VARIANTS["fm_three_groups"])
+    model, batch = make_model(run), make_batch()
+    looked_up = model.feature_embeddings(batch["item"]).activations
+    views = [encoder(looked_up) for encoder in model.ssl_tasks[ITEM].fm_encoders]
+    assert [set(encoder._kernels) for encoder in model.ssl_tasks[ITEM].fm_encoders] == [
+        {"id"},
+        {"words"},
+        {"tags", "quality"},
+    ]
+    expected = sum(float(contrast(run, views[a], views[b])) for a, b in ((0, 1), (0, 2), (1, 2)))
+    assert float(model.compute_losses(batch, 0)["fm_item"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_joint_loss_is_main_plus_alpha_times_tasks() -> None:
+    run = make_config(VARIANTS["fd_both_sides"], alpha=0.3)
+    parts = make_model(run).compute_losses(make_batch(), step=0)
+    assert set(parts) == {"loss", "main"} | {
+        f"{task}_{side}" for task in ("fd", "fm", "so") for side in ("query", "item")
+    }
+    tasks = sum(float(loss) for name, loss in parts.items() if name not in ("loss", "main"))
+    assert float(parts["loss"]) == pytest.approx(float(parts["main"]) + 0.3 * tasks, rel=1e-5)
+
+
+def test_catalog_items_feed_the_tasks_and_not_the_main_loss() -> None:
+    run = make_config(VARIANTS["fd_query_catalog"])
+    model, batch = make_model(run), make_batch()
+    before = model.compute_losses(batch, step=0)
+    after = model.compute_losses({**batch, "ssl": make_batch(1)["ssl"]}, step=0)
+    assert float(before["main"]) == float(after["main"])
+    assert float(before["fd_query"]) != float(after["fd_query"])
+
+
+def test_views_change_with_the_step_and_repeat_with_the_seed() -> None:
+    model, batch = make_model(make_config(VARIANTS["fd"])), make_batch()
+    first, again, second = (float(model.compute_losses(batch, s)["fd_item"]) for s in (0, 0, 1))
+    assert first == again
+    assert first != second
+
+
+@pytest.mark.parametrize("name", ["fd", "do", "fm", "fd_value"])
+def test_matrix_factorization_trains(name: str) -> None:
+    run = dataclasses.replace(
+        make_config(VARIANTS[name]), tower=config.TowerConfig(embedding_dim=5, hidden_layers=())
+    )
+    model, batch = make_model(run), make_batch()
+    embeddings = model.embed(ITEM, batch["item"])
+    assert embeddings.shape == (BATCH, 3 * 5 + 2)
+    np.testing.assert_allclose(tf.norm(embeddings, axis=1), 1.0, rtol=1e-5)
+    first = float(model.train_step(batch)["loss"])
+    for _ in range(20):
+        last = float(model.train_step(batch)["loss"])
+    assert last < first
+
+
+def test_unknown_feature_in_fm_group() -> None:
+    with pytest.raises(InputError, match=r"'colour'.*features: id, words, tags, quality"):
+        make_model(make_config(config.SSLConfig(method="fm", fm_groups=(("colour",), ("*",)))))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_training_step_compiles_under_xla(name: str) -> None:
+    batch = make_batch()
+    results = {}
+    for jit_compile in (False, True):
+        model = make_model(make_config(VARIANTS[name], logq_correction=True))
+        step = tf.function(model.train_step, jit_compile=jit_compile)
+        results[jit_compile] = [float(step(batch)["loss"]) for _ in range(3)]
+    assert results[True] == pytest.approx(results[False], rel=1e-4)
+
+
+def losses_and_weights(name: str, strategy: tf.distribute.Strategy) -> tuple[list, list]:
+    """Three steps on the same global batch."""
+    run = make_config(VARIANTS[name], logq_correction=True, remove_accidental_hits=True)
+    with strategy.scope():
+        model = make_model(run)
+    replicas = strategy.num_replicas_in_sync
+    batch = make_batch()
+
+    def local_batch(context: tf.distribute.experimental.ValueContext) -> dict:
+        size = BATCH // replicas
+        begin = context.replica_id_in_sync_group * size
+        return tf.nest.map_structure(lambda tensor: tensor[begin : begin + size], batch)
+
+    per_replica = strategy.experimental_distribute_values_from_function(local_batch)
+
+    @tf.function
+    def step():
+        parts = strategy.run(model.train_step, args=(per_replica,))
+        return {
+            name: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None)
+            for name, part in parts.items()
+        }
+
+    history = [{name: float(part) for name, part in step().items()} for _ in range(3)]
+    return history, [variable.numpy() for variable in model.trainable_variables]
+
+
+@pytest.fixture(scope="module")
+def two_replicas() -> tf.distribute.Strategy:
+    # One for all tests: a second MirroredStrategy in a process reuses the first one's
+    # collective keys, and collectives of different types then collide.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.mark.parametrize("name", [*config.METHODS, "fd_value", "fd_query_catalog", "so_squared"])
+def test_two_replicas_equal_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
+    one_losses, one_weights = losses_and_weights(name, tf.distribute.OneDeviceStrategy("CPU:0"))
+    two_losses, two_weights = losses_and_weights(name, two_replicas)
+    for one, two in zip(one_losses, two_losses, strict=True):
+        assert two == pytest.approx(one, rel=1e-4)
+    # Adagrad's first update is the sign of the gradient times the rate: weights show gradients.
+    for one_weight, two_weight in zip(one_weights, two_weights, strict=True):
+        np.testing.assert_allclose(two_weight, one_weight, atol=2e-4)
+
+
+def test_mixed_precision_keeps_weights_and_losses_in_float32() -> None:
+    run = make_config(VARIANTS["fd_fm_so"])
+    mixed = dataclasses.replace(
+        run, training=dataclasses.replace(run.training, mixed_precision=True)
+    )
+    batch = make_batch()
+    plain_loss = make_model(run).compute_losses(batch, 0)["loss"]
+    model = make_model(mixed)
+    loss = model.compute_losses(batch, 0)["loss"]
+    assert loss.dtype == tf.float32
+    assert {variable.dtype for variable in model.trainable_variables} == {tf.float32}
+    assert float(loss) == pytest.approx(float(plain_loss), rel=0.02)
+    assert float(loss) != float(plain_loss)
