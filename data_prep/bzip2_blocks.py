@@ -135,7 +135,7 @@ class _MarkReader:
 
 
 def read_blocks(
-    read_at: ReadAt, start: int, size: int, executor: Executor, depth: int
+    read_at: ReadAt, start: int, size: int, executor: Executor, *, depth: int, ahead_until: int
 ) -> Iterator[Block]:
     """Decompresses the blocks that start at or behind byte `start`, in order.
 
@@ -145,6 +145,7 @@ def read_blocks(
       size: the file's size.
       executor: threads to decompress in; the standard library's bz2 releases the lock.
       depth: how many blocks are decompressed ahead of the one that is used.
+      ahead_until: byte behind which this is not done, because few blocks there are needed.
     """
     marks = _MarkReader(read_at, start, size)
     pending: deque[tuple[Mark, list[tuple[bytes, int, int]], bool, Future[bytes | None]]] = deque()
@@ -152,6 +153,8 @@ def read_blocks(
     while True:
         while len(pending) <= depth and (mark := marks.mark(0)) is not None:
             if mark.is_block:
+                if pending and mark.bit >= 8 * ahead_until:
+                    break
                 tries, cut = _candidates(marks, mark, size)
                 pending.append((mark, tries, cut, executor.submit(decode_block, *tries[0])))
             marks.drop()

@@ -223,7 +223,12 @@ class PageReader:
             return file.read(size)
 
         blocks = bzip2_blocks.read_blocks(
-            read_at, part.start, part.source.size, self._executor, self._depth
+            read_at,
+            part.start,
+            part.source.size,
+            self._executor,
+            depth=self._depth,
+            ahead_until=part.end,
         )
         for block in blocks:
             is_owned = block.bit < 8 * part.end

@@ -25,6 +25,7 @@ from data_prep import (
     encode,
     output_dir,
     splits,
+    wiki_counters,
     wiki_graph,
     wiki_items,
     wiki_pages,
@@ -40,52 +41,6 @@ _TEXT_BYTES_PER_SHARD = 1 << 29
 _COMPRESSION = {dump_files.XML: 1, dump_files.BZIP2: 4, dump_files.GZIP: 3, dump_files.XZ: 5}
 _MAX_SHARDS = 4096
 _MAX_DECODE_THREADS = 8
-
-# In the order of the table at the end.
-COUNTERS = {
-    "pages_read": "complete pages in the dump",
-    "pages_other_namespace": "dropped: no articles",
-    "pages_malformed": "dropped: no readable title or text",
-    "pages_damaged": "dropped: in a damaged part of the file",
-    "page_cut_off": "dropped: the file ends inside the page",
-    "pages_duplicate": "dropped: an earlier page has the title",
-    "pages_digest_collision": "of these, only the digests are equal",
-    "blocks_damaged": "bzip2 blocks that cannot be decompressed",
-    "input_damaged": "gzip or xz files, read up to the damage",
-    "input_truncated": "compressed files that end too early",
-    "redirects": "redirect pages",
-    "articles": "article pages",
-    "items_without_page": "link targets made items (--link_targets=all)",
-    "items": "records of the catalog",
-    "links_found": "[[...]] in articles",
-    "category_links": "of these, categories",
-    "links_file": "dropped: to files",
-    "links_interwiki": "dropped: to other languages and wikis",
-    "links_other_namespace": "dropped: to other namespaces",
-    "links_section": "dropped: to a section of the same page",
-    "links_invalid": "dropped: the target cannot be a title",
-    "links_self": "dropped: to the article itself",
-    "links_duplicate": "dropped: the article links there already",
-    "links_of_duplicate_page": "dropped: in a page dropped as a duplicate",
-    "links_to_missing_page": "dropped: the target is no item",
-    "links_redirect_loop": f"dropped: a loop, or over {wiki_graph.MAX_REDIRECT_HOPS} redirects",
-    "links_redirect_no_article": "dropped: the redirect leads to no article",
-    "links_through_redirect": "links that went through redirects",
-    "links": "links between items, the pairs",
-    "categories_assigned": "categories of articles",
-    "categories_out_of_vocabulary": "dropped: rare, or in no training page",
-    "categories_over_limit": "dropped: over --max_categories",
-    "title_ngrams_out_of_vocabulary": "dropped: rare, or in no training page",
-    "title_ngrams_over_limit": "dropped: over --max_title_ngrams",
-    "items_without_id": "items with id 0: held out, or rare in training",
-}
-_WARNINGS = {
-    "page_cut_off": "the dump ends in the middle of a page: is it complete?",
-    "input_truncated": "a compressed file ends too early: fetch it again",
-    "input_damaged": "a compressed file is damaged, the rest of it was not read: fetch it again",
-    "blocks_damaged": "a bzip2 file is damaged, pages are missing: fetch it again",
-    "pages_malformed": "some pages could not be parsed",
-}
 
 _FLAGS = flags.FLAGS
 
@@ -221,7 +176,7 @@ def make_dataset(options: WikipediaOptions, beam_args: Sequence[str] = ()) -> sc
             num_pairs=num_pairs,
             head=schema.HeadRule(schema.HEAD_IN_TRAINING),
             split={**options.split.as_dict(), "by": options.split_by},
-            counters=dict.fromkeys(COUNTERS, 0) | counters,
+            counters=dict.fromkeys(wiki_counters.COUNTERS, 0) | counters,
             sources=_source_facts(sources, facts["source"]),
             options=options.recorded(),
         )
@@ -353,8 +308,8 @@ def main(argv: list[str]) -> None:
     beam_job.show_progress()
     started = time.monotonic()
     info = make_dataset(options, argv[1:])
-    print(f"\n{beam_job.counter_table(info.counters, COUNTERS)}\n")
-    for name, meaning in _WARNINGS.items():
+    print(f"\n{beam_job.counter_table(info.counters, wiki_counters.COUNTERS)}\n")
+    for name, meaning in wiki_counters.WARNINGS.items():
         if info.counters.get(name):
             print(f"warning: {meaning} ({name}: {info.counters[name]})", file=sys.stderr)
     pairs = ", ".join(f"{count:,} {split}" for split, count in info.num_pairs.items())

@@ -42,7 +42,12 @@ def read(path, range_bytes):
 def blocks_of(data, start=0):
     return list(
         bzip2_blocks.read_blocks(
-            lambda offset, size: data[offset : offset + size], start, len(data), EXECUTOR, 2
+            lambda offset, size: data[offset : offset + size],
+            start,
+            len(data),
+            EXECUTOR,
+            depth=2,
+            ahead_until=len(data) // 2,
         )
     )
 

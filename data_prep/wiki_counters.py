@@ -1,0 +1,50 @@
+"""What the counters of the Wikipedia job mean."""
+
+from data_prep.wiki_graph import MAX_REDIRECT_HOPS
+
+# In the order of the table at the end.
+COUNTERS = {
+    "pages_read": "complete pages in the dump",
+    "pages_other_namespace": "dropped: no articles",
+    "pages_malformed": "dropped: no readable title or text",
+    "pages_damaged": "dropped: in a damaged part of the file",
+    "page_cut_off": "dropped: the file ends inside the page",
+    "pages_duplicate": "dropped: an earlier page has the title",
+    "pages_digest_collision": "of these, only the digests are equal",
+    "blocks_damaged": "bzip2 blocks that cannot be decompressed",
+    "input_damaged": "gzip or xz files, read up to the damage",
+    "input_truncated": "compressed files that end too early",
+    "redirects": "redirect pages",
+    "articles": "article pages",
+    "items_without_page": "link targets made items (--link_targets=all)",
+    "items": "records of the catalog",
+    "links_found": "[[...]] in articles",
+    "category_links": "of these, categories",
+    "links_file": "dropped: to files",
+    "links_interwiki": "dropped: to other languages and wikis",
+    "links_other_namespace": "dropped: to other namespaces",
+    "links_section": "dropped: to a section of the same page",
+    "links_invalid": "dropped: the target cannot be a title",
+    "links_self": "dropped: to the article itself",
+    "links_duplicate": "dropped: the article links there already",
+    "links_of_duplicate_page": "dropped: in a page dropped as a duplicate",
+    "links_to_missing_page": "dropped: the target is no item",
+    "links_redirect_loop": f"dropped: a loop, or over {MAX_REDIRECT_HOPS} redirects",
+    "links_redirect_no_article": "dropped: the redirect leads to no article",
+    "links_through_redirect": "links that went through redirects",
+    "links": "links between items, the pairs",
+    "categories_assigned": "categories of articles",
+    "categories_out_of_vocabulary": "dropped: rare, or in no training page",
+    "categories_over_limit": "dropped: over --max_categories",
+    "title_ngrams_out_of_vocabulary": "dropped: rare, or in no training page",
+    "title_ngrams_over_limit": "dropped: over --max_title_ngrams",
+    "items_without_id": "items with id 0: held out, or rare in training",
+}
+# Counters that a user should hear of.
+WARNINGS = {
+    "page_cut_off": "the dump ends in the middle of a page: is it complete?",
+    "input_truncated": "a compressed file ends too early: fetch it again",
+    "input_damaged": "a compressed file is damaged, the rest of it was not read: fetch it again",
+    "blocks_damaged": "a bzip2 file is damaged, pages are missing: fetch it again",
+    "pages_malformed": "some pages could not be parsed",
+}
