@@ -59,8 +59,8 @@ def check_free(output_dir: str, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(
-            f"--output_dir={output_dir} is in use (it holds {len(files)} entries); name another directory "
-            "or add --overwrite"
+            f"--output_dir={output_dir} is in use (it holds {len(files)} entries); name another "
+            "directory or add --overwrite"
         )
     if not any(path.endswith("/" + schema.DATASET_FILE) for path in files):
         raise InputError(
