@@ -79,6 +79,7 @@ _SPACES = re.compile("[ _\t\u00a0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u20
 _DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e]")
 _ILLEGAL = re.compile(r"[\x00-\x1f\x7f<>\[\]{}|\ufffd]")
 _MAX_TITLE_BYTES = 255
+_NUMERIC = re.compile("&#(?:[0-9]+|x[0-9a-fA-F]+);")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +241,7 @@ def _unescape(text: str) -> str:
     """Undoes XML's escapes, once."""
     if "&" not in text:
         return text
-    for escaped, plain in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#039;", "'")):
+    text = _NUMERIC.sub(lambda found: html.unescape(found[0]), text)
+    for escaped, plain in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'")):
         text = text.replace(escaped, plain)
     return text.replace("&amp;", "&")
