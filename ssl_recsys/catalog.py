@@ -133,7 +133,7 @@ def _check_catalog(
     keys, counts = np.unique(catalog.keys.astype(str), return_counts=True)
     if (counts > 1).any():
         raise InputError(
-            f"{data_dir}/{schema.CATALOG_DIR} has the key {keys[counts > 1][0]!r} "
+            f"{data_dir}/{schema.CATALOG_DIR} has the key {str(keys[counts > 1][0])!r} "
             f"{counts.max()} times; keys name items and must be unique"
         )
     for spec in info.features:

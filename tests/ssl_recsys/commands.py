@@ -1,0 +1,40 @@
+"""Runs the project's commands as users do, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def command(module: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", module, *map(str, arguments)]
+
+
+def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(module, *arguments),
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def small_run(data_dir: pathlib.Path, model_dir: pathlib.Path, *more: str) -> list[str]:
+    return [
+        f"--data_dir={data_dir}",
+        f"--model_dir={model_dir}",
+        "--embedding_dim=8",
+        "--hidden_layers=16,8",
+        "--fm_hidden_layers=8",
+        "--batch_size=64",
+        "--learning_rate=0.1",
+        "--max_epochs=3",
+        *more,
+    ]

@@ -1,0 +1,167 @@
+"""Everything a user can get wrong ends with its own message, status 2, and nothing written."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from data_prep import encode
+from ssl_recsys import schema
+from ssl_recsys.catalog import load_catalog
+from ssl_recsys.config import (
+    LossConfig,
+    SSLConfig,
+    TowerConfig,
+    TrainingConfig,
+    parse_fm_groups,
+    resolve_fm_groups,
+)
+from ssl_recsys.errors import InputError
+from ssl_recsys.input_pipeline import load_pairs
+from tests.small_dataset import SPECS
+from tests.ssl_recsys import commands
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--method=simclr", "value should be one of <baseline|do|so|fd|"),
+        ("--method=fd --dropout_rate=1.5", "dropout_rate must be in [0, 1) (got 1.5)"),
+        ("--method=fm --fm_groups=id;colour", "'colour', which the dataset lacks"),
+        ("--data_dir=/nowhere/at/all", "is not a dataset directory"),
+        ("--flagfile=/nowhere.flags", "no flag file /nowhere.flags"),
+        ("stray", "unexpected argument 'stray'"),
+    ],
+)
+def test_train_refuses(
+    argument: str, message: str, data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    model_dir = tmp_path / "run"
+    done = commands.run(
+        "ssl_recsys.train", *commands.small_run(data_dir, model_dir, *argument.split())
+    )
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not model_dir.exists()
+
+
+@pytest.mark.parametrize("module", ["ssl_recsys.evaluate", "ssl_recsys.recommend"])
+def test_commands_say_how_to_make_a_model(module: str, tmp_path: pathlib.Path) -> None:
+    more = ["--query=x"] if module.endswith("recommend") else []
+    done = commands.run(module, f"--model_dir={tmp_path}", *more)
+    assert done.returncode == 2
+    assert "holds no trained model; train one first: python -m ssl_recsys.train" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TowerConfig(embedding_dim=0), r"embedding_dim must be at least 1 \(got 0\)"),
+        (lambda: TowerConfig(hidden_layers=(8, 0)), "hidden_layers"),
+        (lambda: LossConfig(temperature=0), "temperature must be greater than 0"),
+        (lambda: LossConfig(alpha=-1), "alpha must be at least 0"),
+        (lambda: SSLConfig(method="x"), "method must be one of baseline, do"),
+        (lambda: SSLConfig(dropout_granularity="x"), "one of feature, value"),
+        (lambda: SSLConfig(spread_out="x"), "one of softmax, squared"),
+        (lambda: SSLConfig(side="x"), "ssl_side must be one of item, query, both"),
+        (lambda: SSLConfig(items="x"), "ssl_items must be one of batch, catalog"),
+        (lambda: SSLConfig(method="fm", fm_groups=(("id",),)), "at least two groups"),
+        (lambda: SSLConfig(method="fm", fm_groups=(("id",), ("id",))), "id more than once"),
+        (lambda: SSLConfig(method="fm", fm_groups=parse_fm_groups("id;;*")), "empty group"),
+        (lambda: TrainingConfig(batch_size=1), "batch_size must be at least 2"),
+        (lambda: TrainingConfig(train_fraction=0), r"train_fraction must be in \(0, 1\]"),
+        (lambda: TrainingConfig(strategy="x"), "strategy must be one of auto"),
+        (
+            lambda: resolve_fm_groups((("id", "words"), ("tags", "quality"), ("*",)), SPECS),
+            "stands for no feature",
+        ),
+        (lambda: schema.FeatureSpec("Id", "categorical", 3), "lower-case"),
+        (lambda: schema.FeatureSpec("row", "categorical", 3), "taken by a catalog column"),
+        (lambda: schema.FeatureSpec("id", "onehot", 3), "kind must be one of"),
+        (lambda: schema.HeadRule("top_fraction", 1.0), r"head fraction must be in \(0, 1\)"),
+    ],
+)
+def test_value_out_of_range(make, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+@pytest.fixture
+def damaged(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(shutil.copytree(data_dir, tmp_path / "data"))
+
+
+def test_wrong_data_version(damaged: pathlib.Path) -> None:
+    path = damaged / schema.DATASET_FILE
+    path.write_text(path.read_text().replace(schema.FORMAT_VERSION, "0.1.0"))
+    with pytest.raises(InputError, match=r"format version 0\.1\.0, this program reads"):
+        load_catalog(damaged)
+
+
+def test_damaged_dataset_json(damaged: pathlib.Path) -> None:
+    (damaged / schema.DATASET_FILE).write_text('{"format_version": "1.0.0"')
+    with pytest.raises(InputError, match="is damaged"):
+        load_catalog(damaged)
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_corrupt_records_name_their_file(damaged: pathlib.Path, cut: bool) -> None:
+    path = next((damaged / schema.PAIRS_DIR).glob("*train*tfrecord*"))
+    content = bytearray(path.read_bytes())
+    if cut:
+        path.write_bytes(content[:-7])
+    else:
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{path.name} is corrupt behind its first"):
+        load_pairs(damaged, "train")
+
+
+def test_corrupt_record_stops_train_before_it_writes(
+    damaged: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    path = next((damaged / schema.CATALOG_DIR).glob("*tfrecord*"))
+    path.write_bytes(path.read_bytes()[:-3])
+    model_dir = tmp_path / "run"
+    done = commands.run("ssl_recsys.train", *commands.small_run(damaged, model_dir))
+    assert done.returncode == 2, done.stderr
+    assert f"error: {path} is corrupt" in done.stderr
+    assert not model_dir.exists()
+
+
+def rewrite_catalog(directory: pathlib.Path, **changes: object) -> None:
+    """Replaces the second record by one with other columns."""
+    path = next((directory / schema.CATALOG_DIR).glob("*tfrecord*"))
+    values = {"id": [2], "words": [3], "tags": [], "quality": [0.0, 1.0]}
+    columns = {"row": 1, "key": "item 1", "title": "", "train_count": 0, **changes}
+    record = encode.item_record(**columns, values=values, features=SPECS)  # type: ignore[arg-type]
+    import tensorflow as tf
+
+    records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
+    records[1] = record
+    encode.write_records(str(path), records)
+
+
+def test_duplicate_keys(damaged: pathlib.Path) -> None:
+    rewrite_catalog(damaged, key="item 0")
+    with pytest.raises(InputError, match="has the key 'item 0' 2 times"):
+        load_catalog(damaged)
+
+
+def test_rows_out_of_order(damaged: pathlib.Path) -> None:
+    rewrite_catalog(damaged, row=7)
+    with pytest.raises(InputError, match="does not hold the rows 0 to 119 in order"):
+        load_catalog(damaged)
+
+
+def test_ids_beyond_the_vocabulary(damaged: pathlib.Path) -> None:
+    path = damaged / schema.DATASET_FILE
+    path.write_text(path.read_text().replace('"vocab_size": 101', '"vocab_size": 50'))
+    with pytest.raises(InputError, match="feature id must be between 0 and 49"):
+        load_catalog(damaged)
+
+
+def test_unknown_split(data_dir: pathlib.Path) -> None:
+    with pytest.raises(InputError, match=r"no split 'dev' \(splits: train, validation, test\)"):
+        load_pairs(data_dir, "dev")

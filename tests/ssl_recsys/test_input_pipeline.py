@@ -1,0 +1,88 @@
+import pathlib
+
+import numpy as np
+import pytest
+
+from ssl_recsys.catalog import Catalog, load_catalog
+from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
+
+
+@pytest.fixture(scope="module")
+def catalog(data_dir: pathlib.Path) -> Catalog:
+    return load_catalog(data_dir)
+
+
+def rows_of(batches: list[dict]) -> np.ndarray:
+    return np.concatenate([batch["item_row"] for batch in batches])
+
+
+def test_catalog_arrays(catalog: Catalog) -> None:
+    assert catalog.num_items == 120
+    assert catalog.keys[7] == "item 7"
+    assert catalog.titles[7].startswith("Item 7 of topic")
+    np.testing.assert_array_equal(catalog.features["id"][:3, 0], [1, 2, 3])
+    assert not catalog.features["id"][100:].any()  # held out
+    assert not catalog.features["tags"][::10].any()  # every tenth item has no tags
+    np.testing.assert_array_equal(catalog.features["quality"][0], [0.0, 1.0])
+
+
+def test_epoch_holds_the_training_pairs_once(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    pairs = TrainingPairs(data_dir, catalog, batch_size=1, seed=0)
+    _, items = load_pairs(data_dir, "train")
+    seen = rows_of(list(pairs.epoch(0).as_numpy_iterator()))
+    assert pairs.num_pairs == len(items) == len(seen)
+    np.testing.assert_array_equal(np.sort(seen), np.sort(items))
+
+
+def test_batches_join_pairs_with_the_catalog(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0)
+    known = set(zip(*load_pairs(data_dir, "train"), strict=True))
+    batch = next(pairs.epoch(0).as_numpy_iterator())
+    for name, values in catalog.features.items():
+        np.testing.assert_array_equal(batch["item"][name], values[batch["item_row"]])
+    # Training items have distinct ids, which name the query's row.
+    query_rows = batch["query"]["id"][:, 0] - 1
+    assert set(zip(query_rows, batch["item_row"], strict=True)) <= known
+
+
+def test_logq_is_the_share_of_the_training_pairs(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0)
+    batch = next(pairs.epoch(0).as_numpy_iterator())
+    shares = catalog.train_count[batch["item_row"]] / catalog.train_count.sum()
+    np.testing.assert_allclose(np.exp(batch["item_log_q"]), shares, rtol=1e-5)
+
+
+def test_order_depends_on_seed_and_epoch_alone(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    def order(seed: int, epoch: int, skip: int = 0) -> np.ndarray:
+        pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=seed)
+        return rows_of(list(pairs.epoch(epoch, skip).as_numpy_iterator()))
+
+    np.testing.assert_array_equal(order(0, 2), order(0, 2))
+    np.testing.assert_array_equal(order(0, 2)[5 * 64 :], order(0, 2, skip=5))
+    assert (order(0, 2) != order(0, 3)).mean() > 0.5
+    assert (order(0, 2) != order(1, 2)).mean() > 0.5
+
+
+def test_fraction_takes_whole_records(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    # 1,998 pairs are 8 records of up to 256: half of them is 4 records
+    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0, fraction=0.5)
+    assert pairs.num_pairs == 4 * 256
+    assert TrainingPairs(data_dir, catalog, batch_size=64, seed=0, fraction=1e-6).num_pairs == 256
+
+
+def test_batch_larger_than_the_training_set(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    pairs = TrainingPairs(data_dir, catalog, batch_size=10**6, seed=0)
+    assert (pairs.batch_size, pairs.steps_per_epoch) == (1998, 1)
+    assert len(list(pairs.epoch(0))) == 1
+
+
+def test_rows_drawn_from_the_catalog(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    pairs = TrainingPairs(data_dir, catalog, batch_size=256, seed=0, draw_from_catalog=True)
+    batches = list(pairs.epoch(0).as_numpy_iterator())
+    again = list(pairs.epoch(0, 3).as_numpy_iterator())
+    for name in catalog.features:
+        np.testing.assert_array_equal(batches[3]["ssl"][name], again[0]["ssl"][name])
+    ids = np.concatenate([batch["ssl"]["id"][:, 0] for batch in batches])
+    # Held-out items (id 0) are a sixth of the catalog and come up as often.
+    assert (ids == 0).mean() == pytest.approx(1 / 6, abs=0.04)
+    assert len(np.unique(ids)) == 101

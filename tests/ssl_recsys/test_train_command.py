@@ -1,0 +1,133 @@
+"""`train`, `evaluate` and `recommend` end to end, and after a kill in the middle."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from tests.ssl_recsys import commands
+
+ARGUMENTS = ("--method=fd_fm_so", "--dropout_granularity=value", "--logq_correction")
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    model_dir = tmp_path_factory.mktemp("trained") / "run"
+    done = commands.run("ssl_recsys.train", *commands.small_run(data_dir, model_dir, *ARGUMENTS))
+    assert done.returncode == 0, done.stderr
+    assert "overall" in done.stdout
+    return model_dir
+
+
+def test_metrics_file_has_the_documented_form(trained: pathlib.Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["split"] == "test"
+    assert metrics["retrieval"] == "exact"
+    assert metrics["num_items"] == 120
+    for part in ("overall", "head", "tail"):
+        assert {"num_pairs", "recall@10", "recall@50", "map@10", "map@50"} <= set(metrics[part])
+        assert part in metrics["baselines"]["top_popular"]
+    pairs = metrics["head"]["num_pairs"] + metrics["tail"]["num_pairs"]
+    assert pairs == metrics["overall"]["num_pairs"] == metrics["num_pairs"]
+    # 120 items of 8 topics: a guess puts an item among 50 in 42% of the cases.
+    assert metrics["overall"]["recall@50"] > 0.7
+
+
+def test_run_directory_holds_what_serving_needs(trained: pathlib.Path) -> None:
+    history = json.loads((trained / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    assert all(0 <= record["validation_recall@50"] <= 1 for record in history)
+    assert list((trained / "logs").glob("events*"))
+    embeddings = np.load(trained / "export" / "item_embeddings.npy")
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, rtol=1e-5)
+
+
+def test_evaluate_and_recommend_need_only_the_run(
+    trained: pathlib.Path, data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    before = json.loads((trained / "metrics.json").read_text())
+    moved = tmp_path / "moved"
+    (trained / "export").rename(moved)
+    try:
+        (tmp_path / "run").mkdir()
+        moved.rename(tmp_path / "run" / "export")
+        done = commands.run(
+            "ssl_recsys.evaluate", f"--model_dir={tmp_path / 'run'}", "--retrieval=scann"
+        )
+        assert done.returncode == 0, done.stderr
+        metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+        assert metrics["retrieval"] == "scann"
+        assert metrics["scann"]["recall@10_vs_exact"] >= 0.97
+        assert metrics["overall"]["recall@50"] == pytest.approx(
+            before["overall"]["recall@50"], abs=0.01
+        )
+        shown = commands.run(
+            "ssl_recsys.recommend", f"--model_dir={tmp_path / 'run'}", "--query=item 5", "--k=3"
+        )
+    finally:
+        (tmp_path / "run" / "export").rename(trained / "export")
+    assert shown.returncode == 0, shown.stderr
+    lines = [line for line in shown.stdout.splitlines() if line.strip()]
+    assert lines[0].startswith("Item 5 of topic")
+    assert len(lines) == 4
+    assert not any(line.split("  ")[-2].startswith("Item 5 ") for line in lines[1:])
+
+
+def test_recommend_suggests_similar_keys(trained: pathlib.Path) -> None:
+    done = commands.run("ssl_recsys.recommend", f"--model_dir={trained}", "--query=itm 5")
+    assert done.returncode == 2
+    assert "error: no item 'itm 5' in the catalog; similar: item 5" in done.stderr
+
+
+def test_other_settings_are_refused_in_the_same_directory(
+    trained: pathlib.Path, data_dir: pathlib.Path
+) -> None:
+    arguments = commands.small_run(data_dir, trained, *ARGUMENTS, "--alpha=0.1")
+    done = commands.run("ssl_recsys.train", *arguments)
+    assert done.returncode == 2
+    assert "alpha: 1.0 there, 0.1 now" in done.stderr
+
+
+def test_killed_run_resumes_to_the_same_metrics(
+    trained: pathlib.Path, data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    model_dir = tmp_path / "killed"
+    arguments = commands.small_run(data_dir, model_dir, *ARGUMENTS, "--checkpoint_minutes=1e-6")
+    process = subprocess.Popen(
+        commands.command("ssl_recsys.train", *arguments),
+        cwd=commands.ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for_checkpoint(process, model_dir)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (model_dir / "metrics.json").exists()
+    done = commands.run("ssl_recsys.train", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "going on from step" in done.stdout
+    resumed, straight = (
+        json.loads((path / "metrics.json").read_text()) for path in (model_dir, trained)
+    )
+    for part in ("overall", "head", "tail"):
+        assert resumed[part] == pytest.approx(straight[part], abs=2e-3), part
+    np.testing.assert_allclose(
+        np.load(model_dir / "export" / "item_embeddings.npy"),
+        np.load(trained / "export" / "item_embeddings.npy"),
+        atol=2e-3,
+    )
+
+
+def _wait_for_checkpoint(process: subprocess.Popen, model_dir: pathlib.Path) -> None:
+    """Until there is a checkpoint from the middle of the run."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        if list(model_dir.glob("checkpoints/ckpt-*.index")):
+            return
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint was written in time")
