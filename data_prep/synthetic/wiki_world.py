@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from data_prep.synthetic.draws import Draws, choose, proper_name, stem, zipf_ranks
+from data_prep.synthetic.groups import Groups
 from ssl_recsys.errors import InputError
 
 MIN_ITEMS = 10
@@ -83,37 +84,12 @@ class WikiWorld:
         self.num_subtopics = self.num_topics * max(2, round(subtopics / self.num_topics))
         self.num_places = max(3, round(num_items**0.4))
         self._num_missing = max(4, num_items // 3)
-        self._build_subtopics()
-
-    def _build_subtopics(self) -> None:
-        """Lays out which popularity ranks belong to which subtopic.
-
-        Subtopics repeat in a cycle in which large ones stand more often, so that an article's
-        subtopic and the k-th article of a subtopic are both a look-up in a small table.
-        """
-        weights = (np.arange(self.num_subtopics) + 1.0) ** -0.5
-        self._per_cycle = np.maximum(1, np.rint(8 * self.num_subtopics * weights / weights.sum()))
-        self._per_cycle = self._per_cycle.astype(np.int64)
-        slots = np.repeat(np.arange(self.num_subtopics), self._per_cycle)
-        order = np.argsort(self.draws.uniform("slots", np.arange(len(slots))), kind="stable")
-        self._slot_subtopic = slots[order]
-        self._cycle = len(slots)
-        self._slots = np.argsort(self._slot_subtopic, kind="stable")
-        self._first_slot = np.cumsum(self._per_cycle) - self._per_cycle
-        whole, rest = divmod(self.num_items, self._cycle)
-        self._subtopic_size = whole * self._per_cycle + np.bincount(
-            self._slot_subtopic[:rest], minlength=self.num_subtopics
-        )
+        self._subtopics = Groups(num_items, self.num_subtopics, self.draws)
 
     def latents(self, article: np.ndarray) -> Latents:
         """Subtopics and places of articles `[articles]`."""
         place = zipf_ranks(self.draws.uniform("place", article), self.num_places, 0.6)
-        return Latents(self._slot_subtopic[article % self._cycle], place)
-
-    def member(self, subtopic: np.ndarray, nth: np.ndarray) -> np.ndarray:
-        """The nth most popular article of a subtopic, `[...]`; nth is below the subtopic's size."""
-        turn, slot = np.divmod(nth, self._per_cycle[subtopic])
-        return turn * self._cycle + self._slots[self._first_slot[subtopic] + slot]
+        return Latents(self._subtopics.group(article), place)
 
     def num_links(self, article: np.ndarray) -> np.ndarray:
         """How many links the articles' texts hold, `[articles]`; popular articles hold more."""
@@ -140,8 +116,10 @@ class WikiWorld:
         target = self._targets(kind, source, nth, latents)
         # Most articles name their subtopic's main article and their place's first of all.
         hub = self.draws.uniform("hub", source, nth)
-        main = (nth == 0) & (hub < 0.6) & (self._subtopic_size[latents.subtopic] > 0)
-        target[main] = self.member(latents.subtopic[main], np.zeros(main.sum(), np.int64))
+        main = (nth == 0) & (hub < 0.6) & (self._subtopics.size[latents.subtopic] > 0)
+        target[main] = self._subtopics.member(
+            latents.subtopic[main], np.zeros(main.sum(), np.int64)
+        )
         home = (nth == 1) & (hub < 0.6)
         target[home] = self.place_article(latents.place[home])
         return target, owner
@@ -184,10 +162,8 @@ class WikiWorld:
         attempt: int,
     ) -> np.ndarray:
         """An article of each subtopic by popularity, or `otherwise` where it has none."""
-        size = self._subtopic_size[subtopic]
         uniform = self.draws.uniform("member", source, nth, attempt)
-        chosen = zipf_ranks(uniform, np.maximum(size, 1), _ZIPF_EXPONENT)
-        return np.where(size > 0, self.member(subtopic, chosen), otherwise)
+        return self._subtopics.draw(subtopic, uniform, otherwise, _ZIPF_EXPONENT)
 
     def _same_place(
         self, latents: Latents, source: np.ndarray, nth: np.ndarray, otherwise: np.ndarray
@@ -219,7 +195,7 @@ class WikiWorld:
         """
         known = np.maximum(article, 0)
         latents = self.latents(known)
-        main = self.member(latents.subtopic, np.zeros_like(known)) == known
+        main = self._subtopics.member(latents.subtopic, np.zeros_like(known)) == known
         form, detail = self.draws.uniform("title", known[:, None], np.arange(2)).T.tolist()
         columns = zip(
             article.tolist(),
