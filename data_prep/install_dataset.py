@@ -16,15 +16,12 @@ from apache_beam.pvalue import AsDict, AsSingleton, TaggedOutput
 from data_prep import install_items, install_logs, splits
 from data_prep.counting import count
 from data_prep.install_items import ItemOptions, ItemRows
+from data_prep.install_logs import BY_TIME
 from data_prep.sampling import SampleByDigest
-from data_prep.shards import by_shard, find, range_index
-
-BY_TIME, BY_USER, BY_PAIR = "time", "user", "pair"
-SPLITS = (BY_TIME, BY_USER, BY_PAIR)
+from data_prep.shards import by_shard, find
 
 # Where time divides the pairs is read off a sample: its error is a few hundredths of a percent.
 _SAMPLED_TIMES = 1 << 20
-_FIRST_LAST_TIME = 2
 
 _Keyed = tuple[int, Any]
 
@@ -43,20 +40,36 @@ class LogSplit:
     fractions: splits.SplitRule
 
 
+class LinkedPairs(NamedTuple):
+    """Pairs whose candidates have been found, as columns `[pairs]`.
+
+    Attributes:
+      item_shard: of all the candidates.
+      item_position: of the candidates in that shard, int32.
+      query: digests of the seeds, uint64.
+      digest: the pairs' own, uint64.
+      divider: what the split goes by, int64.
+    """
+
+    item_shard: int
+    item_position: np.ndarray
+    query: np.ndarray
+    digest: np.ndarray
+    divider: np.ndarray
+
+
 class NumberedPairs(NamedTuple):
     """Pairs of rows as columns `[pairs]`.
 
     Attributes:
       digest: the pair's own, uint64.
-      together: digest of what a split by user or pair keeps together, uint64.
-      time: microseconds, int64.
-      query_row: of the seed, int64.
-      item_row: of the candidate, int64.
+      divider: what the split goes by, int64.
+      query_row: of the seed, int32 if that is enough for the catalog.
+      item_row: of the candidate, likewise.
     """
 
     digest: np.ndarray
-    together: np.ndarray
-    time: np.ndarray
+    divider: np.ndarray
     query_row: np.ndarray
     item_row: np.ndarray
 
@@ -85,14 +98,12 @@ class NumberItems(beam.PTransform):
 
     Args:
       options: how item tables are read.
-      split_by: time, user or pair.
       may_go_on: PCollection with one element, awaited before anything is joined.
     """
 
-    def __init__(self, options: ItemOptions, split_by: str, may_go_on: beam.PCollection):
+    def __init__(self, options: ItemOptions, may_go_on: beam.PCollection):
         super().__init__()
         self._options = options
-        self._split_by = split_by
         self._may_go_on = may_go_on
 
     def expand(self, parts: Mapping[str, beam.PCollection]) -> Numbered:
@@ -103,9 +114,9 @@ class NumberItems(beam.PTransform):
             {**parts, "seeds": seeds}
             | "GroupByItem" >> beam.CoGroupByKey()
             | "ChooseItems"
-            >> beam.ParDo(
-                _choose_items, AsSingleton(self._may_go_on), self._options, self._split_by
-            ).with_outputs("items", "item_counts", "pairs", "repeated")
+            >> beam.ParDo(_choose_items, AsSingleton(self._may_go_on), self._options).with_outputs(
+                "items", "item_counts", "pairs", "repeated"
+            )
         )
         numbered = (
             {"pairs": chosen.pairs, "items": chosen.items | "Tables" >> beam.MapTuple(_table)}
@@ -121,23 +132,21 @@ def _distinct_seeds(element: _Keyed, num_shards: int) -> Iterator[_Keyed]:
 
 
 def _choose_items(
-    element: _Keyed, unused_may_go_on: Any, options: ItemOptions, split_by: str
+    element: _Keyed, unused_may_go_on: Any, options: ItemOptions
 ) -> Iterator[TaggedOutput]:
-    """The shard's items, and its pairs by the seed's shard with the candidate's position."""
+    """The shard's items, and its pairs by the seed's shard."""
     shard, groups = element
     pairs, digests = install_logs.number_pairs(install_logs.join(groups["pairs"]))
     count("pairs", len(digests))
     used = np.unique(np.concatenate([pairs.item, *groups["seeds"]]))
     items, repeated = install_items.choose_items(groups["rows"], groups["names"], used, options)
-    position, _ = find(pairs.item, items.digests)
-    together = pairs.user
-    if split_by == BY_PAIR:
-        together = splits.pair_digests(pairs.query, pairs.item)
-    columns = (digests, together, pairs.time, pairs.query, pairs.item, position)
+    position = find(pairs.item, items.digests)[0].astype(np.int32)
     yield TaggedOutput("items", (shard, items))
-    yield TaggedOutput("item_counts", (shard, len(items.keys)))
-    for keyed in by_shard(pairs.query, options.num_shards, *columns):
-        yield TaggedOutput("pairs", keyed)
+    yield TaggedOutput("item_counts", (shard, len(items.digests)))
+    for query_shard, columns in by_shard(
+        pairs.query, options.num_shards, position, pairs.query, digests, pairs.divider
+    ):
+        yield TaggedOutput("pairs", (query_shard, LinkedPairs(shard, *columns)))
     for record in repeated:
         yield TaggedOutput("repeated", record)
 
@@ -157,11 +166,15 @@ def _to_rows(
 ) -> Iterator[NumberedPairs]:
     shard, groups = element
     starts = first_rows(item_counts, num_shards)
+    # Pairs are what takes the memory, so they are kept as narrow as they can be.
+    kind = np.int32 if starts[-1] <= np.iinfo(np.int32).max else np.int64
     table = next(iter(groups["items"]), np.zeros(0, np.uint64))
-    for digest, together, time, query, item, item_position in groups["pairs"]:
-        position, _ = find(query, table)
-        item_row = starts[range_index(item, num_shards)] + item_position
-        yield NumberedPairs(digest, together, time, starts[shard] + position, item_row)
+    for pairs in groups["pairs"]:
+        query_row = starts[shard] + find(pairs.query, table)[0]
+        item_row = starts[pairs.item_shard] + pairs.item_position
+        yield NumberedPairs(
+            pairs.digest, pairs.divider, query_row.astype(kind), item_row.astype(kind)
+        )
 
 
 class SplitPairs(beam.PTransform):
@@ -177,7 +190,7 @@ class SplitPairs(beam.PTransform):
             return pairs | "SplitByDigest" >> beam.Map(_split_by_digest, self._split.fractions)
         cuts = (
             pairs
-            | "Times" >> beam.Map(lambda part: (part.digest, part.time))
+            | "Times" >> beam.Map(lambda part: (part.digest, part.divider))
             | "SampleTimes" >> beam.CombineGlobally(SampleByDigest(_SAMPLED_TIMES))
             | "CutTimes"
             >> beam.Map(lambda sample, rule: time_cuts(sample[1], rule), self._split.fractions)
@@ -205,11 +218,11 @@ def time_cuts(times: np.ndarray, rule: splits.SplitRule) -> tuple[int, int]:
 
 
 def _split_by_time(pairs: NumberedPairs, cuts: tuple[int, int]) -> Any:
-    of_split = (pairs.time >= cuts[0]).astype(np.uint8)
-    of_split[pairs.time >= cuts[1]] = splits.TEST
+    of_split = (pairs.divider >= cuts[0]).astype(np.uint8)
+    of_split[pairs.divider >= cuts[1]] = splits.TEST
     return of_split, pairs.digest, pairs.query_row, pairs.item_row
 
 
 def _split_by_digest(pairs: NumberedPairs, rule: splits.SplitRule) -> Any:
-    of_split = splits.split_of(pairs.together, rule)
+    of_split = splits.split_of(pairs.divider.view(np.uint64), rule)
     return of_split, pairs.digest, pairs.query_row, pairs.item_row

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import AsDict, AsSingleton
 
 from data_prep import encode, item_features, splits
 from data_prep.counting import count, count_all
 from data_prep.install_dataset import first_rows
 from data_prep.install_items import ItemOptions, ItemRows, is_key
+from data_prep.install_spec import ItemFeature
 from data_prep.sampling import SampleByDigest
 from data_prep.vocab import BuildVocabulary, Vocabulary
 from ssl_recsys import schema
@@ -132,7 +135,7 @@ def _add_uses(
 ) -> tuple[int, tuple[ItemRows, np.ndarray]]:
     """(shard, (items, uses)): uses `[2, items]` as item and as query."""
     items = next(iter(groups["items"]))
-    uses = np.zeros((2, len(items.keys)), np.int64)
+    uses = np.zeros((2, len(items.digests)), np.int64)
     for role, positions, times in groups["uses"]:
         uses[role, positions] += times
     return shard, (items, uses)
@@ -144,14 +147,12 @@ def _count_tokens(element: _Keyed, index: int, options: ItemOptions) -> tuple[li
     feature = options.spec.features[index]
     totals = uses.sum(axis=0)
     training = np.flatnonzero(totals)
-    values = items.features[index]
+    values = items.features[index].take(pa.array(training))
     if is_key(feature, options.spec):
-        return [values[row] for row in training], totals[training].tolist()
-    found: Counter[str] = Counter()
-    for row in training.tolist():
-        value = values[row]
-        found.update(value if feature.kind == schema.BAG else [value] if value else [])
-    return list(found), list(found.values())
+        return values.to_pylist(), totals[training].tolist()
+    tokens = pc.list_flatten(values) if feature.kind == schema.BAG else values
+    found = pc.value_counts(tokens.filter(pc.not_equal(tokens, "")))
+    return found.field("values").to_pylist(), found.field("counts").to_pylist()
 
 
 def _training_values(
@@ -211,28 +212,30 @@ def _encode_items(
             counters["items_without_id"] += sum(value == [0] for value in columns[-1])
         else:
             size = known.size
-            columns.append(_encode_tokens(items.features[index], feature, known, counters))
+            values = items.features[index].to_pylist()
+            columns.append(_encode_tokens(values, feature, known, counters))
         specs.append(feature.encoded(size))
     start = int(first_rows(item_counts, options.num_shards)[shard])
-    for begin in range(0, len(items.keys), _ITEMS_PER_BATCH):
+    keys, titles = items.keys.to_pylist(), items.titles.to_pylist()
+    for begin in range(0, len(items.digests), _ITEMS_PER_BATCH):
         records = [
             encode.item_record(
                 row=start + row,
-                key=items.keys[row],
-                title=items.titles[row],
+                key=keys[row],
+                title=titles[row],
                 train_count=int(uses[_AS_ITEM, row]),
                 values={one.name: column[row] for one, column in zip(specs, columns, strict=True)},
                 features=specs,
             )
-            for row in range(begin, min(begin + _ITEMS_PER_BATCH, len(items.keys)))
+            for row in range(begin, min(begin + _ITEMS_PER_BATCH, len(items.digests)))
         ]
         yield start + begin, records
-    count("items", len(items.keys))
+    count("items", len(items.digests))
     count_all(counters)
 
 
 def _encode_tokens(
-    values: Any, feature: Any, vocabulary: Vocabulary, counters: Counter[str]
+    values: list[Any], feature: ItemFeature, vocabulary: Vocabulary, counters: Counter[str]
 ) -> list[list[int]]:
     """Ids of a categorical feature's or a bag's tokens, by item."""
     encoded = []

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
@@ -28,17 +29,15 @@ class ItemRows(NamedTuple):
     Attributes:
       digests: of the keys, uint64.
       places: where the rows stand: file number and line as one int64 that sorts.
-      keys: names.
-      titles: what users are shown; empty for an item that no table has.
-      known: whether a table has the item.
+      keys: Arrow text.
+      titles: what users are shown, Arrow text; empty for an item that no table has.
       features: in the order of the spec.
     """
 
     digests: np.ndarray
     places: np.ndarray
-    keys: list[str]
-    titles: list[str]
-    known: np.ndarray
+    keys: pa.Array
+    titles: pa.Array
     features: list[Column]
 
     def take(self, where: np.ndarray) -> ItemRows:
@@ -47,10 +46,8 @@ class ItemRows(NamedTuple):
         return ItemRows._make([*columns, [_take(column, where) for column in self.features]])
 
 
-def _take(column: Any, where: np.ndarray) -> Any:
-    if isinstance(column, np.ndarray):
-        return column[where]
-    return [column[index] for index in where.tolist()]
+def _take(column: Column, where: np.ndarray) -> Column:
+    return column[where] if isinstance(column, np.ndarray) else column.take(pa.array(where))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,15 +108,9 @@ def _read_items(numbered: tuple[int, tables.Piece], options: ItemOptions) -> Ite
     for row in np.flatnonzero(~has_key).tolist():
         bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), f"{spec.key} is empty"))
     digests, _ = install_logs.digests(keys)
-    titles = tables.texts(rows.columns[spec.title]).to_pylist() if spec.title else [""] * len(keys)
-    every = ItemRows(
-        digests,
-        (number << 40) | rows.lines,
-        keys.to_pylist(),
-        titles,
-        np.ones(len(digests), bool),
-        features,
-    )
+    titles = tables.texts(rows.columns[spec.title]) if spec.title else _no_text(len(keys))
+    places = (number << 40) | rows.lines
+    every = ItemRows(digests, places, keys, titles, features)
     every = every.take(np.flatnonzero(has_key))
     count("item_rows", len(every.digests))
     shard_of = range_index(every.digests, options.num_shards)
@@ -157,7 +148,9 @@ def choose_items(
     first = np.ones(len(order), bool)
     first[1:] = rows.digests[order[1:]] != rows.digests[order[:-1]]
     repeated = [
-        tables.BadRecord(*place_of(int(rows.places[row]), options.paths), repr(rows.keys[row]))
+        tables.BadRecord(
+            *place_of(int(rows.places[row]), options.paths), repr(rows.keys[row].as_py())
+        )
         for row in order[~first].tolist()
     ]
     rows = rows.take(order[first])
@@ -181,24 +174,31 @@ def _unknown_items(digests: np.ndarray, names: Iterable[Keys], spec: InstallSpec
             if digest in wanted:
                 # The smaller of two names with one digest, whatever their order.
                 name_of[digest] = min(name, name_of.get(digest, name))
-    key_names = [name_of[digest] for digest in digests.tolist()]
-    size = len(key_names)
-    missing: dict[str, Any] = {
-        schema.CATEGORICAL: [""] * size,
-        schema.BAG: [[]] * size,
-        schema.DENSE: np.full(size, np.nan),
-    }
+    size = len(digests)
+    keys = pa.array([name_of[digest] for digest in digests.tolist()], pa.string())
+    missing = _columns(size)
     return ItemRows(
         digests=digests,
         places=np.zeros(size, np.int64),
-        keys=key_names,
-        titles=[""] * size,
-        known=np.zeros(size, bool),
+        keys=keys,
+        titles=_no_text(size),
         features=[
-            key_names if is_key(feature, spec) else missing[feature.kind]
-            for feature in spec.features
+            keys if is_key(feature, spec) else missing[feature.kind] for feature in spec.features
         ],
     )
+
+
+def _no_text(size: int) -> pa.Array:
+    return pa.array([""] * size, pa.string())
+
+
+def _columns(size: int) -> dict[str, Column]:
+    """Columns of missing values by kind of feature."""
+    return {
+        schema.CATEGORICAL: _no_text(size),
+        schema.BAG: pa.array([[]] * size, item_features.BAG_TYPE),
+        schema.DENSE: np.full(size, np.nan),
+    }
 
 
 def is_key(feature: ItemFeature, spec: InstallSpec) -> bool:
@@ -208,28 +208,21 @@ def is_key(feature: ItemFeature, spec: InstallSpec) -> bool:
 
 def _join(batches: Iterable[ItemRows], features: Sequence[ItemFeature]) -> ItemRows:
     """Joins rows; there may be none."""
-    empty: dict[str, Any] = {
-        schema.CATEGORICAL: [],
-        schema.BAG: [],
-        schema.DENSE: np.zeros(0),
-    }
+    empty = _columns(0)
     none = ItemRows(
         np.zeros(0, np.uint64),
         np.zeros(0, np.int64),
-        [],
-        [],
-        np.zeros(0, bool),
+        _no_text(0),
+        _no_text(0),
         [empty[feature.kind] for feature in features],
     )
     parts = [none, *batches]
-    columns: list[Any] = [
-        _concatenate(column) for column in zip(*(p[:-1] for p in parts), strict=True)
-    ]
+    columns = [_concatenate(column) for column in zip(*(part[:-1] for part in parts), strict=True)]
     joined = [_concatenate(column) for column in zip(*(p.features for p in parts), strict=True)]
     return ItemRows._make([*columns, joined])
 
 
-def _concatenate(columns: Sequence[Any]) -> Any:
+def _concatenate(columns: Sequence[Column]) -> Column:
     if isinstance(columns[0], np.ndarray):
         return np.concatenate(columns)
-    return [value for column in columns for value in column]
+    return pa.concat_arrays(columns)

@@ -19,6 +19,10 @@ from data_prep import splits, tables
 from data_prep.install_spec import HISTORY, TIMESTAMP_UNITS, LogSpec
 from ssl_recsys.errors import InputError
 
+# What a split keeps together: pairs of the same time, of the same user, of the same two items.
+BY_TIME, BY_USER, BY_PAIR = "time", "user", "pair"
+SPLITS = (BY_TIME, BY_USER, BY_PAIR)
+
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -27,20 +31,34 @@ _MAX_SECONDS = 4e12
 _EXPANDED_AT_ONCE = 1 << 22
 
 
-class Pairs(NamedTuple):
-    """Ordered pairs as columns `[pairs]`: digests uint64, time int64.
+class Events(NamedTuple):
+    """What users did, as columns `[events]`: digests uint64, time in microseconds int64.
 
-    `query` is the seed and `item` the candidate; `user` is 0 where the log names none.
+    Attributes:
+      user: who; 0 where the log does not tell.
+      item: the item, in a landing-page log the candidate.
+      time: when; 0 where the log does not tell.
+      query: the seed; None in a history.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    query: np.ndarray | None = None
+
+
+class Pairs(NamedTuple):
+    """Ordered pairs as columns `[pairs]`.
+
+    Attributes:
+      query: digests of the seeds, uint64.
+      item: digests of the candidates, uint64.
+      divider: what the split goes by, int64: the time, or a digest of what stays together.
     """
 
     query: np.ndarray
     item: np.ndarray
-    time: np.ndarray
-    user: np.ndarray
-
-    def take(self, where: np.ndarray) -> Pairs:
-        """The pairs at positions (or under a mask) `where`."""
-        return Pairs(*(column[where] for column in self))
+    divider: np.ndarray
 
 
 class Keys(NamedTuple):
@@ -53,8 +71,18 @@ class Keys(NamedTuple):
 def join(batches: Iterable[Pairs]) -> Pairs:
     """Joins columns of pairs; there may be none."""
     none = np.zeros(0, np.uint64)
-    parts = [*batches, Pairs(none, none, none.astype(np.int64), none)]
+    parts = [Pairs(none, none, none.astype(np.int64)), *batches]
     return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def make_pairs(
+    split_by: str, query: np.ndarray, item: np.ndarray, time: np.ndarray, user: np.ndarray
+) -> Pairs:
+    """Puts the divider of a split by time, user or pair to pairs; all columns `[pairs]`."""
+    if split_by == BY_TIME:
+        return Pairs(query, item, time)
+    together = user if split_by == BY_USER else splits.pair_digests(query, item)
+    return Pairs(query, item, together.view(np.int64))
 
 
 def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
@@ -67,9 +95,10 @@ def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
       pairs: all pairs of some items, in any order.
 
     Returns:
-      The pairs by seed, candidate, time and user, and digests `[pairs]` uint64.
+      The pairs by seed, candidate and divider, and digests `[pairs]` uint64.
     """
-    pairs = pairs.take(np.lexsort((pairs.user, pairs.time, pairs.item, pairs.query)))
+    order = np.lexsort((pairs.divider, pairs.item, pairs.query))
+    pairs = Pairs(*(column[order] for column in pairs))
     same = splits.pair_digests(pairs.query, pairs.item)
     starts = _run_starts(same)
     lengths = np.diff(np.append(starts, len(same)))
@@ -149,23 +178,21 @@ def digests(text: pa.Array) -> tuple[np.ndarray, Keys]:
 
 def read_events(
     rows: tables.Rows, log: LogSpec
-) -> tuple[Pairs, list[Keys], list[tables.BadRecord]]:
+) -> tuple[Events, list[Keys], list[tables.BadRecord]]:
     """Reads a piece of a log.
 
     Args:
-      rows: the log's records, with the columns that are wanted; without a user or a timestamp
-        column all users or times are 0.
+      rows: the log's records, with the columns that are wanted.
       log: what the columns mean.
 
     Returns:
-      The events (of a history, `query` and `item` are both the item), the names of their items,
-      and the records that are no events.
+      The events, the names of their items, and the records that are no events.
     """
-    named = (
-        {"item": log.item} if log.kind == HISTORY else {"query": log.seed, "item": log.candidate}
-    )
+    is_history = log.kind == HISTORY
+    named = {"item": log.item} if is_history else {"query": log.seed, "item": log.candidate}
     named |= {"user": log.user}
-    usable = np.ones(len(rows.lines), bool)
+    size = len(rows.lines)
+    usable = np.ones(size, bool)
     bad = list(rows.bad)
 
     def require(fits: np.ndarray, describe: str, column: str) -> None:
@@ -174,7 +201,7 @@ def read_events(
             bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
         usable[:] &= fits
 
-    columns, keys = {}, []
+    columns, keys = {"user": np.zeros(size, np.uint64), "time": np.zeros(size, np.int64)}, []
     for role, column in named.items():
         if column not in rows.columns:
             continue
@@ -182,18 +209,19 @@ def read_events(
         require(np.asarray(pc.not_equal(text, "")), "{column} is empty", column)
         columns[role], names = digests(text)
         keys += [] if role == "user" else [names]
-    times = np.zeros(len(rows.lines), np.int64)
     if log.timestamp in rows.columns:
-        times, is_time = timestamps(rows.columns[log.timestamp], log.timestamp_unit)
+        columns["time"], is_time = timestamps(rows.columns[log.timestamp], log.timestamp_unit)
         require(is_time, "{column} is no time: {value!r}", log.timestamp)
-    item = columns["item"]
-    user = columns.get("user", np.zeros(len(item), np.uint64))
-    events = Pairs(columns.get("query", item), item, times, user)
-    return events.take(usable), keys, bad
+    return Events(**{role: column[usable] for role, column in columns.items()}), keys, bad
 
 
 def history_pairs(
-    events: Pairs, *, window: int, max_pairs_per_user: int, counters: Counter[str]
+    events: Events,
+    *,
+    window: int,
+    max_pairs_per_user: int,
+    split_by: str,
+    counters: Counter[str],
 ) -> Iterator[Pairs]:
     """Makes (seed, candidate) pairs of whole histories.
 
@@ -206,6 +234,7 @@ def history_pairs(
       events: all events of some users, in any order.
       window: microseconds.
       max_pairs_per_user: 0 for no limit.
+      split_by: time, user or pair, for the dividers.
       counters: `users`, `events_repeated`, `users_over_cap` and `pairs_over_user_cap` are
         counted here.
 
@@ -226,10 +255,10 @@ def history_pairs(
         pair = _evenly(begin[first_event[part]], found[part], kept[part], user[first_event[part]])
         candidate = np.searchsorted(begin, pair, side="right") - 1
         seed = earliest[candidate] + (pair - begin[candidate])
-        yield Pairs(item[seed], item[candidate], time[candidate], user[candidate])
+        yield make_pairs(split_by, item[seed], item[candidate], time[candidate], user[candidate])
 
 
-def _first_events(events: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _first_events(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Users, items and times of first events, by user and time."""
     order = np.lexsort((events.time, events.item, events.user))
     user, item, time = events.user[order], events.item[order], events.time[order]

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.pvalue import TaggedOutput
 
 from data_prep import install_logs, problems, tables
 from data_prep.counting import count, count_all
-from data_prep.install_logs import Keys, Pairs
+from data_prep.install_logs import Events, Keys, Pairs
 from data_prep.install_spec import HISTORY, LogSpec
 from data_prep.shards import by_shard, group_indices, range_index
 
@@ -32,6 +33,7 @@ class PairOptions:
       columns: those that are read.
       window: microseconds that a seed may be earlier, for histories.
       max_pairs_per_user: 0 for no limit, for histories.
+      split_by: time, user or pair.
       num_shards: how many shards the digests divide into.
     """
 
@@ -39,6 +41,7 @@ class PairOptions:
     columns: tuple[str, ...]
     window: int
     max_pairs_per_user: int
+    split_by: str
     num_shards: int
 
 
@@ -46,7 +49,8 @@ class Log(NamedTuple):
     """What `ReadLog` gives.
 
     Attributes:
-      events: (shard, Pairs): of histories by user, else pairs by their item.
+      events: of histories (shard of the user, (users, items, times)), else (shard of the item,
+        Pairs).
       names: (shard of the digest, Keys), the items that the log names; a name may repeat.
       bad: tables.BadRecord elements.
     """
@@ -96,20 +100,32 @@ class _ReadEvents(beam.DoFn):
         rows = tables.parse(piece, options.columns)
         events, keys, bad = install_logs.read_events(rows, options.log)
         count("events", len(events.item))
-        is_history = options.log.kind == HISTORY
-        if not is_history:
-            differ = events.query != events.item
-            count("pairs_with_itself", len(differ) - differ.sum())
-            events = events.take(differ)
-        for shard, columns in by_shard(
-            events.user if is_history else events.item, options.num_shards, *events
-        ):
-            yield TaggedOutput("events", (shard, Pairs(*columns)))
+        for shard, columns in self._by_shard(events):
+            yield TaggedOutput("events", (shard, columns))
         for names in keys:
             for keyed in self._new_names(names):
                 yield TaggedOutput("names", keyed)
         for record in bad:
             yield TaggedOutput("bad", record)
+
+    def _by_shard(self, events: Events) -> Iterator[_Keyed]:
+        """A history's (user, item, time) by user, or the Pairs of landing pages by item."""
+        options = self._options
+        if events.query is None:
+            history = (events.user, events.item, events.time)
+            yield from by_shard(events.user, options.num_shards, *history)
+            return
+        differ = events.query != events.item
+        count("pairs_with_itself", len(differ) - differ.sum())
+        pairs = install_logs.make_pairs(
+            options.split_by,
+            query=events.query[differ],
+            item=events.item[differ],
+            time=events.time[differ],
+            user=events.user[differ],
+        )
+        for shard, part in by_shard(pairs.item, options.num_shards, *pairs):
+            yield shard, Pairs(*part)
 
     def _new_names(self, keys: Keys) -> Iterator[_Keyed]:
         """Names that this bundle has not given out yet, by shard."""
@@ -142,10 +158,12 @@ class MakePairs(beam.PTransform):
 
 def _pair_histories(element: _Keyed, options: PairOptions) -> Iterator[_Keyed]:
     counters: Counter[str] = Counter()
+    user, item, time = (np.concatenate(column) for column in zip(*element[1], strict=True))
     parts = install_logs.history_pairs(
-        install_logs.join(element[1]),
+        Events(user, item, time),
         window=options.window,
         max_pairs_per_user=options.max_pairs_per_user,
+        split_by=options.split_by,
         counters=counters,
     )
     for pairs in parts:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_prep import tables
 from data_prep.install_spec import AS_IS, LOG_NORMALIZED, QUANTILE, ItemFeature
@@ -20,8 +21,10 @@ _WORD = re.compile(r"[^\W_]+")
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 _MAX_DEVIATIONS = 10.0
 
-# Of one feature and many items: text, a list of texts, or float64 with NaN for missing.
-Column = list[str] | list[list[str]] | np.ndarray
+BAG_TYPE = pa.list_(pa.string())
+
+# Of one feature and many items: Arrow text or lists of text, or float64 with NaN for missing.
+Column: TypeAlias = "pa.Array | np.ndarray"
 
 
 def read_column(rows: tables.Rows, feature: ItemFeature) -> tuple[Column, list[tables.BadRecord]]:
@@ -36,14 +39,17 @@ def read_column(rows: tables.Rows, feature: ItemFeature) -> tuple[Column, list[t
     """
     if feature.from_training:
         return np.full(len(rows.lines), np.nan), []
-    column = rows.columns[feature.column]
     if feature.kind == schema.DENSE:
         return _numbers(rows, feature)
+    column = rows.columns[feature.column]
     if feature.kind == schema.CATEGORICAL:
-        return [_one_line(text) for text in tables.texts(column).to_pylist()], []
+        text = tables.texts(column)
+        return pc.replace_substring_regex(text, r"[\r\n]+", " "), []
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return [bag_of_list(values, feature) for values in column.to_pylist()], []
-    return [bag_of_text(text, feature) for text in tables.texts(column).to_pylist()], []
+        bags = [bag_of_list(values, feature) for values in column.to_pylist()]
+    else:
+        bags = [bag_of_text(text, feature) for text in tables.texts(column).to_pylist()]
+    return pa.array(bags, BAG_TYPE), []
 
 
 def bag_of_text(text: str, feature: ItemFeature) -> list[str]:
@@ -62,13 +68,8 @@ def bag_of_list(values: Sequence[Any] | None, feature: ItemFeature) -> list[str]
     named = [str(value) for value in values or () if value is not None]
     if feature.words:
         return bag_of_text(" ".join(named), feature)
-    stripped = (_one_line(value).strip() for value in named)
+    stripped = (_LINE_BREAKS.sub(" ", value).strip() for value in named)
     return list(dict.fromkeys(value for value in stripped if value))
-
-
-def _one_line(text: str) -> str:
-    """Without line breaks, which separate the tokens of a vocabulary file."""
-    return _LINE_BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
 
 
 def _numbers(rows: tables.Rows, feature: ItemFeature) -> tuple[np.ndarray, list[tables.BadRecord]]:

@@ -63,8 +63,8 @@ def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> s
     logs = find_files(options.installs, "--installs")
     apps = find_files(options.apps, "--apps")
     log_columns = spec.log_columns(
-        needs_time=options.split_by == install_dataset.BY_TIME,
-        needs_user=options.split_by == install_dataset.BY_USER,
+        needs_time=options.split_by == install_logs.BY_TIME,
+        needs_user=options.split_by == install_logs.BY_USER,
     )
     _check_columns(logs, log_columns, "log", spec)
     _check_columns(apps, spec.item_columns(), "item table", spec)
@@ -124,6 +124,7 @@ class _Job:
             columns=self.log_columns,
             window=install_logs.parse_duration(options.window),
             max_pairs_per_user=options.max_pairs_per_user,
+            split_by=options.split_by,
             num_shards=num_shards,
         )
         paths = tuple(file.path for file in self.apps)
@@ -157,7 +158,7 @@ class _Job:
             "pairs": log.events | "MakePairs" >> install_pairs.MakePairs(pair_options),
             "names": log.names,
             "rows": items.rows,
-        } | "NumberItems" >> install_dataset.NumberItems(item_options, options.split_by, may_go_on)
+        } | "NumberItems" >> install_dataset.NumberItems(item_options, may_go_on)
         pairs = numbered.pairs | "SplitPairs" >> install_dataset.SplitPairs(options.split)
         encoded = install_encoding.encode_items(
             numbered.items, numbered.item_counts, pairs, item_options
@@ -277,7 +278,7 @@ def _check_result(
             f"{number['pairs']:,} in all): change --validation_fraction and --test_fraction"
             + (
                 "; pairs of the same moment stay together"
-                if options.split_by == install_dataset.BY_TIME
+                if options.split_by == install_logs.BY_TIME
                 else ", or --split_seed"
             )
         )

@@ -37,7 +37,7 @@ class AppInstallOptions:
     title_column: str = ""
     window: str = "1d"
     max_pairs_per_user: int = 20_000
-    split_by: str = install_dataset.BY_TIME
+    split_by: str = install_logs.BY_TIME
     split_seed: int = 0
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
@@ -54,7 +54,7 @@ class AppInstallOptions:
                     f"--{name} is missing: name the {what}'s file, a comma list or a glob"
                 )
         for name, values in (
-            ("split_by", install_dataset.SPLITS),
+            ("split_by", install_logs.SPLITS),
             ("duplicate_items", (ERROR, FIRST)),
         ):
             if getattr(self, name) not in values:
