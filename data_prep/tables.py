@@ -7,18 +7,21 @@ time) is the caller's business, so that a column never changes its type half-way
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import dataclasses
+import gzip
 import io
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from data_prep import csv_records
@@ -188,8 +191,21 @@ def texts(column: pa.Array) -> pa.Array:
     return pa.compute.utf8_trim_whitespace(pa.compute.fill_null(text, ""))
 
 
-def _open(path: str) -> BinaryIO:
-    return FileSystems.open(path)
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[BinaryIO]:
+    """Opens a file for reading, decompressed.
+
+    Not by Beam, which takes a gzip file that is cut off for a whole one.
+    """
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
+        if path.endswith(".gz"):
+            with gzip.GzipFile(fileobj=stored) as stream:
+                yield cast(BinaryIO, stream)
+        elif path.endswith(".bz2"):
+            with bz2.BZ2File(stored) as stream:
+                yield cast(BinaryIO, stream)
+        else:
+            yield stored
 
 
 def _read(stream: BinaryIO, path: str) -> bytes:
