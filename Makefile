@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint demo
+.PHONY: setup test lint demo clean-demo
 
 setup: $(VENV)/.installed
 
@@ -21,3 +21,16 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+# From nothing to recommendations on a synthetic wiki; the first line clears an earlier demo.
+demo: setup clean-demo
+	$(BIN)/python -m pipelines.synthetic --kind=wikipedia --num_items=3000 --output=data/demo_dump.xml.bz2
+	$(BIN)/python -m pipelines.wikipedia --dump=data/demo_dump.xml.bz2 --output_dir=data/demo
+	$(BIN)/python -m ssl_recsys.train --flagfile=configs/demo_baseline.flags
+	$(BIN)/python -m ssl_recsys.train --flagfile=configs/demo_fd.flags
+	$(BIN)/python -m ssl_recsys.evaluate --model_dir=runs/demo_baseline,runs/demo_fd
+	$(BIN)/python -m ssl_recsys.evaluate --model_dir=runs/demo_fd --retrieval=scann
+	$(BIN)/python -m ssl_recsys.recommend --model_dir=runs/demo_fd --random_queries=3 --k=5
+
+clean-demo:
+	rm -rf data/demo data/demo_dump.xml.bz2 runs/demo_baseline runs/demo_fd

@@ -17,8 +17,9 @@ def _select_keras_2() -> None:
             "Import ssl_recsys first, or set TF_USE_LEGACY_KERAS=1 in the environment."
         )
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    # Warnings and errors only: TensorFlow's start-up notes bury what the commands print.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What goes wrong comes as an exception; TensorFlow's start-up notes, some of them marked as
+    # errors on a machine without a GPU, bury what the commands print.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 _select_keras_2()

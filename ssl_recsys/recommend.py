@@ -15,6 +15,10 @@ from ssl_recsys.errors import InputError
 
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Directory that ssl_recsys.train wrote.")
 _QUERY = flags.DEFINE_multi_string("query", [], "Key of the query item; may be repeated.")
+_RANDOM_QUERIES = flags.DEFINE_integer(
+    "random_queries", 0, "Besides --query, take this many queries of the test pairs at random."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of --random_queries.")
 _K = flags.DEFINE_integer("k", 10, "Number of recommendations.")
 _RETRIEVAL = flags.DEFINE_enum(
     "retrieval", "exact", ["exact", "scann"], "How the corpus is searched."
@@ -41,8 +45,8 @@ def find_row(keys: np.ndarray, query: str) -> int:
 def main(argv: list[str]) -> None:
     """Prints a ranking for each query."""
     del argv
-    if not _MODEL_DIR.value or not _QUERY.value:
-        raise InputError("--model_dir and --query are needed")
+    if not _MODEL_DIR.value or not (_QUERY.value or _RANDOM_QUERIES.value > 0):
+        raise InputError("--model_dir and --query (or --random_queries) are needed")
     if _K.value < 1:
         raise InputError(f"--k must be at least 1 (got {_K.value})")
     from ssl_recsys import retrieval
@@ -51,7 +55,11 @@ def main(argv: list[str]) -> None:
 
     exported = load_export(_MODEL_DIR.value)
     catalog = exported.catalog
-    rows = np.array([find_row(catalog.keys, query) for query in _QUERY.value])
+    rows = np.array([find_row(catalog.keys, query) for query in _QUERY.value], np.int64)
+    if _RANDOM_QUERIES.value > 0:
+        held_out = np.unique(exported.pairs("test")[0])
+        drawn = np.random.default_rng(_SEED.value).permutation(held_out)
+        rows = np.concatenate([rows, drawn[: _RANDOM_QUERIES.value]])
     embeddings = embed_rows(exported.query_tower, catalog, rows)
     search = retrieval.make_search(exported.item_embeddings, _RETRIEVAL.value)
     # The query itself is an item of the corpus: search one more and leave it out.

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from ssl_recsys import evaluation, run_dir, schema
@@ -69,6 +70,13 @@ def train_and_evaluate(
     if eval_split == "test":
         held_out["test"] = load_pairs(data_dir, "test")
     run_dir.open_run(model_dir, config, data_dir, info, resume=resume)
+    print(
+        f"{info.name}: {info.num_items:,} items, {training_pairs.num_pairs:,} training pairs; "
+        f"{training_pairs.steps_per_epoch:,} steps of {training_pairs.batch_size:,} pairs an epoch; "
+        f"{type(strategy).__name__} on {strategy.num_replicas_in_sync} x "
+        f"{_device_kind(strategy)}",
+        flush=True,
+    )
     trainer = Trainer(
         info.features,
         catalog,
@@ -117,6 +125,11 @@ def evaluate(
         split=split,
     )
     return evaluation.evaluate_pairs(data, retrieval=retrieval)
+
+
+def _device_kind(strategy: tf.distribute.Strategy) -> str:
+    device = strategy.extended.worker_devices[0]
+    return tf.DeviceSpec.from_string(device).device_type or device
 
 
 def _sampled(
