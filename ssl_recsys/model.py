@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from ssl_recsys import losses
-from ssl_recsys.config import RunConfig, resolve_fm_groups
+from ssl_recsys.config import FEATURE_DROPOUT, FEATURE_MASKING, RunConfig, resolve_fm_groups
 from ssl_recsys.features import FeatureEmbeddings, Features, LookedUp
 from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import FeatureSpec
@@ -60,7 +60,7 @@ class TwoTowerModel(tfrs.Model):
             for side in SIDES
         }
         groups: tuple[tuple[str, ...], ...] = ()
-        if "fm" in config.ssl.tasks:
+        if FEATURE_MASKING in config.ssl.tasks:
             groups = resolve_fm_groups(config.ssl.fm_groups, specs)
         # DO drops features on the item side, whatever side the SSL tasks are on.
         task_sides = (ITEM,) if config.ssl.drops_in_main_task else self._ssl_sides
@@ -162,10 +162,18 @@ class TwoTowerModel(tfrs.Model):
 
     def _encode_side(self, side: str, looked_up: LookedUp) -> EncodedSide:
         tower = self.towers[side]
+        if not self._drops_features(side):
+            return EncodedSide(looked_up, None, tower(looked_up.activations))
         products = tower.project(looked_up.activations)
         missing = tower.project(looked_up.missing)
         embeddings = tower.finish(tower.combine(products))
         return EncodedSide(looked_up, Projected(products, missing), embeddings)
+
+    def _drops_features(self, side: str) -> bool:
+        """Whether views by feature dropout are made of this side."""
+        if self._config.ssl.drops_in_main_task:
+            return side == ITEM
+        return FEATURE_DROPOUT in self._config.ssl.tasks and side in self._ssl_sides
 
     def _main_loss(
         self,

@@ -71,8 +71,8 @@ def train_and_evaluate(
         held_out["test"] = load_pairs(data_dir, "test")
     run_dir.open_run(model_dir, config, data_dir, info, resume=resume)
     print(
-        f"{info.name}: {info.num_items:,} items, {training_pairs.num_pairs:,} training pairs; "
-        f"{training_pairs.steps_per_epoch:,} steps of {training_pairs.batch_size:,} pairs an epoch; "
+        f"{info.name}: {info.num_items:,} items, {training_pairs.num_pairs:,} training pairs, "
+        f"{training_pairs.steps_per_epoch:,} steps of {training_pairs.batch_size:,} an epoch; "
         f"{type(strategy).__name__} on {strategy.num_replicas_in_sync} x "
         f"{_device_kind(strategy)}",
         flush=True,

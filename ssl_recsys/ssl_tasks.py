@@ -26,12 +26,12 @@ class EncodedSide:
 
     Attributes:
       looked_up: the features after the look-up.
-      projected: the tower's first-layer products.
+      projected: the tower's first-layer products; None where no task drops features.
       embeddings: `[batch, dim]` the tower's output without any dropout.
     """
 
     looked_up: LookedUp
-    projected: Projected
+    projected: Projected | None
     embeddings: tf.Tensor
 
 
@@ -109,6 +109,8 @@ class SSLTasks(tf.keras.layers.Layer):
             view = augment.feature_dropout(self._specs, batch, rate, seed)
         else:
             view = augment.value_dropout(self._specs, side.looked_up, batch, rate, seed)
+        if side.projected is None:
+            raise ValueError("the side was encoded without the products that views share")
         return self._tower.view(side.projected, view)
 
     def _feature_dropout(

@@ -82,27 +82,26 @@ class Tower(tf.keras.layers.Layer):
 
     def call(self, activations: Activations) -> tf.Tensor:
         """`[batch, width]` activations to `[batch, output_dim]` L2-normalised embeddings."""
-        return self.finish(self.combine(self.project(activations)))
+        inputs = tf.concat([activations[name] for name in self._names], axis=1)
+        if not self._kernels:
+            return self.finish(inputs)
+        # Where no view shares the features' products, one product is less work than their sum.
+        kernel = tf.concat([self._kernels[name] for name in self._names], axis=0)
+        return self.finish(self._multiply(inputs, kernel) + self._cast(self._bias))
 
     def project(self, activations: Activations) -> dict[str, tf.Tensor]:
         """Products of the first layer with the features given, `[batch, units]` each."""
         names = [name for name in self._names if name in activations]
         if not self._kernels:
             return {name: activations[name] for name in names}
-        return {
-            name: tf.matmul(
-                tf.cast(activations[name], self._arithmetic),
-                tf.cast(self._kernels[name], self._arithmetic),
-            )
-            for name in names
-        }
+        return {name: self._multiply(activations[name], self._kernels[name]) for name in names}
 
     def combine(self, products: Activations) -> tf.Tensor:
         """Products to the first layer's pre-activation, `[batch, units]`."""
         tensors = [products[name] for name in self._names]
         if not self._kernels:
             return tf.concat(tensors, axis=1)
-        return tf.add_n(tensors) + tf.cast(self._bias, self._arithmetic)
+        return tf.add_n(tensors) + self._cast(self._bias)
 
     def view(self, projected: Projected, view: View) -> tf.Tensor:
         """Embeddings of a view, `[batch, output_dim]`, from the shared products."""
@@ -118,3 +117,9 @@ class Tower(tf.keras.layers.Layer):
         for layer in self._layers:
             hidden = layer(hidden)
         return tf.math.l2_normalize(tf.cast(hidden, tf.float32), axis=1)
+
+    def _multiply(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(self._cast(inputs), self._cast(kernel))
+
+    def _cast(self, tensor: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tensor, self._arithmetic)
