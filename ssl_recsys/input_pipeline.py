@@ -72,7 +72,7 @@ class TrainingPairs:
         draw_from_catalog: bool = False,
     ):
         self._data_dir = data_dir
-        self._catalog = catalog
+        self._num_items = catalog.num_items
         self._seed = seed
         self._draw_from_catalog = draw_from_catalog
         self._split = _fraction_of_records(data_dir, fraction)
@@ -87,47 +87,74 @@ class TrainingPairs:
         self.num_pairs = num_pairs
         self.batch_size = min(batch_size, num_pairs)
         # log of each item's share of the pairs; items without a pair never come up in a batch.
-        self._log_q = np.log(np.maximum(counts, 1) / num_pairs).astype(np.float32)
+        log_q = np.log(np.maximum(counts, 1) / num_pairs).astype(np.float32)
+        with tf.device("CPU"):  # the join runs on the host, where the arrays should stay
+            self._log_q = tf.constant(log_q)
+            self._features = {name: tf.constant(v) for name, v in catalog.features.items()}
 
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in an epoch."""
         return self.num_pairs // self.batch_size
 
-    def epoch(self, number: int, skip_steps: int = 0) -> tf.data.Dataset:
-        """Batches of epoch `number`, without its first `skip_steps`."""
+    def epoch(
+        self,
+        number: int,
+        skip_steps: int = 0,
+        context: tf.distribute.InputContext | None = None,
+    ) -> tf.data.Dataset:
+        """Batches of epoch `number`, without its first `skip_steps`.
+
+        Args:
+          number: the epoch, from 0.
+          skip_steps: global batches to leave out.
+          context: which of several workers this is; each gets its part of every global batch, a
+            replica's batch at a time, in the order of the replicas. None: whole global batches.
+
+        Returns:
+          Batches of static shape, see `model.Batch`.
+        """
         pairs = (
             self._pair_blocks(shuffle_seed=self._seed * 1_000_003 + number)
             .rebatch(self.batch_size, drop_remainder=True)
             .skip(skip_steps)
         )
         steps = tf.data.Dataset.range(skip_steps, self.steps_per_epoch)
-        features = {name: tf.constant(array) for name, array in self._catalog.features.items()}
-        log_q = tf.constant(self._log_q)
-
-        def join(step: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]) -> dict[str, Any]:
-            query_row, item_row = pair
-            batch = {
-                "query": _gather(features, query_row),
-                "item": _gather(features, item_row),
-                "item_row": item_row,
-                "item_log_q": tf.gather(log_q, item_row),
-            }
-            if self._draw_from_catalog:
-                batch["ssl"] = _gather(features, self._draw(number, step))
-            return batch
-
-        return (
-            tf.data.Dataset.zip((steps, pairs))
-            .map(join, tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
+        rows = tf.data.Dataset.zip((steps, pairs)).map(
+            lambda step, pair: self._batch_rows(number, step, pair)
         )
+        if context is not None:
+            share = self.batch_size // context.num_input_pipelines
+            begin = share * context.input_pipeline_id
+            rows = rows.map(lambda batch: {k: v[begin : begin + share] for k, v in batch.items()})
+            local = context.get_per_replica_batch_size(self.batch_size)
+            rows = rows.rebatch(local, drop_remainder=True)
+        joined = rows.map(self._join, tf.data.AUTOTUNE, deterministic=True)
+        return joined.prefetch(tf.data.AUTOTUNE)
+
+    def _batch_rows(
+        self, epoch: int, step: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Catalog rows of a global batch, `[batch_size]` each."""
+        rows = {"query": pair[0], "item": pair[1]}
+        if self._draw_from_catalog:
+            rows["ssl"] = self._draw(epoch, step)
+        return rows
+
+    def _join(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        batch: dict[str, Any] = {
+            side: {name: tf.gather(values, which) for name, values in self._features.items()}
+            for side, which in rows.items()
+        }
+        batch["item_row"] = rows["item"]
+        batch["item_log_q"] = tf.gather(self._log_q, rows["item"])
+        return batch
 
     def _draw(self, epoch: int, step: tf.Tensor) -> tf.Tensor:
         """`[batch_size]` catalog rows, uniform with replacement."""
         seed = tf.stack([tf.constant(self._seed, tf.int64) * 1_000_003 + epoch, step])
         return tf.random.stateless_uniform(
-            [self.batch_size], seed, maxval=self._catalog.num_items, dtype=tf.int32
+            [self.batch_size], seed, maxval=self._num_items, dtype=tf.int32
         )
 
     def _pair_blocks(self, shuffle_seed: int | None) -> tf.data.Dataset:
@@ -147,10 +174,6 @@ class TrainingPairs:
             tf.data.AUTOTUNE,
             deterministic=True,
         )
-
-
-def _gather(features: Mapping[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {name: tf.gather(values, rows) for name, values in features.items()}
 
 
 def _permute(pair: tuple[tf.Tensor, tf.Tensor], seed: list) -> tuple[tf.Tensor, tf.Tensor]:

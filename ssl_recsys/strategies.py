@@ -51,6 +51,17 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
+def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether shapes must not depend on the data.
+
+    A TPU compiles its programs; workers gather each other's sparse gradients, which fails where
+    these differ in length.
+    """
+    return isinstance(
+        strategy, (tf.distribute.TPUStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    )
+
+
 def _choose() -> str:
     if os.environ.get("TPU_NAME"):
         return "tpu"

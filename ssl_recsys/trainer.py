@@ -26,7 +26,7 @@ from ssl_recsys.exact_search import ExactSearch
 from ssl_recsys.input_pipeline import TrainingPairs
 from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
 from ssl_recsys.schema import FeatureSpec
-from ssl_recsys.strategies import is_chief
+from ssl_recsys.strategies import is_chief, needs_static_shapes
 
 # Steps between two looks at the loss: a look waits for the device.
 _STEPS_PER_CALL = 16
@@ -74,9 +74,7 @@ class Trainer:
         self._dir = model_dir if self._writes else model_dir / f"worker-{_task_id(strategy)}"
         tf.keras.utils.set_random_seed(config.training.seed)
         with strategy.scope():
-            self.model = TwoTowerModel(
-                specs, config, static_shapes=isinstance(strategy, tf.distribute.TPUStrategy)
-            )
+            self.model = TwoTowerModel(specs, config, static_shapes=needs_static_shapes(strategy))
             optimizer = tf.keras.optimizers.Adagrad(config.training.learning_rate)
             optimizer.build(self.model.trainable_variables)
             self.model.compile(optimizer=optimizer)
@@ -185,7 +183,15 @@ class Trainer:
     def _make_steps_function(self) -> Any:
         strategy, model = self._strategy, self.model
         jit_compile = self._config.training.jit_compile or None
-        train_step = tf.function(model.train_step, jit_compile=jit_compile)
+        local_size = self._pairs.batch_size // strategy.num_replicas_in_sync
+
+        @tf.function(jit_compile=jit_compile)
+        def train_step(batch: Any) -> dict[str, tf.Tensor]:
+            # An iterator over several workers forgets the batch's size.
+            batch = tf.nest.map_structure(
+                lambda tensor: tf.ensure_shape(tensor, [local_size, *tensor.shape[1:]]), batch
+            )
+            return model.train_step(batch)
 
         def one_step(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
             parts = strategy.run(train_step, args=(next(batches),))
@@ -209,13 +215,12 @@ class Trainer:
         return tf.function(lambda features: self.model.embed(side, features), reduce_retracing=True)
 
     def _batches(self, skip_steps: int) -> Iterator[Any]:
-        dataset = self._pairs.epoch(int(self._read("epoch")), skip_steps)
-        options = tf.data.Options()
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.DATA
+        epoch = int(self._read("epoch"))
+        return iter(
+            self._strategy.distribute_datasets_from_function(
+                lambda context: self._pairs.epoch(epoch, skip_steps, context)
+            )
         )
-        dataset = dataset.with_options(options)
-        return iter(self._strategy.experimental_distribute_dataset(dataset))
 
     def _end_epoch(self, progress: tqdm.tqdm) -> None:
         """Validates, keeps the best weights, saves."""

@@ -2,6 +2,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ssl_recsys.catalog import Catalog, load_catalog
 from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
@@ -86,3 +87,22 @@ def test_rows_drawn_from_the_catalog(catalog: Catalog, data_dir: pathlib.Path) -
     # Held-out items (id 0) are a sixth of the catalog and come up as often.
     assert (ids == 0).mean() == pytest.approx(1 / 6, abs=0.04)
     assert len(np.unique(ids)) == 101
+
+
+def test_workers_share_the_global_batch(catalog: Catalog, data_dir: pathlib.Path) -> None:
+    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0, draw_from_catalog=True)
+    whole = list(pairs.epoch(1, 2).as_numpy_iterator())
+    parts = [
+        list(pairs.epoch(1, 2, tf.distribute.InputContext(2, worker, 4)).as_numpy_iterator())
+        for worker in range(2)
+    ]
+    # 2 workers of 2 replicas: worker 0 has replicas 0 and 1, worker 1 has 2 and 3
+    for step, batch in enumerate(whole):
+        replicas = [*parts[0][2 * step : 2 * step + 2], *parts[1][2 * step : 2 * step + 2]]
+        assert [len(replica["item_row"]) for replica in replicas] == [16] * 4
+        for name in ("item_row", "item_log_q"):
+            joined = np.concatenate([replica[name] for replica in replicas])
+            np.testing.assert_array_equal(joined, batch[name])
+        for side in ("query", "item", "ssl"):
+            joined = np.concatenate([replica[side]["words"] for replica in replicas])
+            np.testing.assert_array_equal(joined, batch[side]["words"])
