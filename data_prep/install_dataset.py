@@ -81,7 +81,7 @@ class Numbered(NamedTuple):
       items: (shard, ItemRows), each item once, by digest.
       item_counts: (shard, number of items).
       pairs: NumberedPairs elements.
-      repeated: tables.BadRecord for each row whose key an earlier row has.
+      repeated: (ITEM_ROWS_REPEATED, tables.BadRecord) for each row whose key an earlier row has.
     """
 
     items: beam.PCollection
@@ -148,7 +148,7 @@ def _choose_items(
     ):
         yield TaggedOutput("pairs", (query_shard, LinkedPairs(shard, *columns)))
     for record in repeated:
-        yield TaggedOutput("repeated", record)
+        yield TaggedOutput("repeated", (install_items.ITEM_ROWS_REPEATED, record))
 
 
 def _table(shard: int, items: ItemRows) -> tuple[int, np.ndarray]:

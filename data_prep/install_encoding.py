@@ -10,7 +10,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.pvalue import AsDict, AsSingleton
+from apache_beam.pvalue import AsDict
 
 from data_prep import encode, item_features, splits
 from data_prep.counting import count, count_all
@@ -18,7 +18,7 @@ from data_prep.install_dataset import first_rows
 from data_prep.install_items import ItemOptions, ItemRows, is_key
 from data_prep.install_spec import ItemFeature
 from data_prep.sampling import SampleByDigest
-from data_prep.vocab import BuildVocabulary, Vocabulary
+from data_prep.vocab import BuildVocabularies, Vocabulary
 from ssl_recsys import schema
 
 _ITEMS_PER_BATCH = 20_000
@@ -68,43 +68,33 @@ def encode_items(
         | "GroupUses" >> beam.CoGroupByKey()
         | "AddUses" >> beam.MapTuple(_add_uses)
     )
-    learned, vocabularies = {}, []
-    for index, feature in enumerate(options.spec.features):
-        name = feature.name
-        if feature.kind == schema.DENSE:
-            learned[name] = (
-                counted
-                | f"Values_{name}" >> beam.Map(_training_values, index, options)
-                | f"Sample_{name}" >> beam.CombineGlobally(SampleByDigest(_SAMPLED_VALUES))
-                | f"Scale_{name}" >> beam.Map(_learn_scale, feature.normalize)
-            )
-            continue
-        tokens = (
-            counted
-            | f"Count_{name}" >> beam.Map(_count_tokens, index, options)
-            | f"Vocabulary_{name}"
-            >> BuildVocabulary(min_count=feature.min_count, max_size=feature.max_vocab)
-        )
-        make = _id_table if is_key(feature, options.spec) else Vocabulary
-        learned[name] = tokens | f"Ids_{name}" >> beam.Map(make)
-        vocabularies.append(tokens | f"Name_{name}" >> beam.Map(_named, name))
-    encoded = counted | "EncodeItems" >> beam.FlatMap(
-        _encode_items, of_shard, options, *(AsSingleton(one) for one in learned.values())
+    vocabularies = (
+        counted
+        | "CountTokens" >> beam.FlatMap(_count_tokens, options)
+        | "Vocabularies"
+        >> BuildVocabularies({f.name: (f.min_count, f.max_vocab) for f in options.spec.features})
     )
+    scales = (
+        counted
+        | "TrainingValues" >> beam.FlatMap(_training_values, options)
+        | "SampleValues" >> beam.CombinePerKey(SampleByDigest(_SAMPLED_VALUES))
+        | "LearnScales" >> beam.Map(_learn_scale, options)
+    )
+    learned = (
+        vocabularies | "MakeIds" >> beam.Map(_make_ids, options),
+        scales,
+    ) | "Learned" >> beam.Flatten()
     return Encoded(
-        items=encoded,
+        items=counted
+        | "EncodeItems" >> beam.FlatMap(_encode_items, of_shard, AsDict(learned), options),
         num_items=item_counts
         | "ItemCounts" >> beam.Values()
         | "NumItems" >> beam.CombineGlobally(sum),
         num_pairs=pairs
         | "CountSplits" >> beam.Map(_count_splits)
         | "NumPairs" >> beam.CombineGlobally(_sum_columns),
-        vocabularies=tuple(vocabularies) | "Vocabularies" >> beam.Flatten(pipeline=items.pipeline),
+        vocabularies=vocabularies,
     )
-
-
-def _named(tokens: Sequence[str], name: str) -> tuple[str, Sequence[str]]:
-    return name, tokens
 
 
 def _count_splits(batch: encode.PairBatch) -> list[int]:
@@ -141,28 +131,37 @@ def _add_uses(
     return shard, (items, uses)
 
 
-def _count_tokens(element: _Keyed, index: int, options: ItemOptions) -> tuple[list[str], list[int]]:
+def _count_tokens(
+    element: _Keyed, options: ItemOptions
+) -> Iterator[tuple[str, tuple[list[str], list[int]]]]:
     """Tokens of the shard's training items: how many have them, or an id's training pairs."""
     _, (items, uses) = element
-    feature = options.spec.features[index]
     totals = uses.sum(axis=0)
     training = np.flatnonzero(totals)
-    values = items.features[index].take(pa.array(training))
-    if is_key(feature, options.spec):
-        return values.to_pylist(), totals[training].tolist()
-    tokens = pc.list_flatten(values) if feature.kind == schema.BAG else values
-    found = pc.value_counts(tokens.filter(pc.not_equal(tokens, "")))
-    return found.field("values").to_pylist(), found.field("counts").to_pylist()
+    for feature, column in zip(options.spec.features, items.features, strict=True):
+        if feature.kind == schema.DENSE:
+            continue
+        tokens = column.take(pa.array(training))
+        if is_key(feature, options.spec):
+            yield feature.name, (tokens.to_pylist(), totals[training].tolist())
+            continue
+        tokens = pc.list_flatten(tokens) if feature.kind == schema.BAG else tokens
+        found = pc.value_counts(tokens.filter(pc.not_equal(tokens, "")))
+        counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
+        yield feature.name, counts
 
 
 def _training_values(
-    element: _Keyed, index: int, options: ItemOptions
-) -> tuple[np.ndarray, np.ndarray]:
-    """Digests and values of the shard's training items that have the value."""
+    element: _Keyed, options: ItemOptions
+) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    """Digests and values of the shard's training items that have a value, by feature."""
     _, (items, uses) = element
-    values = _dense_values(items, uses, index, options)
-    chosen = (uses.sum(axis=0) > 0) & ~np.isnan(values)
-    return items.digests[chosen], values[chosen]
+    is_training = uses.sum(axis=0) > 0
+    for index, feature in enumerate(options.spec.features):
+        if feature.kind == schema.DENSE:
+            values = _dense_values(items, uses, index, options)
+            chosen = is_training & ~np.isnan(values)
+            yield feature.name, (items.digests[chosen], values[chosen])
 
 
 def _dense_values(
@@ -173,15 +172,23 @@ def _dense_values(
     return np.asarray(items.features[index], np.float64)
 
 
-def _learn_scale(sample: tuple[np.ndarray, np.ndarray], normalize: str) -> item_features.Scale:
-    return item_features.learn_scale(normalize, sample[1].astype(np.float64))
+def _learn_scale(
+    element: tuple[str, tuple[np.ndarray, np.ndarray]], options: ItemOptions
+) -> tuple[str, item_features.Scale]:
+    name, (_, values) = element
+    return name, item_features.learn_scale(options.spec.feature(name).normalize, values)
 
 
-def _id_table(tokens: Sequence[str]) -> _IdTable:
-    """Far smaller than a dict of text."""
+def _make_ids(
+    element: tuple[str, Sequence[str]], options: ItemOptions
+) -> tuple[str, _IdTable | Vocabulary]:
+    """A look-up of ids; that of the items themselves far smaller than a dict of text."""
+    name, tokens = element
+    if not is_key(options.spec.feature(name), options.spec):
+        return name, Vocabulary(tokens)
     digests = splits.text_digests(list(tokens))
     order = np.argsort(digests)
-    return digests[order], order + 1
+    return name, (digests[order], order + 1)
 
 
 def _ids_of(digests: np.ndarray, table: _IdTable) -> np.ndarray:
@@ -193,7 +200,10 @@ def _ids_of(digests: np.ndarray, table: _IdTable) -> np.ndarray:
 
 
 def _encode_items(
-    element: _Keyed, item_counts: Mapping[int, int], options: ItemOptions, *learned: Any
+    element: _Keyed,
+    item_counts: Mapping[int, int],
+    learned: Mapping[str, Any],
+    options: ItemOptions,
 ) -> Iterator[encode.ItemBatch]:
     shard, (items, uses) = element
     spec = options.spec
@@ -201,7 +211,7 @@ def _encode_items(
     columns: list[Any] = []
     specs = []
     for index, feature in enumerate(spec.features):
-        known = learned[index]
+        known = learned[feature.name]
         size = 0
         if feature.kind == schema.DENSE:
             columns.append(known.encode(_dense_values(items, uses, index, options)).tolist())

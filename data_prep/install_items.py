@@ -22,6 +22,10 @@ from ssl_recsys import schema
 
 _Keyed = tuple[int, Any]
 
+# Counters of records that are listed too.
+ITEM_RECORDS_BAD = "item_records_bad"
+ITEM_ROWS_REPEATED = "item_rows_repeated"
+
 
 class ItemRows(NamedTuple):
     """Rows of item tables as columns `[rows]`.
@@ -66,7 +70,9 @@ class ItemOptions:
 
 
 class ReadItems(beam.PTransform):
-    """Reads item tables to (shard, ItemRows), and `bad` records; takes (number, path) elements.
+    """Reads item tables to (shard, ItemRows), and (ITEM_RECORDS_BAD, tables.BadRecord).
+
+    Takes (number, path) elements.
 
     Args:
       options: what to read.
@@ -98,7 +104,7 @@ def _read_items(numbered: tuple[int, tables.Piece], options: ItemOptions) -> Ite
     number, piece = numbered
     spec = options.spec
     rows = tables.parse(piece, spec.item_columns())
-    keys = tables.texts(rows.columns[spec.key])
+    keys = tables.one_line(tables.texts(rows.columns[spec.key]))
     features, bad = [], list(rows.bad)
     for feature in spec.features:
         column, not_numbers = item_features.read_column(rows, feature)
@@ -117,7 +123,7 @@ def _read_items(numbered: tuple[int, tables.Piece], options: ItemOptions) -> Ite
     for shard, where in group_indices(shard_of, options.num_shards):
         yield TaggedOutput("rows", (shard, every.take(where)))
     for record in bad:
-        yield TaggedOutput("bad", record)
+        yield TaggedOutput("bad", (ITEM_RECORDS_BAD, record))
 
 
 def place_of(place: int, paths: Sequence[str]) -> tuple[str, int]:

@@ -171,7 +171,7 @@ def digests(text: pa.Array) -> tuple[np.ndarray, Keys]:
     coded = pc.dictionary_encode(text)
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.combine_chunks()
-    names = coded.dictionary.to_pylist()
+    names = tables.one_line(coded.dictionary).to_pylist()
     distinct = splits.text_digests(names)
     return distinct[np.asarray(coded.indices)], Keys(names, distinct)
 

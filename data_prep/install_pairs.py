@@ -23,6 +23,9 @@ from data_prep.shards import by_shard, group_indices, range_index
 
 _Keyed = tuple[int, Any]
 
+# Counters of records that are listed too.
+LOG_RECORDS_BAD = "log_records_bad"
+
 
 @dataclasses.dataclass(frozen=True)
 class PairOptions:
@@ -52,7 +55,7 @@ class Log(NamedTuple):
       events: of histories (shard of the user, (users, items, times)), else (shard of the item,
         Pairs).
       names: (shard of the digest, Keys), the items that the log names; a name may repeat.
-      bad: tables.BadRecord elements.
+      bad: (LOG_RECORDS_BAD, tables.BadRecord) elements.
     """
 
     events: beam.PCollection
@@ -106,7 +109,7 @@ class _ReadEvents(beam.DoFn):
             for keyed in self._new_names(names):
                 yield TaggedOutput("names", keyed)
         for record in bad:
-            yield TaggedOutput("bad", record)
+            yield TaggedOutput("bad", (LOG_RECORDS_BAD, record))
 
     def _by_shard(self, events: Events) -> Iterator[_Keyed]:
         """A history's (user, item, time) by user, or the Pairs of landing pages by item."""

@@ -159,6 +159,10 @@ class InstallSpec:
         if not self.key:
             raise InputError("items.key must name the column with the items' keys")
 
+    def feature(self, name: str) -> ItemFeature:
+        """The feature of that name, which must be one of the spec's."""
+        return next(feature for feature in self.features if feature.name == name)
+
     def item_columns(self) -> list[str]:
         """The columns of the item table that are read, each once."""
         wanted = [self.key, self.title, *(f.column for f in self.features if not f.from_training)]

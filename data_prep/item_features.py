@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data_prep import tables
 from data_prep.install_spec import AS_IS, LOG_NORMALIZED, QUANTILE, ItemFeature
@@ -18,7 +17,6 @@ from ssl_recsys import schema
 # What a missing number is written as, besides an empty value.
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
 _WORD = re.compile(r"[^\W_]+")
-_LINE_BREAKS = re.compile(r"[\r\n]+")
 _MAX_DEVIATIONS = 10.0
 
 BAG_TYPE = pa.list_(pa.string())
@@ -43,8 +41,7 @@ def read_column(rows: tables.Rows, feature: ItemFeature) -> tuple[Column, list[t
         return _numbers(rows, feature)
     column = rows.columns[feature.column]
     if feature.kind == schema.CATEGORICAL:
-        text = tables.texts(column)
-        return pc.replace_substring_regex(text, r"[\r\n]+", " "), []
+        return tables.one_line(tables.texts(column)), []
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         bags = [bag_of_list(values, feature) for values in column.to_pylist()]
     else:
@@ -68,7 +65,7 @@ def bag_of_list(values: Sequence[Any] | None, feature: ItemFeature) -> list[str]
     named = [str(value) for value in values or () if value is not None]
     if feature.words:
         return bag_of_text(" ".join(named), feature)
-    stripped = (_LINE_BREAKS.sub(" ", value).strip() for value in named)
+    stripped = (" ".join(value.splitlines()).strip() for value in named)
     return list(dict.fromkeys(value for value in stripped if value))
 
 

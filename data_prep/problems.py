@@ -62,8 +62,8 @@ def check_bad(found: Found, max_bad_records: int, directory: str) -> None:
     if found[0] > max_bad_records:
         stop(
             directory,
-            f"{found[0]:,} records cannot be used, and --max_bad_records={max_bad_records} "
-            f"allows no more than that:\n{listing(found)}\n"
+            f"bad records: {found[0]:,}, more than --max_bad_records={max_bad_records} allows:\n"
+            f"{listing(found)}\n"
             "Mend them, or raise --max_bad_records to leave them out.",
         )
 
@@ -92,9 +92,11 @@ class CountAndShow(beam.CombineFn):
         return accumulator[0], [str(element) for element in accumulator[1]]
 
 
-def add(first: Found, second: Found) -> Found:
-    """Puts two findings together; the first is shown first."""
-    return first[0] + second[0], [*first[1], *second[1]][:_SHOWN]
+def add(parts: Iterable[Found]) -> Found:
+    """Puts findings together; those of the first part are shown first."""
+    parts = list(parts)
+    shown = [element for _, few in parts for element in few]
+    return sum(number for number, _ in parts), shown[:_SHOWN]
 
 
 def listing(found: Found) -> str:

@@ -12,10 +12,9 @@ import contextlib
 import dataclasses
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -24,17 +23,20 @@ import pyarrow.parquet
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import csv_records
+from data_prep import csv_records, json_records
 from ssl_recsys.errors import InputError
 
 CSV, TSV, JSONL, PARQUET = "csv", "tsv", "jsonl", "parquet"
 _FORMATS = {".csv": CSV, ".tsv": TSV, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET}
 _COMPRESSIONS = (".gz", ".bz2")
+# What decompression raises.
+_DAMAGES = (OSError, EOFError, zlib.error)
 _DELIMITERS = {CSV: ",", TSV: "\t"}
 _PIECE_BYTES = 16 << 20
 # A quoted value that runs on for longer than this is taken for a stray quote.
 _MAX_RECORD_BYTES = 64 << 20
-_JSON_LINES_LOOKED_AT = 1000
+# What str.splitlines takes for one.
+_LINE_BREAKS = "[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]+"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,17 +121,10 @@ def column_names(path: str) -> list[str]:
     with _open(path) as stream:
         if file_format != JSONL:
             return list(_read_header(stream, path, file_format))
-        names: dict[str, None] = {}
-        for _ in range(_JSON_LINES_LOOKED_AT):
-            try:
-                record = json.loads(stream.readline() or b"null")
-            except ValueError:
-                continue
-            if isinstance(record, dict):
-                names.update(dict.fromkeys(record))
+        names = json_records.column_names(stream)
     if not names:
         raise InputError(f"{path} is empty or holds no JSON objects; expected one on each line")
-    return list(names)
+    return names
 
 
 def pieces(path: str) -> Iterator[Piece]:
@@ -191,6 +186,11 @@ def texts(column: pa.Array) -> pa.Array:
     return pa.compute.utf8_trim_whitespace(pa.compute.fill_null(text, ""))
 
 
+def one_line(text: pa.Array) -> pa.Array:
+    """Text with each run of line breaks made a blank."""
+    return pa.compute.replace_substring_regex(text, _LINE_BREAKS, " ")
+
+
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[BinaryIO]:
     """Opens a file for reading, decompressed.
@@ -211,14 +211,14 @@ def _open(path: str) -> Iterator[BinaryIO]:
 def _read(stream: BinaryIO, path: str) -> bytes:
     try:
         return stream.read(_PIECE_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
+    except _DAMAGES as error:
         raise InputError(f"{path} cannot be decompressed ({error}); is it whole?") from error
 
 
 def _read_header(stream: BinaryIO, path: str, file_format: str) -> tuple[str, ...]:
     try:
         names = csv_records.header(stream.readline(), _DELIMITERS[file_format])
-    except (OSError, EOFError, zlib.error) as error:
+    except _DAMAGES as error:
         raise InputError(f"{path} cannot be decompressed ({error}); is it whole?") from error
     if not any(names):
         raise InputError(f"{path} is empty; expected a first line with the names of its columns")
@@ -268,37 +268,9 @@ def _valid_utf8(data: bytes) -> bytes:
 
 
 def _parse_json(piece: Piece, columns: Sequence[str]) -> Rows:
-    values: dict[str, list[Any]] = {name: [] for name in columns}
-    lines, bad = [], []
-    for line, text in enumerate(_valid_utf8(piece.data).split(b"\n"), start=piece.first):
-        if not text.strip():
-            continue
-        try:
-            # Numbers keep the characters that they were written with.
-            record = json.loads(text, parse_int=str, parse_float=str)
-            if not isinstance(record, dict):
-                raise ValueError("not an object")
-        except (ValueError, RecursionError) as error:
-            bad.append(BadRecord(piece.path, line, f"expected a JSON object ({error})"))
-            continue
-        lines.append(line)
-        for name in columns:
-            values[name].append(record.get(name))
-    arrays = {name: _json_column(column) for name, column in values.items()}
-    return Rows(piece.path, np.asarray(lines, np.int64), arrays, tuple(bad))
-
-
-def _json_column(values: list[Any]) -> pa.Array:
-    """Lists of text where any value is a list, else text."""
-    if any(isinstance(value, list) for value in values):
-        lists = [value if value is None or isinstance(value, list) else [value] for value in values]
-        named = [None if v is None else [_json_text(part) for part in v] for v in lists]
-        return pa.array(named, pa.list_(pa.string()))
-    return pa.array([_json_text(value) for value in values], pa.string())
-
-
-def _json_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    lines, values, wrong = json_records.read_columns(_valid_utf8(piece.data), columns)
+    bad = tuple(BadRecord(piece.path, piece.first + line, reason) for line, reason in wrong)
+    return Rows(piece.path, piece.first + lines, values, bad)
 
 
 @contextlib.contextmanager
@@ -308,7 +280,7 @@ def _open_parquet(path: str) -> Iterator[pa.parquet.ParquetFile]:
         try:
             source = io.BytesIO(stream.read()) if path.endswith(_COMPRESSIONS) else stream
             parquet = pa.parquet.ParquetFile(source)
-        except (pa.ArrowInvalid, OSError, EOFError, zlib.error) as error:
+        except (pa.ArrowInvalid, *_DAMAGES) as error:
             raise InputError(f"{path} is not a whole Parquet file ({error})") from error
         yield parquet
 

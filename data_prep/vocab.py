@@ -104,6 +104,59 @@ class BuildVocabulary(beam.PTransform):
         )
 
 
+class BuildVocabularies(beam.PTransform):
+    """Turns partial token counts of several features into their vocabularies.
+
+    Takes a PCollection of `(feature, (tokens, counts))`, as `BuildVocabulary` takes for one. Gives
+    `(feature, tokens in id order)` for each feature that occurs, be it without tokens. Its steps
+    are as many as those for one feature.
+
+    Args:
+      limits: `(min_count, max_size)` by feature.
+    """
+
+    def __init__(self, limits: Mapping[str, tuple[int, int]]):
+        super().__init__()
+        self._limits = dict(limits)
+
+    def expand(self, counts: beam.PCollection) -> beam.PCollection:
+        """Counts by feature and token shard, then merges the shards' most frequent tokens."""
+        return (
+            counts
+            | "ShardTokens" >> beam.FlatMap(_shard_tokens_of_feature)
+            | "GroupTokens" >> beam.GroupByKey()
+            | "CountTokens" >> beam.Map(_top_tokens_of_feature, self._limits)
+            | "GroupShards" >> beam.GroupByKey()
+            | "MergeShards" >> beam.Map(_merge_tops_of_feature, self._limits)
+        )
+
+
+def _shard_tokens_of_feature(
+    element: tuple[str, TokenCounts],
+) -> Iterator[tuple[tuple[str, int], dict[str, int]]]:
+    feature, counts = element
+    yield (feature, 0), {}  # so that a feature without tokens has a vocabulary
+    for shard, part in _shard_tokens(counts):
+        yield (feature, shard), part
+
+
+def _top_tokens_of_feature(
+    element: tuple[tuple[str, int], Iterable[Mapping[str, int]]],
+    limits: Mapping[str, tuple[int, int]],
+) -> tuple[str, list[tuple[str, int]]]:
+    (feature, shard), parts = element
+    min_count, max_size = limits[feature]
+    return feature, _top_tokens((shard, parts), min_count, max_size)
+
+
+def _merge_tops_of_feature(
+    element: tuple[str, Iterable[Sequence[tuple[str, int]]]],
+    limits: Mapping[str, tuple[int, int]],
+) -> tuple[str, list[str]]:
+    feature, tops = element
+    return feature, _merge_tops(None, tops, limits[feature][1])
+
+
 def _shard_tokens(counts: TokenCounts) -> Iterator[tuple[int, dict[str, int]]]:
     shards: dict[int, dict[str, int]] = {}
     for token, count in zip(*counts, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsSingleton
+from apache_beam.pvalue import AsDict
 
 from data_prep import (
     encode,
@@ -22,6 +22,8 @@ from data_prep import (
     tables,
 )
 from data_prep.input_files import InputFile, find_files
+from data_prep.install_items import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED
+from data_prep.install_pairs import LOG_RECORDS_BAD
 from pipelines import beam_job
 from pipelines.app_install_options import ERROR, AppInstallOptions
 from ssl_recsys import schema
@@ -33,7 +35,7 @@ _COMPRESSION = 5
 
 # In the order of the table at the end.
 COUNTERS = {
-    "log_records_bad": "dropped: records of the log that cannot be read",
+    LOG_RECORDS_BAD: "dropped: records of the log that cannot be read",
     "events": "events in the log",
     "events_repeated": "dropped: the user had the item before",
     "users": "users with a history",
@@ -41,9 +43,9 @@ COUNTERS = {
     "pairs_over_user_cap": "dropped: over --max_pairs_per_user",
     "pairs_with_itself": "dropped: seed and candidate are the same item",
     "pairs": "ordered (seed, candidate) pairs",
-    "item_records_bad": "rows or values of the item table that cannot be read",
+    ITEM_RECORDS_BAD: "rows or values of the item table that cannot be read",
     "item_rows": "rows of the item table",
-    "item_rows_repeated": "dropped: an earlier row has the key",
+    ITEM_ROWS_REPEATED: "dropped: an earlier row has the key",
     "items": "records of the catalog",
     "items_in_pairs": "items that occur in pairs",
     "items_without_pair": "items that occur in no pair",
@@ -139,20 +141,16 @@ class _Job:
             | "ItemTables" >> beam.Create(list(enumerate(paths)))
             | "ReadItems" >> install_items.ReadItems(item_options, staging)
         )
-        bad = [
-            ("log_records_bad", log.bad | "ShowBadLog" >> _show()),
-            ("item_records_bad", items.bad | "ShowBadItems" >> _show()),
-        ]
+        bad = (
+            (log.bad, items.bad)
+            | "BadRecords" >> beam.Flatten()
+            | "ShowBad" >> beam.CombinePerKey(problems.CountAndShow())
+        )
         may_go_on = (
             pipeline
             | "OneCheck" >> beam.Create([None])
             | "CheckBadRecords"
-            >> beam.Map(
-                _check_bad,
-                *(AsSingleton(found) for _, found in bad),
-                options.max_bad_records,
-                staging,
-            )
+            >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, staging)
         )
         numbered = {
             "pairs": log.events | "MakePairs" >> install_pairs.MakePairs(pair_options),
@@ -169,19 +167,17 @@ class _Job:
             | "WritePairs"
             >> encode.WritePairs(staging, encoded.num_pairs, seed=options.split_seed),
         )
+        repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
+        paths = tuple(file.path for file in (*self.logs, *self.apps))
         facts = {
             "file": files | "Files" >> beam.Flatten(),
             "num_items": encoded.num_items,
             "num_pairs": encoded.num_pairs,
-            "item_rows_repeated": numbered.repeated | "ShowRepeated" >> _show(),
-            "source": beam_job.source_digests(
-                pipeline, [file.path for file in (*self.logs, *self.apps)]
-            ),
-            **dict(bad),
+            "source": beam_job.source_digests(pipeline, paths),
         }
         named = [values | f"Fact_{kind}" >> beam.Map(_fact, kind) for kind, values in facts.items()]
         vocab_sizes = beam_job.write_vocabularies(encoded.vocabularies, staging)
-        beam_job.write_facts([*named, vocab_sizes], staging)
+        beam_job.write_facts([*named, bad, repeated, vocab_sizes], staging)
 
 
 def _auto_shards(logs: Sequence[InputFile]) -> int:
@@ -192,18 +188,17 @@ def _auto_shards(logs: Sequence[InputFile]) -> int:
     return min(_MAX_SHARDS, -(-text_bytes // _BYTES_PER_SHARD))
 
 
-def _show() -> beam.PTransform:
-    return beam.CombineGlobally(problems.CountAndShow())
-
-
 def _fact(value: Any, kind: str) -> tuple[str, Any]:
     return kind, value
 
 
 def _check_bad(
-    unused_none: None, log: problems.Found, items: problems.Found, limit: int, directory: str
+    unused_none: None, found: Mapping[str, problems.Found], limit: int, directory: str
 ) -> None:
-    problems.check_bad(problems.add(log, items), limit, directory)
+    kinds = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD)
+    problems.check_bad(
+        problems.add(found[kind] for kind in kinds if kind in found), limit, directory
+    )
 
 
 def _dataset_info(
@@ -218,15 +213,15 @@ def _dataset_info(
     Raises:
       InputError: for a dataset that nothing can be learnt or measured with.
     """
-    listed = ("log_records_bad", "item_records_bad", "item_rows_repeated")
-    found = {name: facts[name][0] for name in listed}
+    listed = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED)
+    found = {name: facts.get(name, [(0, [])])[0] for name in listed}
     counters = {**counters, **{name: number for name, (number, _) in found.items()}}
     num_pairs = dict(zip(schema.PAIR_SPLITS, facts["num_pairs"][0], strict=True))
     _check_result(counters, num_pairs, options, spec)
-    if options.duplicate_items == ERROR and found["item_rows_repeated"][0]:
+    if options.duplicate_items == ERROR and found[ITEM_ROWS_REPEATED][0]:
         raise InputError(
-            f"{found['item_rows_repeated'][0]:,} rows of the item table have the key of an earlier "
-            f"row:\n{problems.listing(found['item_rows_repeated'])}\n"
+            f"{found[ITEM_ROWS_REPEATED][0]:,} rows of the item table have the key of an earlier "
+            f"row:\n{problems.listing(found[ITEM_ROWS_REPEATED])}\n"
             "Remove them, or keep the first row of each with --duplicate_items=first."
         )
     sizes = dict(facts["vocab_size"])

@@ -93,6 +93,14 @@ def show_progress() -> None:
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    for root_handler in logging.getLogger().handlers:
+        root_handler.addFilter(_tells_no_input_error)
+
+
+def _tells_no_input_error(record: logging.LogRecord) -> bool:
+    """Leaves out Beam's traceback of an error that the command prints in a line."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return not (isinstance(kind, type) and issubclass(kind, InputError))
 
 
 def write_vocabularies(vocabularies: beam.PCollection, directory: str) -> beam.PCollection:

@@ -2,15 +2,19 @@
 
 import json
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
+from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.util import assert_that, equal_to
 
 from data_prep import install_items, install_spec, item_features, tables
 from data_prep.install_items import ItemOptions, ItemRows
 from data_prep.install_logs import Keys
 from data_prep.install_spec import InstallSpec, ItemFeature, read_spec
 from data_prep.splits import text_digests
+from data_prep.vocab import BuildVocabularies
 from ssl_recsys.errors import InputError
 
 
@@ -192,3 +196,16 @@ def test_bad_spec_files(tmp_path, content, message):
         read_spec(write(tmp_path, content))
     with pytest.raises(InputError, match=r"no file .*docs/your_own_data\.md"):
         read_spec(str(tmp_path / "other.json"))
+
+
+def test_vocabularies_of_several_features():
+    counts = [
+        ("a", (["x", "y"], [1, 5])),
+        ("b", ([], [])),
+        ("a", (["x", "z"], [4, 1])),
+        ("c", (["p", "q", "r"], [2, 3, 2])),
+    ]
+    with TestPipeline() as pipeline:
+        build = BuildVocabularies({"a": (2, 9), "b": (1, 9), "c": (1, 2)})
+        found = pipeline | beam.Create(counts) | build
+        assert_that(found, equal_to([("a", ["x", "y"]), ("b", []), ("c", ["q", "p"])]))

@@ -1,0 +1,473 @@
+"""The app-install job: a dataset by hand, in every format and division, and its refusals."""
+
+import gzip
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from data_prep import tables
+from pipelines import app_install_job
+from pipelines.app_install_options import AppInstallOptions
+from ssl_recsys import schema
+from ssl_recsys.errors import InputError
+
+ROOT = pathlib.Path(__file__).parents[2]
+SHARED = pathlib.Path(os.environ.get("SSL_RECSYS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+MYKET = SHARED / "myket"
+NEEDS_MYKET = pytest.mark.skipif(
+    not MYKET.is_dir(), reason="no real install log; SSL_RECSYS_SHARED_DATA names its directory"
+)
+
+HOUR = 3600
+LOG = [
+    # u1: c comes 29 hours after b, and the second b does not count.
+    ("u1", "a", 0), ("u1", "b", HOUR), ("u1", "c", 30 * HOUR), ("u1", "b", 40 * HOUR),
+    ("u2", "a", 0), ("u2", "b", 2 * HOUR), ("u2", "x", 3 * HOUR),
+    ("u3", "d", 48 * HOUR), ("u3", "a", 50 * HOUR), ("u3", "b", 52 * HOUR),
+    ("u4", "c", 60 * HOUR), ("u4", "a", 61 * HOUR), ("u4", "e", 70 * HOUR),
+]  # fmt: skip
+APPS = [
+    ("app_id", "developer_name", "categories", "title", "popularity", "quality"),
+    ("a", "dev1", "G1|G2", "Alpha game", "100", "0.9"),
+    ("b", "dev1", "G1", "Beta game", "10", ""),
+    ("c", "dev2", "G3", "Gamma", "1000", "0.5"),
+    ("d", "dev2", "G2", "Delta alpha", "", "0.1"),
+    ("e", "dev3", "G4", "Epsilon", "5", "0.3"),
+    ("f", "dev3", "G1", "Phi game", "7", "0.2"),
+]
+# By time; x has no row in the table.
+PAIRS = {
+    "train": [("a", "b"), ("a", "b"), ("a", "x"), ("b", "x"), ("d", "a")],
+    # ten pairs: validation begins with the seventh, and takes the sixth of the same time along
+    "validation": [("a", "b"), ("c", "a"), ("d", "b")],
+    "test": [("a", "e"), ("c", "e")],
+}
+FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.2}
+
+
+def write_lines(path, rows, separator=","):
+    text = "".join(separator.join(str(value) for value in row) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+def write_input(directory, log=LOG, apps=APPS):
+    write_lines(directory / "log.csv", [("user_id", "app_id", "timestamp"), *log])
+    write_lines(directory / "apps.csv", apps)
+    return {"installs": f"{directory}/log.csv", "apps": f"{directory}/apps.csv"}
+
+
+def make(output_dir, beam_args=(), **fields):
+    options = AppInstallOptions(output_dir=str(output_dir), **(FRACTIONS | fields))
+    return app_install_job.make_dataset(options, beam_args)
+
+
+def read(data_dir):
+    """Catalog records by key, and sorted pairs of keys by split."""
+    import tensorflow_datasets as tfds
+
+    def load(folder, split):
+        builder = tfds.builder_from_directory(data_dir / folder)
+        return list(tfds.as_numpy(builder.as_dataset(split=split)))
+
+    items = load(schema.CATALOG_DIR, schema.CATALOG_SPLIT)
+    assert [item["row"] for item in items] == list(range(len(items)))
+    keys = [item["key"].decode() for item in items]
+    pairs = {
+        split: sorted(
+            (keys[query], keys[item])
+            for record in load(schema.PAIRS_DIR, split)
+            for query, item in zip(record["query_row"], record["item_row"], strict=True)
+        )
+        for split in schema.PAIR_SPLITS
+    }
+    return dict(zip(keys, items, strict=True)), pairs
+
+
+def contents(directory):
+    """The files that the model reads; `dataset.json` tells of the input's form too."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != schema.DATASET_FILE
+    }
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("small")
+    return make(directory / "data", **write_input(directory)), directory / "data"
+
+
+def test_pairs(small):
+    info, directory = small
+    items, pairs = read(directory)
+    assert pairs == PAIRS
+    assert info.num_pairs == {split: len(pairs) for split, pairs in PAIRS.items()}
+    assert sorted(items) == ["a", "b", "c", "d", "e", "f", "x"]
+    assert {key: item["train_count"] for key, item in items.items() if item["train_count"]} == {
+        "a": 1, "b": 2, "x": 2
+    }  # fmt: skip
+    assert info.head == schema.HeadRule(schema.HEAD_TOP_FRACTION, 0.1)
+    assert schema.to_json(schema.read_dataset_info(directory)) == schema.to_json(info)
+    assert info.split == {
+        "by": "time", "seed": 0, "validation_fraction": 0.2, "test_fraction": 0.2
+    }  # fmt: skip
+
+
+def test_counters(small):
+    assert {name: count for name, count in small[0].counters.items() if count} == {
+        "events": 13,
+        "events_repeated": 1,
+        "users": 4,
+        "pairs": 10,
+        "item_rows": 6,
+        "items": 7,
+        "items_in_pairs": 6,
+        "items_without_pair": 1,  # f
+        "items_without_metadata": 1,  # x
+        "items_without_id": 3,  # c, e, f
+        "developer_name_missing": 1,
+        "developer_name_out_of_vocabulary": 2,  # dev3 twice
+        "categories_missing": 1,
+        "categories_out_of_vocabulary": 2,  # G3, G4
+        "title_unigram_missing": 1,
+        "title_unigram_out_of_vocabulary": 5,  # beta, gamma, delta, epsilon, phi
+        "popularity_missing": 2,  # d, x
+        "quality_missing": 2,  # b, x
+    }
+
+
+def test_features(small):
+    info, directory = small
+    items, _ = read(directory)
+    vocab = {
+        name: schema.vocab_path(directory, name).read_text().splitlines()
+        for name in ("id", "developer_name", "categories", "title_unigram")
+    }
+    assert vocab == {
+        "id": ["a", "b", "x", "d"],  # in 4, 3, 2 and 1 training pairs
+        "developer_name": ["dev1", "dev2"],  # of a and b, of d
+        "categories": ["G1", "G2"],
+        "title_unigram": ["alpha", "game"],  # those that two training items have
+    }
+    assert [spec.vocab_size for spec in info.features] == [5, 3, 3, 3, 0, 0]
+    assert {key: item["id"] for key, item in items.items()} == {
+        "a": 1, "b": 2, "x": 3, "d": 4, "c": 0, "e": 0, "f": 0
+    }  # fmt: skip
+    assert items["a"]["title"] == b"Alpha game"
+    assert items["a"]["categories"].tolist() == [1, 2]
+    assert items["f"]["title_unigram"].tolist() == [2]
+    assert items["x"]["title"] == b""
+    assert items["x"]["categories"].tolist() == []
+    assert items["c"]["developer_name"] == 2
+    # Training values 100 and 10 (d has none): one deviation over and under the logarithms' mean.
+    np.testing.assert_allclose(items["a"]["popularity"], [1, 0], atol=1e-6)
+    np.testing.assert_allclose(items["b"]["popularity"], [-1, 0], atol=1e-6)
+    np.testing.assert_allclose(items["d"]["popularity"], [0, 1])
+    # Training values 0.9 and 0.1: c's 0.5 has half of them below.
+    np.testing.assert_allclose(items["c"]["quality"], [0, 0])
+    np.testing.assert_allclose(items["a"]["quality"], [0.5, 0])
+
+
+def test_popularity_from_training(small, tmp_path):
+    info = make(tmp_path / "data", popularity_from_training=True, **write_input(tmp_path))
+    items, _ = read(tmp_path / "data")
+    # log(1 + count) of the training items a 1, b 2, x 2, d 0.
+    logs = np.log1p([1, 2, 2, 0])
+    expected = (logs - logs.mean()) / logs.std()
+    found = [items[key]["popularity"].tolist() for key in "abxd"]
+    np.testing.assert_allclose(found, [[value, 0] for value in expected], atol=1e-6)
+    assert items["c"]["popularity"].tolist() == items["d"]["popularity"].tolist()
+    assert "popularity_missing" not in info.counters
+
+
+def write_jsonl(path, rows):
+    names, *values = rows
+    lines = []
+    for row in values:
+        record = {name: value for name, value in zip(names, row, strict=True) if value != ""}
+        if "categories" in record:
+            record["categories"] = record["categories"].split("|")
+        lines.append(json.dumps(record) + "\n")
+    data = "".join(lines).encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def write_parquet(path, rows):
+    names, *values = rows
+    columns = dict(zip(names, zip(*values, strict=True), strict=True))
+    for name in ("popularity", "quality"):
+        if name in columns:
+            columns[name] = [float(value) if value else None for value in columns[name]]
+    if "timestamp" in columns:
+        columns["timestamp"] = pa.array(
+            [value * 1000 for value in columns["timestamp"]], pa.timestamp("ms")
+        )
+    pa.parquet.write_table(pa.table(columns), path, row_group_size=4)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+@pytest.mark.parametrize("ending", ["csv.gz", "tsv", "jsonl", "jsonl.gz", "parquet", "parquet.gz"])
+def test_every_format_gives_the_same_dataset(small, tmp_path, ending):
+    log, apps = [("user_id", "app_id", "timestamp"), *LOG], APPS
+    for name, rows in (("log", log), ("apps", apps)):
+        path = tmp_path / f"{name}.{ending}"
+        if "jsonl" in ending:
+            write_jsonl(path, rows)
+        elif "parquet" in ending:
+            write_parquet(path, rows)
+        else:
+            write_lines(path, rows, "\t" if ending == "tsv" else ",")
+    installs, table = tmp_path / f"log.{ending}", tmp_path / f"apps.{ending}"
+    make(tmp_path / "data", installs=str(installs), apps=str(table))
+    assert contents(tmp_path / "data") == contents(small[1])
+
+
+def test_landing_pages_give_the_same_dataset(small, tmp_path):
+    times = {pair: time for time, pair in ((70, ("a", "e")), (70, ("c", "e")), (61, ("c", "a")))}
+    late = [(*pair, time) for pair, time in times.items()]
+    early = [("a", "b", 1), ("a", "b", 2), ("a", "x", 3), ("b", "x", 3), ("d", "a", 50)]
+    rows = [*late, ("d", "b", 52), ("a", "b", 52), ("e", "e", 1), *early]
+    fields = write_input(tmp_path)
+    header = ("from", "to", "hours")
+    write_lines(tmp_path / "log.csv", [header, *((q, i, t * 60) for q, i, t in rows)])
+    info = make(
+        tmp_path / "data",
+        log_kind="landing_page",
+        seed_column="from",
+        candidate_column="to",
+        timestamp_column="hours",
+        timestamp_unit="min",
+        **fields,
+    )
+    assert contents(tmp_path / "data") == contents(small[1])
+    assert info.counters["pairs_with_itself"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "beam_args"),
+    [
+        ({"num_shards": 5}, ()),
+        ({"num_shards": 3}, ("--direct_num_workers=2", "--direct_running_mode=multi_processing")),
+    ],
+)
+def test_shards_pieces_and_workers_change_nothing(small, tmp_path, monkeypatch, fields, beam_args):
+    monkeypatch.setattr(tables, "_PIECE_BYTES", 40)
+    make(tmp_path / "data", beam_args, **write_input(tmp_path, log=LOG[::-1]), **fields)
+    assert contents(tmp_path / "data") == contents(small[1])
+
+
+def test_several_files(small, tmp_path):
+    fields = write_input(tmp_path, log=LOG[:6])
+    header = ("timestamp", "other", "user_id", "app_id")  # another order of columns
+    write_lines(tmp_path / "log2.csv", [header, *((t, "", u, i) for u, i, t in LOG[6:])])
+    make(tmp_path / "data", **(fields | {"installs": f"{tmp_path}/log*.csv"}))
+    assert contents(tmp_path / "data") == contents(small[1])
+
+
+def pairs_by_what(tmp_path, by):
+    for seed in range(30):
+        try:
+            make(tmp_path / "data", split_by=by, split_seed=seed, **write_input(tmp_path))
+        except InputError as error:
+            assert f"the split by {by} leaves no pairs for" in str(error)  # noqa: PT017
+            continue
+        return read(tmp_path / "data")[1]
+    raise AssertionError("no seed gives three splits")
+
+
+def test_split_by_pair(tmp_path):
+    pairs = pairs_by_what(tmp_path, "pair")
+    found = [set(part) for part in pairs.values()]
+    assert sum(len(part) for part in pairs.values()) == 10
+    assert len(set.union(*found)) == sum(len(part) for part in found)
+
+
+def test_split_by_user(tmp_path):
+    pairs = pairs_by_what(tmp_path, "user")
+    users = [
+        [("a", "b")],
+        [("a", "b"), ("a", "x"), ("b", "x")],
+        [("a", "b"), ("d", "a"), ("d", "b")],
+        [("a", "e"), ("c", "a"), ("c", "e")],
+    ]
+    # Each split is the pairs of some of the users.
+    for part in pairs.values():
+        assert any(
+            sorted(
+                pair for number, user in enumerate(users) if chosen >> number & 1 for pair in user
+            )
+            == part
+            for chosen in range(1, 16)
+        )
+
+
+def test_bad_records_are_left_out_up_to_a_number(small, tmp_path):
+    bad = [("u1", "a", "yesterday"), ("u1", "", 5), ("u9", "b")]
+    apps = [*APPS, ("", "dev1", "", "No key", "", ""), ("g", "dev1", "", "G", "many", "")]
+    fields = write_input(tmp_path, [*LOG[:3], *bad, *LOG[3:]], apps)
+    with pytest.raises(InputError) as caught:
+        make(tmp_path / "data", max_bad_records=4, **fields)
+    assert str(caught.value).splitlines() == [
+        "bad records: 5, more than --max_bad_records=4 allows:",
+        f"  {tmp_path}/log.csv:5: timestamp is no time: 'yesterday'",
+        f"  {tmp_path}/log.csv:6: app_id is empty",
+        f"  {tmp_path}/log.csv:7: expected 3 columns, got 2",
+        f"  {tmp_path}/apps.csv:8: app_id is empty",
+        f"  {tmp_path}/apps.csv:9: popularity is no number: 'many'",
+        "Mend them, or raise --max_bad_records to leave them out.",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apps.csv", "log.csv"]
+    info = make(tmp_path / "data", max_bad_records=5, **fields)
+    assert info.counters["log_records_bad"] == 3
+    assert info.counters["item_records_bad"] == 2
+    items, pairs = read(tmp_path / "data")
+    assert pairs == PAIRS
+    assert items["g"]["popularity"].tolist() == [0, 1]
+
+
+def test_repeated_rows_of_the_item_table(small, tmp_path):
+    fields = write_input(tmp_path, apps=[*APPS, ("a", "dev9", "", "Again", "", "")])
+    with pytest.raises(InputError, match=r"1 rows .*\n.*apps\.csv:8: 'a'\n.*items=first"):
+        make(tmp_path / "data", **fields)
+    info = make(tmp_path / "data", duplicate_items="first", **fields)
+    assert info.counters["item_rows_repeated"] == 1
+    assert contents(tmp_path / "data") == contents(small[1])
+
+
+@pytest.mark.parametrize(
+    ("log", "apps", "fields", "message"),
+    [
+        ([], APPS, {}, "no usable event in"),
+        (LOG, APPS[:1], {}, "no row with a key in"),
+        (LOG, [APPS[0], ("q", *APPS[1][1:])], {}, "none of the 6 items in .* is in .*'app_id'"),
+        (LOG, APPS, {"window": "1min"}, "no user has two items within --window=1min"),
+        (LOG, APPS, {"timestamp_unit": "d", "window": "1h"}, "whether --timestamp_unit is d"),
+        (LOG[:3], APPS, {}, "the split by time leaves no pairs for train.* of the same moment"),
+        (LOG, APPS, {"item_column": "app"}, r"no column 'app', .* are user_id, app_id, timestamp"),
+        (
+            LOG,
+            APPS,
+            {"title_column": "name"},
+            "apps.csv has no column 'name', which the item table",
+        ),
+        (LOG, APPS, {"split_by": "user", "log_kind": "landing_page"}, "'seed', 'candidate'"),
+    ],
+)
+def test_input_that_gives_no_dataset(tmp_path, log, apps, fields, message):
+    with pytest.raises(InputError, match=message):
+        make(tmp_path / "data", **write_input(tmp_path, log, apps), **fields)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apps.csv", "log.csv"]
+
+
+def test_landing_page_log_without_the_flag(tmp_path):
+    fields = write_input(tmp_path)
+    write_lines(tmp_path / "log.csv", [("seed", "candidate", "timestamp"), ("a", "b", 1)])
+    with pytest.raises(InputError, match="add --log_kind=landing_page"):
+        make(tmp_path / "data", **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"installs": ""}, "--installs is missing"),
+        ({"apps": ""}, "--apps is missing"),
+        ({"split_by": "day"}, "time, user, pair"),
+        ({"duplicate_items": "last"}, "error, first"),
+        ({"window": "soon"}, "like 1d or 12h"),
+        ({"max_bad_records": -1}, "--max_bad_records must not be negative"),
+        ({"head_fraction": 1.0}, "head fraction"),
+        ({"test_fraction": 0.9, "validation_fraction": 0.2}, "must be below 1"),
+        ({"num_shards": 5000}, "--num_shards must be in"),
+    ],
+)
+def test_bad_options(fields, message):
+    with pytest.raises(InputError, match=message):
+        AppInstallOptions(**({"installs": "x", "apps": "y"} | fields))
+
+
+def plain_count(path, window):
+    """Pairs of a log, counted one by one."""
+    first = {}
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        next(lines)
+        for line in lines:
+            user, app, seconds = line.rstrip("\n").split(",")
+            time = float(seconds)
+            first[user, app] = min(time, first.get((user, app), time))
+    histories = {}
+    for (user, _), time in first.items():
+        histories.setdefault(user, []).append(time)
+    return sum(
+        0 < later - earlier <= window
+        for times in histories.values()
+        for later in times
+        for earlier in times
+    )
+
+
+@NEEDS_MYKET
+def test_a_real_log(tmp_path):
+    expected = plain_count(MYKET / "installs.csv.gz", 86400)
+    assert expected == 216_984
+    info = make(
+        tmp_path / "data",
+        installs=str(MYKET / "installs.csv.gz"),
+        apps=str(MYKET / "apps.csv"),
+        item_column="app_name",
+    )
+    assert info.counters["events"] == 138_751
+    assert info.counters["users"] == 8224
+    assert info.counters["item_rows"] == 7606
+    assert info.counters["pairs"] == sum(info.num_pairs.values()) == expected
+    assert info.num_pairs["train"] == pytest.approx(0.6 * expected, rel=1e-3)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.app_install", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_command(tmp_path):
+    fields = write_input(tmp_path) | FRACTIONS
+    flags = [f"--{name}={value}" for name, value in fields.items()]
+    done = command(*flags, f"--output_dir={tmp_path}/data")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^  items_without_metadata +1  items that the log has", done.stdout, re.M)
+    assert "Wrote 7 items and 10 pairs (5 train, 3 validation, 2 test)" in done.stdout
+    again = command(*flags, f"--output_dir={tmp_path}/data")
+    assert again.returncode == 2
+    assert "is in use" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"installs": "/nonexistent.csv"}, "error: --installs: no file /nonexistent.csv"),
+        ({"user_column": "who"}, "error: {}/log.csv has no column 'who', which the log needs"),
+        ({"timestamp_column": "app_id"}, "error: bad records: 13, more than --max_bad_records=0"),
+    ],
+)
+def test_command_errors(tmp_path, change, message):
+    fields = write_input(tmp_path) | {"output_dir": f"{tmp_path}/data"} | change
+    done = command(*(f"--{name}={value}" for name, value in fields.items()))
+    assert done.returncode == 2
+    assert message.format(tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apps.csv", "log.csv"]
