@@ -8,7 +8,6 @@ docs/data_prep.md explains the flags, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import sys
 import time
@@ -17,8 +16,6 @@ from typing import Any
 
 import apache_beam as beam
 from absl import flags
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from data_prep import (
     dump_files,
@@ -230,17 +227,11 @@ def _build(
         encoded.pairs
         | "WritePairs" >> encode.WritePairs(staging, encoded.num_pairs, seed=options.split_seed),
     )
-    digests = (
-        pipeline
-        | "Sources" >> beam.Create([source.path for source in sources])
-        | "SpreadSources" >> beam.Reshuffle()
-        | "Sha256" >> beam.Map(_sha256)
-    )
     facts = {
         "file": files | "Files" >> beam.Flatten(),
         "num_items": encoded.num_items,
         "num_pairs": encoded.num_pairs,
-        "source": digests,
+        "source": beam_job.source_digests(pipeline, [source.path for source in sources]),
     }
     named = [
         values | f"Fact_{kind}" >> beam.Map(lambda value, kind=kind: (kind, value))
@@ -253,14 +244,6 @@ def _build(
 def _auto_shards(sources: Sequence[dump_files.Source]) -> int:
     text_bytes = sum(source.size * _COMPRESSION[source.kind] for source in sources)
     return min(_MAX_SHARDS, -(-text_bytes // _TEXT_BYTES_PER_SHARD))
-
-
-def _sha256(path: str) -> tuple[str, str]:
-    digest = hashlib.sha256()
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return path, digest.hexdigest()
 
 
 def _source_facts(
