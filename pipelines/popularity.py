@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
 from data_prep.compressed import write_aside
 from ssl_recsys import catalog, cli, input_pipeline, metrics, schema
@@ -131,6 +131,7 @@ def main(argv: list[str]) -> None:
         raise InputError(
             f"--output must end in one of {', '.join(_PLOT_ENDINGS)} (got {str(output)!r})"
         )
+    logging.set_verbosity(logging.WARNING)  # TFDS tells of every folder that it opens.
     measured = [measure(data_dir, _SPLIT.value) for data_dir in _DATA_DIR.value]
     draw(measured, output)
     numbers = output.with_suffix(".json")

@@ -32,6 +32,15 @@ def test_dumps_open_and_hold_the_same_wiki(tmp_path):
     ElementTree.fromstring(different)
 
 
+def test_installs(tmp_path):
+    done = _run("--kind=app_install", "--num_items=50", f"--output={tmp_path / 'new'}")
+    assert done.returncode == 0, done.stderr
+    assert "1,000 installs of 50 apps" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "apps.csv", "installs.csv.gz"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -39,6 +48,7 @@ def test_dumps_open_and_hold_the_same_wiki(tmp_path):
         ([], "--output is needed"),
         (["--output=x.xml", "--num_items=3"], "at least 10"),
         (["--output=x.xml", "--kind=books"], "kind"),
+        (["--output=x.xml", "--num_events=3"], "--num_events is for --kind=app_install"),
         (["--output=x.xml", "more"], "unexpected argument 'more'"),
     ],
 )

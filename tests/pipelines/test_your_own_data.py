@@ -1,0 +1,45 @@
+"""docs/your_own_data.md does what it says."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+from ssl_recsys import schema
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "your_own_data.md").read_text(encoding="utf-8")
+
+
+def test_the_films_become_a_dataset(tmp_path):
+    for name in ("viewings.csv", "films.jsonl", "films.json"):
+        content = re.search(rf"`{re.escape(name)}`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+        (tmp_path / name).write_text(content[1], encoding="utf-8")
+    job = re.search(r"```sh\n(python -m pipelines\.app_install .*?)```", PAGE, re.DOTALL)[1]
+    program, *arguments = shlex.split(job.replace("\\\n", " "))
+    assert program == "python"
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    info = schema.read_dataset_info(tmp_path / "data" / "films")
+    assert info.name == "films"
+    assert [spec.name for spec in info.features] == [
+        "id", "director", "genres", "title_words", "minutes", "votes"
+    ]  # fmt: skip
+    # Each of the four has three films within a week: 3 pairs each.
+    assert sum(info.num_pairs.values()) == 12
+    assert min(info.num_pairs.values()) >= 2
+    assert info.num_items == 7
+    assert info.counters["items_without_metadata"] == 1
+    tokens = schema.vocab_path(tmp_path / "data" / "films", "genres").read_text().splitlines()
+    assert "science fiction" in tokens
+
+
+def test_what_the_page_names_is_there():
+    for module in set(re.findall(r"python -m ([\w.]+)", PAGE)):
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
+    flags = (ROOT / "pipelines" / "app_install_options.py").read_text()
+    for flag in re.findall(r"`--(\w+)", PAGE):
+        assert f"    {flag}: " in flags
