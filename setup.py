@@ -25,7 +25,9 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2.1",
         "apache-beam>=2.68,<2.80",
+        "matplotlib>=3.8",
         "numpy>=1.26,<3",
+        "pyarrow>=14",
         "scann[tf]>=1.4.2,<1.5; platform_system == 'Linux'",
         "tensorflow>=2.20,<2.21",
         "tensorflow-datasets>=4.9.8,<5",

@@ -92,6 +92,26 @@ def test_other_settings_are_refused_in_the_same_directory(
     assert "alpha: 1.0 there, 0.1 now" in done.stderr
 
 
+def test_diverging_run_stops_with_advice(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    arguments = commands.small_run(data_dir, tmp_path / "run", "--learning_rate=1e38")
+    done = commands.run("ssl_recsys.train", *arguments)
+    assert done.returncode == 2
+    assert "the loss stopped being finite" in done.stderr
+    assert "Lower --learning_rate" in done.stderr
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_early_stopping(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    # Steps too small to change a ranking: nothing after the first epoch is a gain.
+    arguments = commands.small_run(
+        data_dir, tmp_path / "run", "--learning_rate=1e-20", "--patience=2", "--max_epochs=9"
+    )
+    done = commands.run("ssl_recsys.train", *arguments)
+    assert done.returncode == 0, done.stderr
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+
+
 def test_killed_run_resumes_to_the_same_metrics(
     trained: pathlib.Path, data_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
