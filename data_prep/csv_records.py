@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -26,29 +27,38 @@ def header(line: bytes, delimiter: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
 
 
-def whole_records(data: bytes) -> int:
+def whole_records(data: bytes, delimiter: str) -> int:
     """Length of the whole records that `data` starts with, 0 if there is none.
 
-    A line break ends a record unless it stands between quotation marks.
+    A line break ends a record unless it stands in a value that a quotation mark has opened.
     """
     if b'"' not in data:
         return data.rfind(b"\n") + 1
-    ends = _record_ends(data)[0]
+    ends = _record_ends(data, delimiter)[0]
     return int(ends[-1]) + 1 if len(ends) else 0
 
 
-def record_lines(data: bytes) -> np.ndarray:
+def record_lines(data: bytes, delimiter: str) -> np.ndarray:
     """The line, counted from 0, at which each record starts; `[records]` int64."""
-    ends, breaks = _record_ends(data)
+    ends, breaks = _record_ends(data, delimiter)
     return np.concatenate([[0], np.searchsorted(breaks, ends) + 1])
 
 
-def _record_ends(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+def _record_ends(data: bytes, delimiter: str) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the line breaks that end records, and of all line breaks, int64."""
     content = np.frombuffer(data, np.uint8)
     breaks = np.flatnonzero(content == ord("\n"))
-    quotes = np.flatnonzero(content == ord('"'))
-    return breaks[np.searchsorted(quotes, breaks) % 2 == 0], breaks
+    quotes_before = np.searchsorted(np.flatnonzero(content == ord('"')), breaks)
+    if not (quotes_before % 2).any():
+        return breaks, breaks  # No line has half of a pair, so no value has a line break.
+    mark = re.escape(delimiter.encode())
+    # A mark within an unquoted value, as in 27" screen, is a character like others.
+    quoted = re.compile(rb'(?:(?<=[%b\n])|\A)"[^"]*(?:""[^"]*)*' % mark)
+    spans = np.asarray([match.span() for match in quoted.finditer(data)], np.int64)
+    spans = spans.reshape(-1, 2)
+    before = np.searchsorted(spans[:, 0], breaks, side="right") - 1
+    inside = (before >= 0) & (breaks < spans[before, 1]) if len(spans) else np.zeros(0, bool)
+    return (breaks[~inside] if len(spans) else breaks), breaks
 
 
 def read_columns(

@@ -90,7 +90,8 @@ class ReadItems(beam.PTransform):
             paths
             | "CutItems" >> beam.FlatMap(_number_pieces, self._directory)
             | "SpreadItems" >> beam.Reshuffle()
-            | "ParseItems" >> beam.ParDo(_read_items, self._options).with_outputs("bad", "rows")
+            | "ParseItems"
+            >> beam.ParDo(_read_items, self._options, self._directory).with_outputs("bad", "rows")
         )
 
 
@@ -100,10 +101,12 @@ def _number_pieces(numbered: tuple[int, str], directory: str) -> Iterator[tuple[
         yield number, piece
 
 
-def _read_items(numbered: tuple[int, tables.Piece], options: ItemOptions) -> Iterator[TaggedOutput]:
+def _read_items(
+    numbered: tuple[int, tables.Piece], options: ItemOptions, directory: str
+) -> Iterator[TaggedOutput]:
     number, piece = numbered
     spec = options.spec
-    rows = tables.parse(piece, spec.item_columns())
+    rows = problems.parse(piece, spec.item_columns(), directory)
     keys = tables.one_line(tables.texts(rows.columns[spec.key]))
     features, bad = [], list(rows.bad)
     for feature in spec.features:

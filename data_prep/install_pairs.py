@@ -82,7 +82,7 @@ class ReadLog(beam.PTransform):
             paths
             | "CutLog" >> beam.FlatMap(problems.pieces, self._directory)
             | "SpreadLog" >> beam.Reshuffle()
-            | "ParseLog" >> beam.ParDo(_ReadEvents(self._options)).with_outputs()
+            | "ParseLog" >> beam.ParDo(_ReadEvents(self._options, self._directory)).with_outputs()
         )
         return Log(parsed.events, parsed.names, parsed.bad)
 
@@ -90,8 +90,9 @@ class ReadLog(beam.PTransform):
 class _ReadEvents(beam.DoFn):
     """Parses pieces of a log."""
 
-    def __init__(self, options: PairOptions):
+    def __init__(self, options: PairOptions, directory: str):
         self._options = options
+        self._directory = directory
 
     def start_bundle(self) -> None:
         """Forgets which names have been given out."""
@@ -100,7 +101,7 @@ class _ReadEvents(beam.DoFn):
     def process(self, piece: tables.Piece) -> Iterator[TaggedOutput]:
         """Yields the tagged columns of one piece."""
         options = self._options
-        rows = tables.parse(piece, options.columns)
+        rows = problems.parse(piece, options.columns, self._directory)
         events, keys, bad = install_logs.read_events(rows, options.log)
         count("events", len(events.item))
         for shard, columns in self._by_shard(events):

@@ -7,7 +7,7 @@ leaves the message in the directory that is being written, and fails.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -23,11 +23,11 @@ _SHOWN = 5
 Found = tuple[int, list[str]]
 
 
-def stop(directory: str, message: str) -> None:
+def stop(directory: str, message: str) -> InputError:
     """Ends the job that is writing to `directory`.
 
     Raises:
-      InputError: always.
+      InputError: always; it is the result's type so that callers can write `raise stop(...)`.
     """
     with encode.create(FileSystems.join(directory, _FILE)) as file:
         file.write(message.encode("utf-8"))
@@ -49,6 +49,14 @@ def pieces(path: str, directory: str) -> Iterator[tables.Piece]:
         yield from tables.pieces(path)
     except InputError as error:
         stop(directory, str(error))
+
+
+def parse(piece: tables.Piece, columns: Sequence[str], directory: str) -> tables.Rows:
+    """As `tables.parse`; ends the job that writes to `directory` if that cannot be done."""
+    try:
+        return tables.parse(piece, columns)
+    except InputError as error:
+        raise stop(directory, str(error)) from error
 
 
 def check_bad(found: Found, max_bad_records: int, directory: str) -> None:

@@ -13,7 +13,7 @@ import dataclasses
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -138,27 +138,37 @@ def pieces(path: str) -> Iterator[Piece]:
         yield from _parquet_pieces(path)
         return
     with _open(path) as stream:
-        names: tuple[str, ...] = ()
-        line = 1
-        if file_format != JSONL:
-            names, line = _read_header(stream, path, file_format), 2
-        rest = b""
-        while data := _read(stream, path):
-            rest += data
-            end = rest.rfind(b"\n") + 1
-            if file_format != JSONL:
-                end = csv_records.whole_records(rest)
-            if end:
-                yield Piece(path, file_format, line, names, rest[:end])
-                line += rest.count(b"\n", 0, end)
-                rest = rest[end:]
-            elif len(rest) > _MAX_RECORD_BYTES:
-                raise InputError(
-                    f"{path}:{line}: a quotation mark opens a value that does not end within "
-                    f"{_MAX_RECORD_BYTES >> 20} MiB; double or remove stray quotation marks"
-                )
-        if rest:
-            yield Piece(path, file_format, line, names, rest)
+        if file_format == JSONL:
+            yield from _cut(stream, Piece(path, file_format, 1), lambda data: data.rfind(b"\n") + 1)
+            return
+        first = Piece(path, file_format, 2, _read_header(stream, path, file_format))
+        delimiter = _DELIMITERS[file_format]
+        yield from _cut(stream, first, lambda data: csv_records.whole_records(data, delimiter))
+
+
+def _cut(stream: BinaryIO, piece: Piece, whole: Callable[[bytes], int]) -> Iterator[Piece]:
+    """Fills pieces like `piece` with the records in `stream`; `whole` is how much is complete."""
+    rest = b""
+    while data := _read(stream, piece.path):
+        rest += data
+        end = whole(rest)
+        if end:
+            yield dataclasses.replace(piece, data=rest[:end])
+            piece = dataclasses.replace(piece, first=piece.first + rest.count(b"\n", 0, end))
+            rest = rest[end:]
+        elif len(rest) > _MAX_RECORD_BYTES:
+            raise _unclosed(piece.path, piece.first)
+    if rest and whole(rest + b"\n") <= len(rest):
+        raise _unclosed(piece.path, piece.first)
+    if rest:
+        yield dataclasses.replace(piece, data=rest)
+
+
+def _unclosed(path: str, line: int) -> InputError:
+    return InputError(
+        f"{path}:{line}: a quotation mark opens a value that does not end (within "
+        f"{_MAX_RECORD_BYTES >> 20} MiB); close it, or double a mark that belongs to the value"
+    )
 
 
 def parse(piece: Piece, columns: Sequence[str]) -> Rows:
@@ -167,12 +177,18 @@ def parse(piece: Piece, columns: Sequence[str]) -> Rows:
     Args:
       piece: from `pieces`.
       columns: names of columns; one that a JSON record lacks is null there.
+
+    Raises:
+      InputError: if the piece is damaged as a whole.
     """
-    if piece.file_format == PARQUET:
-        return _parse_parquet(piece, columns)
-    if piece.file_format == JSONL:
-        return _parse_json(piece, columns)
-    return _parse_csv(piece, columns)
+    read = {PARQUET: _parse_parquet, JSONL: _parse_json}.get(piece.file_format, _parse_csv)
+    try:
+        return read(piece, columns)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            f"{piece.path}:{piece.first}: what begins here cannot be read as {piece.file_format} "
+            f"({error}); is the file whole?"
+        ) from error
 
 
 def texts(column: pa.Array) -> pa.Array:
@@ -229,9 +245,10 @@ def _read_header(stream: BinaryIO, path: str, file_format: str) -> tuple[str, ..
 
 
 def _parse_csv(piece: Piece, columns: Sequence[str]) -> Rows:
-    lines = piece.first + csv_records.record_lines(piece.data)
+    delimiter = _DELIMITERS[piece.file_format]
+    lines = piece.first + csv_records.record_lines(piece.data, delimiter)
     table, wrong = csv_records.read_columns(
-        _valid_utf8(piece.data), piece.names, columns, _DELIMITERS[piece.file_format]
+        _valid_utf8(piece.data), piece.names, columns, delimiter
     )
     bad = tuple(
         BadRecord(

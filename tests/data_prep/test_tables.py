@@ -3,7 +3,6 @@
 import gzip
 import json
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -147,7 +146,33 @@ def test_texts_of_any_type():
 
 
 def test_record_lines():
-    assert csv_records.record_lines(b'a\n"b\nc"\nd').tolist() == [0, 1, 3]
-    assert csv_records.whole_records(b'a\n"b\n') == 2
-    assert csv_records.whole_records(b"a") == 0
-    assert np.array_equal(csv_records.record_lines(b""), [0])
+    assert csv_records.record_lines(b'a\n"b\nc"\nd', ",").tolist() == [0, 1, 3]
+    assert csv_records.whole_records(b'a\n"b\n', ",") == 2
+    assert csv_records.whole_records(b"a", ",") == 0
+    assert csv_records.record_lines(b"", ",").tolist() == [0]
+
+
+def test_marks_inside_plain_values(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n27" screen,1\n5" disk,"x\ny"\n"say ""hi,"" \n",3"\nz,4\n')
+    rows, lines, bad = read_all(path, ["a", "b"])
+    assert rows == [('27" screen', "1"), ('5" disk', "x\ny"), ('say "hi," \n', '3"'), ("z", "4")]
+    assert lines == [2, 3, 5, 7]
+    assert not bad
+
+
+def test_a_value_that_never_ends_is_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n1,2\n3,"4\n5,6\n')
+    with pytest.raises(InputError, match=r"t\.csv:3: a quotation mark opens a value"):
+        list(tables.pieces(str(path)))
+
+
+def test_a_damaged_parquet_page_is_told(tmp_path):
+    path = tmp_path / "t.parquet"
+    pa.parquet.write_table(pa.table({"a": [f"{i}" * 20 for i in range(1000)]}), path)
+    data = bytearray(path.read_bytes())
+    data[20:2000] = bytes(1980)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"t\.parquet:1: what begins here cannot be read"):
+        read_all(path, ["a"])

@@ -418,13 +418,18 @@ def test_command(tmp_path):
     [
         ({"installs": "/nonexistent.csv"}, "error: --installs: no file /nonexistent.csv"),
         ({"user_column": "who"}, "error: {}/log.csv has no column 'who', which the log needs"),
+        ({"apps": "{}/cut.csv.gz"}, "error: {}/cut.csv.gz cannot be decompressed"),
         ({"timestamp_column": "app_id"}, "error: bad records: 13, more than --max_bad_records=0"),
     ],
 )
 def test_command_errors(tmp_path, change, message):
     fields = write_input(tmp_path) | {"output_dir": f"{tmp_path}/data"} | change
-    done = command(*(f"--{name}={value}" for name, value in fields.items()))
+    write_lines(tmp_path / "cut.csv.gz", APPS * 50)
+    (tmp_path / "cut.csv.gz").write_bytes((tmp_path / "cut.csv.gz").read_bytes()[:-9])
+    arguments = [f"--{name}={value}".replace("{}", str(tmp_path)) for name, value in fields.items()]
+    done = command(*arguments)
     assert done.returncode == 2
-    assert message.format(tmp_path) in done.stderr
+    assert message.replace("{}", str(tmp_path)) in done.stderr
     assert "Traceback" not in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["apps.csv", "log.csv"]
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["apps.csv", "cut.csv.gz", "log.csv"]
