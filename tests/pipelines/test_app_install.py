@@ -174,19 +174,21 @@ def write_parquet(path, rows):
         path.write_bytes(gzip.compress(path.read_bytes()))
 
 
-@pytest.mark.parametrize("ending", ["csv.gz", "tsv", "jsonl", "jsonl.gz", "parquet", "parquet.gz"])
-def test_every_format_gives_the_same_dataset(small, tmp_path, ending):
+@pytest.mark.parametrize(
+    ("log_ending", "apps_ending"),
+    [("csv.gz", "jsonl"), ("tsv", "parquet.gz"), ("jsonl.gz", "parquet"), ("parquet", "tsv")],
+)
+def test_every_format_gives_the_same_dataset(small, tmp_path, log_ending, apps_ending):
     log, apps = [("user_id", "app_id", "timestamp"), *LOG], APPS
-    for name, rows in (("log", log), ("apps", apps)):
-        path = tmp_path / f"{name}.{ending}"
-        if "jsonl" in ending:
+    paths = tmp_path / f"log.{log_ending}", tmp_path / f"apps.{apps_ending}"
+    for path, rows in zip(paths, (log, apps), strict=True):
+        if "jsonl" in path.name:
             write_jsonl(path, rows)
-        elif "parquet" in ending:
+        elif "parquet" in path.name:
             write_parquet(path, rows)
         else:
-            write_lines(path, rows, "\t" if ending == "tsv" else ",")
-    installs, table = tmp_path / f"log.{ending}", tmp_path / f"apps.{ending}"
-    make(tmp_path / "data", installs=str(installs), apps=str(table))
+            write_lines(path, rows, "\t" if "tsv" in path.name else ",")
+    make(tmp_path / "data", installs=str(paths[0]), apps=str(paths[1]))
     assert contents(tmp_path / "data") == contents(small[1])
 
 
@@ -232,41 +234,34 @@ def test_several_files(small, tmp_path):
     assert contents(tmp_path / "data") == contents(small[1])
 
 
-def pairs_by_what(tmp_path, by):
-    for seed in range(30):
-        try:
-            make(tmp_path / "data", split_by=by, split_seed=seed, **write_input(tmp_path))
-        except InputError as error:
-            assert f"the split by {by} leaves no pairs for" in str(error)  # noqa: PT017
-            continue
-        return read(tmp_path / "data")[1]
-    raise AssertionError("no seed gives three splits")
-
-
-def test_split_by_pair(tmp_path):
-    pairs = pairs_by_what(tmp_path, "pair")
-    found = [set(part) for part in pairs.values()]
-    assert sum(len(part) for part in pairs.values()) == 10
-    assert len(set.union(*found)) == sum(len(part) for part in found)
-
-
-def test_split_by_user(tmp_path):
-    pairs = pairs_by_what(tmp_path, "user")
-    users = [
-        [("a", "b")],
-        [("a", "b"), ("a", "x"), ("b", "x")],
-        [("a", "b"), ("d", "a"), ("d", "b")],
-        [("a", "e"), ("c", "a"), ("c", "e")],
-    ]
-    # Each split is the pairs of some of the users.
-    for part in pairs.values():
-        assert any(
-            sorted(
-                pair for number, user in enumerate(users) if chosen >> number & 1 for pair in user
-            )
-            == part
-            for chosen in range(1, 16)
-        )
+@pytest.mark.parametrize(
+    ("by", "seed", "expected"),
+    [
+        # All three (a, b) fall together.
+        (
+            "pair",
+            0,
+            {
+                "train": [("a", "b")] * 3 + [("a", "e"), ("a", "x"), ("c", "e")],
+                "validation": [("d", "a"), ("d", "b")],
+                "test": [("b", "x"), ("c", "a")],
+            },
+        ),
+        # u1; u3; u2 and u4.
+        (
+            "user",
+            2,
+            {
+                "train": [("a", "b")],
+                "validation": [("a", "b"), ("d", "a"), ("d", "b")],
+                "test": [("a", "b"), ("a", "e"), ("a", "x"), ("b", "x"), ("c", "a"), ("c", "e")],
+            },
+        ),
+    ],
+)
+def test_other_splits(tmp_path, by, seed, expected):
+    make(tmp_path / "data", split_by=by, split_seed=seed, **write_input(tmp_path))
+    assert read(tmp_path / "data")[1] == expected
 
 
 def test_bad_records_are_left_out_up_to_a_number(small, tmp_path):
@@ -353,41 +348,39 @@ def test_bad_options(fields, message):
         AppInstallOptions(**({"installs": "x", "apps": "y"} | fields))
 
 
-def plain_count(path, window):
-    """Pairs of a log, counted one by one."""
+def plain_pairs(path, window):
+    """(seed, candidate, when) of a log, one by one, with the times as they are written."""
     first = {}
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         next(lines)
         for line in lines:
-            user, app, seconds = line.rstrip("\n").split(",")
-            time = float(seconds)
-            first[user, app] = min(time, first.get((user, app), time))
+            user, app, when = line.rstrip("\n").split(",")
+            if (user, app) not in first or float(when) < float(first[user, app]):
+                first[user, app] = when
     histories = {}
-    for (user, _), time in first.items():
-        histories.setdefault(user, []).append(time)
-    return sum(
-        0 < later - earlier <= window
-        for times in histories.values()
-        for later in times
-        for earlier in times
-    )
+    for (user, app), when in first.items():
+        histories.setdefault(user, []).append((float(when), app, when))
+    for history in histories.values():
+        for later, candidate, when in history:
+            for earlier, seed, _ in history:
+                if 0 < later - earlier <= window:
+                    yield seed, candidate, when
 
 
 @NEEDS_MYKET
-def test_a_real_log(tmp_path):
-    expected = plain_count(MYKET / "installs.csv.gz", 86400)
-    assert expected == 216_984
-    info = make(
-        tmp_path / "data",
-        installs=str(MYKET / "installs.csv.gz"),
-        apps=str(MYKET / "apps.csv"),
-        item_column="app_name",
-    )
+def test_a_real_log_and_its_pairs_as_landing_pages(tmp_path):
+    log, apps = MYKET / "installs.csv.gz", str(MYKET / "apps.csv")
+    info = make(tmp_path / "history", installs=str(log), apps=apps, item_column="app_name")
+    pairs = list(plain_pairs(log, 86400))
+    assert info.counters["pairs"] == sum(info.num_pairs.values()) == len(pairs) == 216_984
     assert info.counters["events"] == 138_751
     assert info.counters["users"] == 8224
     assert info.counters["item_rows"] == 7606
-    assert info.counters["pairs"] == sum(info.num_pairs.values()) == expected
-    assert info.num_pairs["train"] == pytest.approx(0.6 * expected, rel=1e-3)
+    assert info.num_pairs["train"] == pytest.approx(0.6 * len(pairs), rel=1e-3)
+
+    landing = write_lines(tmp_path / "pairs.csv", [("seed", "candidate", "timestamp"), *pairs])
+    make(tmp_path / "landing", installs=str(landing), apps=apps, log_kind="landing_page")
+    assert contents(tmp_path / "landing") == contents(tmp_path / "history")
 
 
 def command(*arguments):
