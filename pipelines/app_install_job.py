@@ -29,8 +29,8 @@ from pipelines.app_install_options import ERROR, AppInstallOptions
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 
-_BYTES_PER_SHARD = 64 << 20
-_MAX_SHARDS = 4096
+_BYTES_PER_SHARD = 16 << 20
+_MAX_SHARDS = 1024
 _COMPRESSION = 5
 
 # In the order of the table at the end.
@@ -119,27 +119,26 @@ class _Job:
 
     def build(self, pipeline: beam.Pipeline) -> None:
         """Adds all steps."""
-        options, staging = self.options, self.staging
-        num_shards = options.num_shards or _auto_shards(self.logs)
+        num_shards = self.options.num_shards or _auto_shards(self.logs)
         pair_options = install_pairs.PairOptions(
             log=self.spec.log,
             columns=self.log_columns,
-            window=install_logs.parse_duration(options.window),
-            max_pairs_per_user=options.max_pairs_per_user,
-            split_by=options.split_by,
+            window=install_logs.parse_duration(self.options.window),
+            max_pairs_per_user=self.options.max_pairs_per_user,
+            split_by=self.options.split_by,
             num_shards=num_shards,
         )
-        paths = tuple(file.path for file in self.apps)
-        item_options = install_items.ItemOptions(self.spec, paths, num_shards)
+        tables_of_items = tuple(file.path for file in self.apps)
+        item_options = install_items.ItemOptions(self.spec, tables_of_items, num_shards)
         log = (
             pipeline
             | "Logs" >> beam.Create([file.path for file in self.logs])
-            | "ReadLog" >> install_pairs.ReadLog(pair_options, staging)
+            | "ReadLog" >> install_pairs.ReadLog(pair_options, self.staging)
         )
         items = (
             pipeline
-            | "ItemTables" >> beam.Create(list(enumerate(paths)))
-            | "ReadItems" >> install_items.ReadItems(item_options, staging)
+            | "ItemTables" >> beam.Create(list(enumerate(tables_of_items)))
+            | "ReadItems" >> install_items.ReadItems(item_options, self.staging)
         )
         bad = (
             (log.bad, items.bad)
@@ -150,25 +149,34 @@ class _Job:
             pipeline
             | "OneCheck" >> beam.Create([None])
             | "CheckBadRecords"
-            >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, staging)
+            >> beam.Map(_check_bad, AsDict(bad), self.options.max_bad_records, self.staging)
         )
         numbered = {
             "pairs": log.events | "MakePairs" >> install_pairs.MakePairs(pair_options),
             "names": log.names,
             "rows": items.rows,
         } | "NumberItems" >> install_dataset.NumberItems(item_options, may_go_on)
-        pairs = numbered.pairs | "SplitPairs" >> install_dataset.SplitPairs(options.split)
+        repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
+        self._write(numbered, item_options, [bad, repeated])
+
+    def _write(
+        self,
+        numbered: install_dataset.Numbered,
+        item_options: install_items.ItemOptions,
+        found: Sequence[beam.PCollection],
+    ) -> None:
+        """Adds the steps from numbered items and pairs to files; `found` are facts already."""
+        pipeline, staging = numbered.pairs.pipeline, self.staging
+        pairs = numbered.pairs | "SplitPairs" >> install_dataset.SplitPairs(self.options.split)
         encoded = install_encoding.encode_items(
             numbered.items, numbered.item_counts, pairs, item_options
         )
+        seed = self.options.split_seed
         files = (
             encoded.items | "WriteCatalog" >> encode.WriteCatalog(staging, encoded.num_items),
-            pairs
-            | "WritePairs"
-            >> encode.WritePairs(staging, encoded.num_pairs, seed=options.split_seed),
+            pairs | "WritePairs" >> encode.WritePairs(staging, encoded.num_pairs, seed=seed),
         )
-        repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
-        paths = tuple(file.path for file in (*self.logs, *self.apps))
+        paths = [file.path for file in (*self.logs, *self.apps)]
         facts = {
             "file": files | "Files" >> beam.Flatten(),
             "num_items": encoded.num_items,
@@ -177,7 +185,7 @@ class _Job:
         }
         named = [values | f"Fact_{kind}" >> beam.Map(_fact, kind) for kind, values in facts.items()]
         vocab_sizes = beam_job.write_vocabularies(encoded.vocabularies, staging)
-        beam_job.write_facts([*named, bad, repeated, vocab_sizes], staging)
+        beam_job.write_facts([*named, *found, vocab_sizes], staging)
 
 
 def _auto_shards(logs: Sequence[InputFile]) -> int:
