@@ -14,6 +14,7 @@ from ssl_recsys.features import FeatureEmbeddings, Features, LookedUp
 from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import FeatureSpec
 from ssl_recsys.ssl_tasks import EncodedSide, SSLTasks, fold_in
+from ssl_recsys.strategies import needs_static_shapes
 from ssl_recsys.towers import Projected, Tower
 
 QUERY = "query"
@@ -28,19 +29,17 @@ Batch = Mapping[str, Any]
 class TwoTowerModel(tfrs.Model):
     """Two towers over shared embedding tables, with self-supervised tasks.
 
+    Made in the scope of the strategy that it is trained under.
+
     Args:
       specs: the dataset's features.
       config: the run's configuration.
-      static_shapes: keep every shape independent of the data, as a TPU needs; `jit_compile` in
-        the configuration does, too.
 
     Raises:
       InputError: if the configuration does not fit the features.
     """
 
-    def __init__(
-        self, specs: Sequence[FeatureSpec], config: RunConfig, *, static_shapes: bool = False
-    ):
+    def __init__(self, specs: Sequence[FeatureSpec], config: RunConfig):
         super().__init__(name="two_tower")
         self._config = config
         self._ssl_sides = SIDES if config.ssl.side == "both" else (config.ssl.side,)
@@ -48,7 +47,8 @@ class TwoTowerModel(tfrs.Model):
         self.feature_embeddings = FeatureEmbeddings(
             specs,
             config.tower.embedding_dim,
-            static_shapes=static_shapes or config.training.jit_compile,
+            static_shapes=config.training.jit_compile
+            or needs_static_shapes(tf.distribute.get_strategy()),
         )
         self.towers = {
             side: Tower(

@@ -54,12 +54,10 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
     """Whether shapes must not depend on the data.
 
-    A TPU compiles its programs; workers gather each other's sparse gradients, which fails where
-    these differ in length.
+    A TPU compiles its programs; replicas gather each other's sparse gradients, which fails now
+    and then where these differ in length.
     """
-    return isinstance(
-        strategy, (tf.distribute.TPUStrategy, tf.distribute.MultiWorkerMirroredStrategy)
-    )
+    return strategy.num_replicas_in_sync > 1 or isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def _choose() -> str:

@@ -26,7 +26,7 @@ from ssl_recsys.exact_search import ExactSearch
 from ssl_recsys.input_pipeline import TrainingPairs
 from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
 from ssl_recsys.schema import FeatureSpec
-from ssl_recsys.strategies import is_chief, needs_static_shapes
+from ssl_recsys.strategies import is_chief
 
 # Steps between two looks at the loss: a look waits for the device.
 _STEPS_PER_CALL = 16
@@ -74,7 +74,7 @@ class Trainer:
         self._dir = model_dir if self._writes else model_dir / f"worker-{_task_id(strategy)}"
         tf.keras.utils.set_random_seed(config.training.seed)
         with strategy.scope():
-            self.model = TwoTowerModel(specs, config, static_shapes=needs_static_shapes(strategy))
+            self.model = TwoTowerModel(specs, config)
             optimizer = tf.keras.optimizers.Adagrad(config.training.learning_rate)
             optimizer.build(self.model.trainable_variables)
             self.model.compile(optimizer=optimizer)

@@ -225,7 +225,9 @@ def test_training_step_compiles_under_xla(name: str) -> None:
     batch = make_batch()
     results = {}
     for jit_compile in (False, True):
-        model = make_model(make_config(VARIANTS[name], logq_correction=True))
+        run = make_config(VARIANTS[name], logq_correction=True)
+        training = dataclasses.replace(run.training, jit_compile=jit_compile)
+        model = make_model(dataclasses.replace(run, training=training))
         step = tf.function(model.train_step, jit_compile=jit_compile)
         results[jit_compile] = [float(step(batch)["loss"]) for _ in range(3)]
     assert results[True] == pytest.approx(results[False], rel=1e-4)

@@ -146,7 +146,7 @@ def _wait_for_checkpoint(process: subprocess.Popen, model_dir: pathlib.Path) -> 
     """Until there is a checkpoint from the middle of the run."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        if list(model_dir.glob("checkpoints/ckpt-*.index")):
+        if (model_dir / "checkpoints" / "checkpoint").is_file():  # written last
             return
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.02)
