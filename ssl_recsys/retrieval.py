@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ssl_recsys.errors import InputError
 from ssl_recsys.exact_search import ExactSearch
-from ssl_recsys.scann_search import ScannParams, ScannSearch, choose_scann_params
+from ssl_recsys.scann_params import ScannParams, choose_scann_params
+from ssl_recsys.scann_search import ScannSearch
 
 __all__ = [
     "EXACT",

@@ -1,4 +1,4 @@
-"""Approximate search by ScaNN, with parameters chosen from the size of the corpus.
+"""Approximate search by ScaNN.
 
 ScaNN partitions the items into leaves, scores those of the best leaves by quantised products and
 scores the best of them again exactly. It runs on Linux only.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import time
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from ssl_recsys.errors import InputError
 from ssl_recsys.exact_search import count_at_least, num_threads
+from ssl_recsys.scann_params import ScannParams, calibrate, choose_scann_params
 from ssl_recsys.search_inputs import (
     check_embeddings,
     check_pairs,
@@ -28,78 +28,8 @@ from ssl_recsys.search_inputs import (
 
 PARAMS_FILE = "scann.json"
 
-# Up to this size ScaNN's own brute force is about as fast as a tree of that recall, and exact.
-_MAX_BRUTE_FORCE_ITEMS = 20_000
-# 0.98 at 100,000 items with hardly any clusters; clustered items would do with 0.05.
-_SHARE_OF_LEAVES_TO_SEARCH = 0.2
-_REORDER = 200
-_MAX_TRAINING_SAMPLE = 250_000
 _DEFAULT_NEIGHBORS = 50  # searches pass their own number
 _QUERY_CHUNK = 1 << 14
-
-
-@dataclasses.dataclass(frozen=True)
-class ScannParams:
-    """How a ScaNN index is built and searched.
-
-    Attributes:
-      num_leaves: number of partitions; 0 for brute force, to which nothing else applies.
-      leaves_to_search: partitions scored for each query.
-      reorder: candidates that are scored again exactly, or as many as a search asks for.
-      dimensions_per_block: dimensions quantised together.
-      anisotropic_threshold: share of the norm above which quantisation errors along the item
-        weigh more, T in the ScaNN paper; 0.2 is its value for unit vectors.
-      training_sample: items that partitions and codebooks are learned from.
-
-    Raises:
-      InputError: if a number is out of range.
-    """
-
-    num_leaves: int
-    leaves_to_search: int = 0
-    reorder: int = _REORDER
-    dimensions_per_block: int = 2
-    anisotropic_threshold: float = 0.2
-    training_sample: int = _MAX_TRAINING_SAMPLE
-
-    def __post_init__(self) -> None:
-        if self.num_leaves < 0:
-            raise InputError(f"num_leaves must be 0 (brute force) or more (got {self.num_leaves})")
-        if self.num_leaves and not 1 <= self.leaves_to_search <= self.num_leaves:
-            raise InputError(
-                f"leaves_to_search must be in [1, num_leaves = {self.num_leaves}] "
-                f"(got {self.leaves_to_search})"
-            )
-        check_positive(
-            reorder=self.reorder,
-            dimensions_per_block=self.dimensions_per_block,
-            training_sample=self.training_sample,
-        )
-
-
-def choose_scann_params(num_items: int, dim: int) -> ScannParams:
-    """Parameters that keep recall@10 against exact search at 0.97 or more at good speed.
-
-    Brute force up to 20,000 items. Beyond, 2 sqrt(num_items) leaves, which keeps scoring the
-    leaves' centres cheaper than scoring the items of the 20% of leaves that are searched.
-
-    Args:
-      num_items: size of the corpus.
-      dim: width of the embeddings.
-
-    Raises:
-      InputError: if a number is below 1.
-    """
-    check_positive(num_items=num_items, dim=dim)
-    if num_items <= _MAX_BRUTE_FORCE_ITEMS:
-        return ScannParams(num_leaves=0)
-    num_leaves = 2 * math.isqrt(num_items)
-    return ScannParams(
-        num_leaves=num_leaves,
-        leaves_to_search=math.ceil(_SHARE_OF_LEAVES_TO_SEARCH * num_leaves),
-        dimensions_per_block=min(2, dim),
-        training_sample=min(num_items, _MAX_TRAINING_SAMPLE),
-    )
 
 
 class ScannSearch:
@@ -109,8 +39,8 @@ class ScannSearch:
     bytes for each item.
 
     Attributes:
-      params: how the index was built.
-      build_seconds: how long that took.
+      params: how the index was built and is searched.
+      build_seconds: how long that took, calibration included.
     """
 
     def __init__(
@@ -130,7 +60,8 @@ class ScannSearch:
 
         Args:
           item_embeddings: `[num_items, dim]` float32, L2-normalised.
-          params: chosen from the corpus size if None.
+          params: if None, chosen from the corpus size, and how much is searched from a sample,
+            so that recall@10 against exact search is 0.97 or more.
 
         Raises:
           InputError: if ScaNN is not installed, there is no item, or an embedding holds NaN or
@@ -139,8 +70,19 @@ class ScannSearch:
         items = check_embeddings(item_embeddings, side="item")
         if len(items) == 0:
             raise InputError("expected at least one item to index, got an empty catalog")
-        params = params or choose_scann_params(*items.shape)
         start = time.perf_counter()
+        index = cls._build(items, params or choose_scann_params(*items.shape))
+        if params is None and index.params.num_leaves:
+            index.params = calibrate(
+                index.params,
+                items,
+                lambda tried, queries, k: index.with_params(tried).search(queries, k)[0],
+            )
+        index.build_seconds = time.perf_counter() - start
+        return index
+
+    @classmethod
+    def _build(cls, items: npt.NDArray[np.float32], params: ScannParams) -> ScannSearch:
         builder = _scann().builder(items, min(_DEFAULT_NEIGHBORS, len(items)), "dot_product")
         builder.set_n_training_threads(num_threads())
         if params.num_leaves:
@@ -149,20 +91,29 @@ class ScannSearch:
                     num_leaves=params.num_leaves,
                     num_leaves_to_search=params.leaves_to_search,
                     training_sample_size=params.training_sample,
+                    spherical=True,
                 )
                 .score_ah(
                     params.dimensions_per_block,
                     anisotropic_quantization_threshold=params.anisotropic_threshold,
                     training_sample_size=params.training_sample,
                 )
-                .reorder(params.reorder)
+                .reorder(params.reorder_factor * _DEFAULT_NEIGHBORS)
             )
         else:
             builder = builder.score_brute_force()
-        searcher = builder.build()
-        seconds = time.perf_counter() - start
         num_items, dim = items.shape
-        return cls(searcher, params, num_items=num_items, dim=dim, build_seconds=seconds)
+        return cls(builder.build(), params, num_items=num_items, dim=dim, build_seconds=0.0)
+
+    def with_params(self, params: ScannParams) -> ScannSearch:
+        """The same index, searched with `leaves_to_search` and `reorder_factor` of `params`."""
+        return ScannSearch(
+            self._searcher,
+            params,
+            num_items=self.num_items,
+            dim=self.dim,
+            build_seconds=self.build_seconds,
+        )
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Writes the index to `directory`, which may then be moved; `scann.json` comes last."""
@@ -231,7 +182,8 @@ class ScannSearch:
             rows[chunk], scores[chunk] = self._searcher.search_batched_parallel(
                 queries[chunk],
                 final_num_neighbors=num_top,
-                pre_reorder_num_neighbors=max(num_top, self.params.reorder),
+                pre_reorder_num_neighbors=min(num_top * self.params.reorder_factor, self.num_items),
+                leaves_to_search=self.params.leaves_to_search or None,
             )
         is_missing = np.isnan(scores)  # ScaNN writes row 0 there
         scores[is_missing], rows[is_missing] = -np.inf, -1

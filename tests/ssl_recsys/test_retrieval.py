@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 import sys
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from ssl_recsys import exact_search, retrieval
 from ssl_recsys.errors import InputError
 from ssl_recsys.retrieval import ExactSearch, ScannParams, ScannSearch, choose_scann_params
+from ssl_recsys.scann_params import calibrate
 
 needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
 
@@ -242,13 +244,53 @@ def test_unusable_input():
 def test_params_follow_the_corpus_size():
     assert choose_scann_params(20_000, 128) == ScannParams(num_leaves=0)
     params = choose_scann_params(40_000, 128)
-    assert params.num_leaves == 400  # 2 * sqrt(40,000)
+    assert params.num_leaves == 160  # of 250 items
     assert 1 <= params.leaves_to_search <= params.num_leaves
+    assert choose_scann_params(4_000_000, 128).num_leaves == 8000  # 4 sqrt(4,000,000)
     assert choose_scann_params(5_300_000, 1).dimensions_per_block == 1
     with pytest.raises(InputError, match="num_items must be at least 1"):
         choose_scann_params(0, 128)
     with pytest.raises(InputError, match="leaves_to_search"):
         ScannParams(num_leaves=10, leaves_to_search=11)
+
+
+@pytest.mark.parametrize(
+    ("leaves_needed", "factor_needed", "chosen"),
+    [
+        # The counts tried go 1, 2, .. 7, 9, 11, 13, 15, 18, 21, 25, .. 100.
+        (1, 3, (1, 3)),
+        (20, 5, (21, 5)),
+        (100, 40, (100, 40)),
+        (101, 3, (100, 40)),  # nothing reaches the recall: everything there is
+    ],
+)
+def test_calibration_takes_the_cheapest_search_that_is_good_enough(
+    leaves_needed, factor_needed, chosen
+):
+    items, _ = clustered(2_000, 1)
+
+    def search(params, queries, k):
+        scores, _ = ExactSearch(items).search(queries, k)
+        good = params.leaves_to_search >= leaves_needed and params.reorder_factor >= factor_needed
+        return scores if good else np.full_like(scores, -np.inf)
+
+    found = calibrate(ScannParams(num_leaves=100, leaves_to_search=1), items, search)
+    assert (found.leaves_to_search, found.reorder_factor) == chosen
+
+
+def test_calibration_weighs_leaves_against_candidates():
+    items, _ = clustered(2_000, 1)
+
+    def search(params, queries, k):
+        # 40 leaves of 20 items, or 10 leaves and 20 candidates an item: 800 items against 200, but
+        # candidates cost 40 items each, 3 x 10 x 40 = 1,200 against 20 x 10 x 40 = 8,000.
+        scores, _ = ExactSearch(items).search(queries, k)
+        needed = 40 if params.reorder_factor < 20 else 10
+        return scores if params.leaves_to_search >= needed else np.full_like(scores, -np.inf)
+
+    found = calibrate(ScannParams(num_leaves=100, leaves_to_search=1), items, search)
+    assert found.reorder_factor == 3
+    assert 40 <= found.leaves_to_search < 50
 
 
 TREE = ScannParams(num_leaves=120, leaves_to_search=48, training_sample=4000)
@@ -272,11 +314,22 @@ def test_scann_finds_what_exact_search_finds(params):
 def test_chosen_params_reach_the_recall_beyond_brute_force():
     items, queries = clustered(24_000, 300, dim=32)
     index = ScannSearch.build(items)
-    assert index.params.num_leaves > 0
+    assert 0 < index.params.leaves_to_search < index.params.num_leaves
     _, rows = index.search(queries, 10)
     _, exact_rows = ExactSearch(items).search(queries, 10)
     found = [len(set(a) & set(b)) for a, b in zip(rows.tolist(), exact_rows.tolist(), strict=True)]
     assert np.mean(found) / 10 >= 0.97
+
+
+@needs_scann
+def test_the_same_index_is_searched_less():
+    items, queries = clustered(4_000, 50)
+    index = ScannSearch.build(items, TREE)
+    less = index.with_params(dataclasses.replace(TREE, leaves_to_search=1, reorder_factor=1))
+    assert less.params.leaves_to_search == 1
+    assert index.params == TREE
+    found = [searched.search(queries, 10)[0].sum() for searched in (less, index)]
+    assert found[0] < found[1]
 
 
 @needs_scann
