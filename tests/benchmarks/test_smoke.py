@@ -1,6 +1,10 @@
 """Each benchmark at a tiny size: that it runs and what it tells, never how fast anything is."""
 
-from benchmarks import app_install_scale, exact_search, harness
+import sys
+
+import pytest
+
+from benchmarks import app_install_scale, exact_search, harness, scann_search
 
 
 def values(report: harness.Report) -> dict[str, float]:
@@ -25,6 +29,26 @@ def test_exact_search():
     assert found["ranks over FactorizedTopK, items by 128"] == (
         found["ranks"] / found["FactorizedTopK, items by 128"]
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
+def test_scann_search(monkeypatch):
+    monkeypatch.setattr("ssl_recsys.scann_params._MAX_BRUTE_FORCE_ITEMS", 1500)
+    options = scann_search.Options(
+        trained_items=1000,
+        training_steps=2,
+        synthetic_items=2000,
+        dim=16,
+        num_queries=50,
+        repetitions=1,
+    )
+    report = scann_search.measure(options)
+    found = values(report)
+    assert "1,000 trained items: brute force" in found
+    assert found["1,000 trained items: chosen, recall@10"] > 0.99
+    assert found["2,000 synthetic items: chosen, recall@10"] > 0.9
+    points = report.details["curves"]["synthetic"]["points"]
+    assert [point["search"] for point in points if point["chosen"]]
 
 
 def test_app_install_scale():
