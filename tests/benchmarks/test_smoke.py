@@ -1,10 +1,19 @@
 """Each benchmark at a tiny size: that it runs and what it tells, never how fast anything is."""
 
+import bz2
 import sys
 
 import pytest
 
-from benchmarks import app_install_scale, exact_search, harness, scann_search
+from benchmarks import (
+    app_install_scale,
+    data_prep,
+    exact_search,
+    harness,
+    input_pipeline,
+    processes,
+    scann_search,
+)
 
 
 def values(report: harness.Report) -> dict[str, float]:
@@ -49,6 +58,50 @@ def test_scann_search(monkeypatch):
     assert found["2,000 synthetic items: chosen, recall@10"] > 0.9
     points = report.details["curves"]["synthetic"]["points"]
     assert [point["search"] for point in points if point["chosen"]]
+
+
+def test_input_pipeline():
+    options = input_pipeline.Options(num_items=200, num_pairs=5000, batch_size=64, repetitions=1)
+    found = values(input_pipeline.measure(options))
+    assert found["pairs on one core"] > 0
+    assert 2 < found["bytes a pair on disk"] < 20
+
+
+def test_data_prep_on_samples(tmp_path):
+    options = data_prep.Options(num_items=300, sample_mb=1, peer_sample_mb=1, repetitions=1)
+    dump = data_prep.synthetic_dump(tmp_path, options)
+    rows = data_prep.measure_parts(dump, tmp_path, options)
+    found = values(harness.Report("parts", rows))
+    assert found["our parser over bzip2 decoding"] > 0
+    assert "mwparserfromhell, one core" in found
+
+
+def test_data_prep_counts_what_it_decodes(tmp_path):
+    path = tmp_path / "some.bz2"
+    path.write_bytes(bz2.compress(b"0123456789" * 200_000))
+    assert data_prep.decoded_megabytes(path, threads=2) == 2.0
+
+
+def test_figures_of_the_whole_job():
+    def usage(seconds):
+        return processes.Usage(seconds, cpu_seconds=20.0, peak_bytes=10**9, output="")
+
+    jobs = data_prep.Jobs(
+        megabytes={"1x": 25.0, "2x": 50.0, "4x": 100.0, "4x in several processes": 100.0},
+        usages={
+            "1x": [usage(10.0)],
+            "2x": [usage(15.0)],
+            "4x": [usage(24.0), usage(26.0)],
+            "4x in several processes": [usage(20.0)],
+        },
+        decoding=[4.0, 6.0],
+    )
+    found = values(harness.Report("jobs", data_prep.job_rows(jobs)))
+    assert found["decoding alone, same cores"] == 20.0  # 100 MB in 5 s
+    assert found["whole job over decoding alone"] == 0.25  # 100 MB in 20 s
+    assert found["whole job over decoding alone, a further MB"] == 0.25  # 75 MB in 15 s
+    assert found["whole job, a second of a core"] == 5.0
+    assert found["time of 4x over 1x"] == 2.5
 
 
 def test_app_install_scale():
