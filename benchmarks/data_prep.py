@@ -51,7 +51,9 @@ def measure(options: Options) -> harness.Report:
                 raise InputError(f"--dump must be a bzip2 file, whose decoding limits ({dump})")
         rows = measure_parts(dump, scratch, options)
         jobs = _run_jobs(dump, scratch, options)
-    return harness.Report("data_prep", [*rows, *job_rows(jobs)], {"jobs": dataclasses.asdict(jobs)})
+    usages = {name: [usage._asdict() for usage in found] for name, found in jobs.usages.items()}
+    details = {"megabytes": jobs.megabytes, "jobs": usages, "decoding_seconds": jobs.decoding}
+    return harness.Report("data_prep", [*rows, *job_rows(jobs)], details)
 
 
 def synthetic_dump(scratch: pathlib.Path, options: Options) -> pathlib.Path:

@@ -1,8 +1,8 @@
 """Dataset directories of any size, written directly rather than by a data job.
 
-The features are Wikipedia's: an id, title n-grams and categories, the bags holding two to five
-values. Items have topics, which show in their categories, in a part of their titles and in what
-they are paired with, so that there is something to learn.
+The features are Wikipedia's: an id, title n-grams and categories, the bags holding two values on
+average and up to sixteen. Items have topics, which show in their categories, in a part of their
+titles and in what they are paired with, so that there is something to learn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ssl_recsys import schema
 _ITEMS_PER_TOPIC = 50
 _CATEGORIES_PER_TOPIC = 4
 _MAX_VALUES = 16
-_FEWEST_VALUES, _MOST_VALUES = 2, 5
+_MEAN_VALUES = 2.0
 _POPULARITY_EXPONENT = 3.0
 _SAME_TOPIC_SHARE = 0.8
 _HELD_OUT_SHARE = 0.05
@@ -112,14 +112,14 @@ def _draw_features(
     ids = np.where(split_of_item == 0, np.arange(1, num_items + 1), 0)
     found = {"id": [[row] for row in ids.tolist()]}
     for spec in specs[1:]:
-        shape = (num_items, _MOST_VALUES)
+        shape = (num_items, _MAX_VALUES)
         own = topics[:, None] * _CATEGORIES_PER_TOPIC + rng.integers(
             0, _CATEGORIES_PER_TOPIC, shape
         )
         other = rng.integers(0, spec.vocab_size - 1, shape)
         share = 0.8 if spec.name == "categories" else 0.4
         values = 1 + np.where(rng.random(shape) < share, own, other) % (spec.vocab_size - 1)
-        lengths = rng.integers(_FEWEST_VALUES, _MOST_VALUES + 1, num_items)
+        lengths = rng.geometric(1 / (1 + _MEAN_VALUES), num_items).clip(max=1 + _MAX_VALUES) - 1
         found[spec.name] = [
             row[:length] for row, length in zip(values.tolist(), lengths.tolist(), strict=True)
         ]

@@ -8,9 +8,11 @@ import pytest
 from benchmarks import (
     app_install_scale,
     data_prep,
+    end_to_end,
     exact_search,
     harness,
     input_pipeline,
+    memory,
     processes,
     scann_search,
 )
@@ -102,6 +104,45 @@ def test_figures_of_the_whole_job():
     assert found["whole job over decoding alone, a further MB"] == 0.25  # 75 MB in 15 s
     assert found["whole job, a second of a core"] == 5.0
     assert found["time of 4x over 1x"] == 2.5
+
+
+def test_end_to_end():
+    options = end_to_end.Options(
+        num_items=150,
+        num_pairs=3000,
+        embedding_dim=8,
+        hidden_layers=(16, 8),
+        batch_size=64,
+        learning_rate=0.5,
+        timed_steps=2,
+        quality_steps=80,
+        repetitions=1,
+    )
+    found = values(end_to_end.measure(options))
+    # By chance it were 50 of 150.
+    assert found["ours, validation Recall@50"] > 0.4
+    assert found["tutorial, validation Recall@50"] > 0.4
+
+
+def test_memory(monkeypatch):
+    peaks = {10: 2e9, 100: 2e9 + 90 * 1000, 1000: 2e9 + 990 * 1000}
+    commands = []
+
+    def run(command):
+        commands.append(command[2])
+        return processes.Usage(1.0, 1.0, int(next(order)), "")
+
+    order = iter([peak for peak in peaks.values() for _ in range(2)])
+    monkeypatch.setattr(memory.processes, "run", run)
+    monkeypatch.setattr(memory.synthetic_dataset, "write", lambda *arguments: None)
+    options = memory.Options(num_items=tuple(peaks), planned_items=10_000)
+    found = values(memory.measure(options))
+    assert commands == ["ssl_recsys.train", "ssl_recsys.evaluate"] * 3
+    # 1000 bytes an item, and what is left of 2e9 at 10 items.
+    assert found["training, for each item"] == pytest.approx(1000)
+    assert found["training, constant"] == pytest.approx(2 - 1e-5)
+    assert found["evaluation, plan for 10,000 items"] == pytest.approx(2 - 1e-5 + 0.01)
+    assert found["evaluation, distance from the line"] == pytest.approx(0, abs=1e-6)
 
 
 def test_app_install_scale():
