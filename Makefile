@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint demo clean-demo
+.PHONY: setup test lint bench demo clean-demo
 
 setup: $(VENV)/.installed
 
@@ -21,6 +21,12 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+# Every benchmark, with the parsers that data_prep is compared with. On real data:
+# make bench BENCH_FLAGS='--dump=DUMP.xml.bz2 --data_dir=data/wikipedia'
+bench: setup
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m benchmarks.run_all --output_dir=benchmarks/results $(BENCH_FLAGS)
 
 # From nothing to recommendations on a synthetic wiki; the first line clears an earlier demo.
 demo: setup clean-demo

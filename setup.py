@@ -44,6 +44,7 @@ setuptools.setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
         ],
+        "bench": ["gensim>=4.3", "mwparserfromhell>=0.6.6", "wikitextparser>=0.55"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],
     },
 )

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from absl import flags
+from absl import flags, logging
 
 from data_prep.compressed import write_aside
 from ssl_recsys import cli
@@ -183,6 +183,7 @@ def main(options_class: type[_Options], measure: Callable[[_Options], Report]) -
 
     def command(argv: list[str]) -> None:
         del argv  # cli.run has refused what is left over.
+        logging.set_verbosity(logging.WARNING)
         options = options_class(**{name: _parse(holders[name], name) for name in holders})
         load = os.getloadavg()[0]
         report = measure(options)
