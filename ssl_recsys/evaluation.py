@@ -105,7 +105,9 @@ def evaluate_pairs(
     search: Search
     comparison: dict[str, Any] = {}
     if retrieval == SCANN:
-        index = scann or ScannSearch.build(data.item_embeddings)
+        index = scann or ScannSearch.build(
+            data.item_embeddings, sample_queries=data.query_embeddings
+        )
         if (index.num_items, index.dim) != (num_items, dim):
             raise InputError(
                 f"expected a ScaNN index over {num_items} items of {dim} dimensions, got one over "

@@ -54,7 +54,11 @@ class ScannSearch:
 
     @classmethod
     def build(
-        cls, item_embeddings: npt.ArrayLike, params: ScannParams | None = None
+        cls,
+        item_embeddings: npt.ArrayLike,
+        params: ScannParams | None = None,
+        *,
+        sample_queries: npt.ArrayLike | None = None,
     ) -> ScannSearch:
         """Builds an index.
 
@@ -62,6 +66,8 @@ class ScannSearch:
           item_embeddings: `[num_items, dim]` float32, L2-normalised.
           params: if None, chosen from the corpus size, and how much is searched from a sample,
             so that recall@10 against exact search is 0.97 or more.
+          sample_queries: `[num_queries, dim]` float32, queries as they will come, to sample from;
+            if None, items with noise added are used.
 
         Raises:
           InputError: if ScaNN is not installed, there is no item, or an embedding holds NaN or
@@ -73,10 +79,12 @@ class ScannSearch:
         start = time.perf_counter()
         index = cls._build(items, params or choose_scann_params(*items.shape))
         if params is None and index.params.num_leaves:
+            queries = None if sample_queries is None else check_queries(sample_queries, index.dim)
             index.params = calibrate(
                 index.params,
                 items,
-                lambda tried, queries, k: index.with_params(tried).search(queries, k)[0],
+                lambda tried, sample, k: index.with_params(tried).search(sample, k)[0],
+                queries,
             )
         index.build_seconds = time.perf_counter() - start
         return index

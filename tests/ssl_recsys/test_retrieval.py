@@ -278,6 +278,23 @@ def test_calibration_takes_the_cheapest_search_that_is_good_enough(
     assert (found.leaves_to_search, found.reorder_factor) == chosen
 
 
+def test_calibration_samples_the_queries_given():
+    items, queries = clustered(2_000, 1500)
+    seen = []
+
+    def search(params, sample, k):
+        seen.append(sample)
+        return ExactSearch(items).search(sample, k)[0]
+
+    params = ScannParams(num_leaves=100, leaves_to_search=1)
+    calibrate(params, items, search, queries)
+    calibrate(params, items, search, queries[:10])
+    assert {len(sample) for sample in seen} == {1000, 10}
+    known = set(map(tuple, queries.tolist()))
+    assert all(tuple(row) in known for row in seen[0].tolist())
+    assert all(np.array_equal(sample, seen[0]) for sample in seen if len(sample) == 1000)
+
+
 def test_calibration_weighs_leaves_against_candidates():
     items, _ = clustered(2_000, 1)
 
