@@ -1,6 +1,6 @@
 """Dataset directories of any size, written directly rather than by a data job.
 
-The features are Wikipedia's: an id, title n-grams and categories, the bags holding two values on
+The features are Wikipedia's: an id, title n-grams and categories, the bags holding three values on
 average and up to sixteen. Items have topics, which show in their categories, in a part of their
 titles and in what they are paired with, so that there is something to learn.
 """
@@ -17,10 +17,10 @@ import numpy.typing as npt
 from data_prep import encode, vocab
 from ssl_recsys import schema
 
-_ITEMS_PER_TOPIC = 50
+_ITEMS_PER_TOPIC = 200
 _CATEGORIES_PER_TOPIC = 4
 _MAX_VALUES = 16
-_MEAN_VALUES = 2.0
+_MEAN_VALUES = 3.0
 _POPULARITY_EXPONENT = 3.0
 _SAME_TOPIC_SHARE = 0.8
 _HELD_OUT_SHARE = 0.05
@@ -119,7 +119,7 @@ def _draw_features(
         other = rng.integers(0, spec.vocab_size - 1, shape)
         share = 0.8 if spec.name == "categories" else 0.4
         values = 1 + np.where(rng.random(shape) < share, own, other) % (spec.vocab_size - 1)
-        lengths = rng.geometric(1 / (1 + _MEAN_VALUES), num_items).clip(max=1 + _MAX_VALUES) - 1
+        lengths = rng.geometric(1 / _MEAN_VALUES, num_items).clip(max=_MAX_VALUES)
         found[spec.name] = [
             row[:length] for row, length in zip(values.tolist(), lengths.tolist(), strict=True)
         ]

@@ -108,20 +108,20 @@ def test_figures_of_the_whole_job():
 
 def test_end_to_end():
     options = end_to_end.Options(
-        num_items=150,
-        num_pairs=3000,
+        num_items=600,
+        num_pairs=6000,
         embedding_dim=8,
         hidden_layers=(16, 8),
         batch_size=64,
         learning_rate=0.5,
         timed_steps=2,
-        quality_steps=80,
+        quality_steps=100,
         repetitions=1,
     )
     found = values(end_to_end.measure(options))
-    # By chance it were 50 of 150.
-    assert found["ours, validation Recall@50"] > 0.4
-    assert found["tutorial, validation Recall@50"] > 0.4
+    # By chance it were 50 of 600.
+    assert found["ours, validation Recall@50"] > 0.12
+    assert found["tutorial, validation Recall@50"] > 0.12
 
 
 def test_memory(monkeypatch):
