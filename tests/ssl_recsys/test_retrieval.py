@@ -246,7 +246,8 @@ def test_params_follow_the_corpus_size():
     params = choose_scann_params(40_000, 128)
     assert params.num_leaves == 160  # of 250 items
     assert 1 <= params.leaves_to_search <= params.num_leaves
-    assert choose_scann_params(4_000_000, 128).num_leaves == 8000  # 4 sqrt(4,000,000)
+    assert choose_scann_params(1_000_000, 128).num_leaves == 8000  # of 125 items
+    assert choose_scann_params(4_000_000, 128).num_leaves == 16_000  # 8 sqrt(4,000,000)
     assert choose_scann_params(5_300_000, 1).dimensions_per_block == 1
     with pytest.raises(InputError, match="num_items must be at least 1"):
         choose_scann_params(0, 128)
