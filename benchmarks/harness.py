@@ -266,7 +266,11 @@ def to_fields(report: Report, options: Any, load_average: float) -> dict[str, An
     """
     return {
         "benchmark": report.name,
-        "settings": dataclasses.asdict(options),
+        "settings": {
+            # Where a file lies is nobody's concern.
+            name: os.path.basename(value) if isinstance(value, str) else value
+            for name, value in dataclasses.asdict(options).items()
+        },
         "machine": {**machine(), "load_average_before": load_average},
         "versions": versions(),
         "rows": [{**dataclasses.asdict(row), "met": row.met} for row in report.rows],

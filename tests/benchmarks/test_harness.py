@@ -55,6 +55,7 @@ def test_met(row, met):
 class Options:
     size: int = harness.option(3, "Size.")
     sizes: tuple[int, ...] = harness.option((1, 2), "Sizes.")
+    dump: str = harness.option("some/where/dump.xml", "File.")
 
 
 def test_json_is_written_aside(tmp_path, monkeypatch):
@@ -77,7 +78,7 @@ def test_contents_of_the_file(tmp_path):
     harness.write_json(path, harness.to_fields(report, Options(), 0.5))
     fields = json.loads(path.read_text())
     assert fields["benchmark"] == "name"
-    assert fields["settings"] == {"size": 3, "sizes": [1, 2]}
+    assert fields["settings"] == {"size": 3, "sizes": [1, 2], "dump": "dump.xml"}
     assert fields["machine"]["cores"] >= 1
     assert fields["machine"]["memory_gb"] > 0
     assert fields["machine"]["load_average_before"] == 0.5
@@ -133,7 +134,7 @@ def test_options_are_flags(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "sum     34" in done.stdout
     fields = json.loads((tmp_path / "found.json").read_text())
-    assert fields["settings"] == {"size": 4, "sizes": [10, 20]}
+    assert fields["settings"] == {"size": 4, "sizes": [10, 20], "dump": "dump.xml"}
 
 
 @pytest.mark.parametrize("bad", ["--size=0", "--sizes=1,x", "--nothing=1"])
