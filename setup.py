@@ -25,9 +25,12 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2.1",
         "apache-beam>=2.68,<2.80",
+        "implicit>=0.7.2,<0.8",
         "matplotlib>=3.8",
         "numpy>=1.26,<3",
         "pyarrow>=14",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
         "scann[tf]>=1.4.2,<1.5; platform_system == 'Linux'",
         "tensorflow>=2.20,<2.21",
         "tensorflow-datasets>=4.9.8,<5",

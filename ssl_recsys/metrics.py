@@ -108,7 +108,7 @@ def head_items(head: schema.HeadRule, train_count: npt.ArrayLike) -> _BoolArray:
         return counts > 0
     # Rounded first: 0.07 * 100 is 7.000000000000001.
     num_head = math.ceil(round(head.fraction * len(counts), 6))
-    return _popularity_ranks(counts) <= num_head
+    return popularity_ranks(counts) <= num_head
 
 
 def top_popular_ranks(train_count: npt.ArrayLike, item_rows: npt.ArrayLike) -> _IntArray:
@@ -124,7 +124,7 @@ def top_popular_ranks(train_count: npt.ArrayLike, item_rows: npt.ArrayLike) -> _
     Returns:
       `[num_pairs]` int64 in 1 .. num_items, best 1.
     """
-    return _popularity_ranks(np.asarray(train_count))[np.asarray(item_rows, dtype=np.int64)]
+    return popularity_ranks(np.asarray(train_count))[np.asarray(item_rows, dtype=np.int64)]
 
 
 def top_popular_cdf(train_count: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -152,7 +152,7 @@ def _some_ranks(ranks: npt.ArrayLike) -> _IntArray:
     return array
 
 
-def _popularity_ranks(train_count: _IntArray) -> npt.NDArray[np.int64]:
+def popularity_ranks(train_count: _IntArray) -> npt.NDArray[np.int64]:
     """`[num_items]` place of each item by descending count, ties by row, from 1."""
     ranks = np.empty(len(train_count), np.int64)
     order = np.argsort(-train_count.astype(np.int64), kind="stable")

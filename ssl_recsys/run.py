@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from absl import logging
 
 from ssl_recsys import evaluation, run_dir, schema
 from ssl_recsys.catalog import load_catalog
+from ssl_recsys.comparison import Comparison
 from ssl_recsys.config import FEATURE_MASKING, RunConfig, resolve_fm_groups
 from ssl_recsys.embedding import embed_rows
 from ssl_recsys.errors import InputError
@@ -125,6 +127,35 @@ def evaluate(
         split=split,
     )
     return evaluation.evaluate_pairs(data, retrieval=retrieval)
+
+
+def compare(
+    data_dir: pathlib.Path, methods: Sequence[str], split: str, max_queries: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Metrics of simple recommenders on the pairs that `evaluate` takes.
+
+    Args:
+      data_dir: the dataset directory.
+      methods: names of `simple_models.SETTINGS`.
+      split: `test` or `validation`.
+      max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
+
+    Raises:
+      InputError: if the dataset has no pairs of the split, or none to train on.
+    """
+    info = schema.read_dataset_info(data_dir)
+    pairs = {name: load_pairs(data_dir, name) for name in {"train", "validation", split}}
+    for name in ("train", split):
+        if len(pairs[name][0]) == 0:
+            raise InputError(f"{data_dir} has no {name} pairs")
+    return Comparison(
+        info,
+        load_catalog(data_dir),
+        train=pairs["train"],
+        validation=_sampled(pairs["validation"], max_queries),
+        evaluated=_sampled(pairs[split], max_queries),
+        split=split,
+    ).results(methods)
 
 
 def _device_kind(strategy: tf.distribute.Strategy) -> str:

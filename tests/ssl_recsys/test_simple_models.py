@@ -1,0 +1,217 @@
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from ssl_recsys import evaluation, schema
+from ssl_recsys.catalog import Catalog
+from ssl_recsys.comparison import Comparison, ranks_by_score
+from ssl_recsys.simple_models import (
+    SETTINGS,
+    AlternatingLeastSquares,
+    ContentCosine,
+    ContentNeighbours,
+    CoOccurrence,
+    Evidence,
+    nearest_neighbours,
+    pair_counts,
+    tfidf,
+)
+from tests.ssl_recsys import commands
+
+FEATURES = (
+    schema.FeatureSpec("id", schema.CATEGORICAL, vocab_size=61),
+    schema.FeatureSpec("words", schema.BAG, vocab_size=5, max_values=2),
+    schema.FeatureSpec("quality", schema.DENSE, max_values=1),
+)
+ALL = np.arange(4)
+
+
+def catalog(words: list[list[int]], train_count: list[int] | None = None) -> Catalog:
+    size = len(words)
+    names = np.array([f"item {row}" for row in range(size)], object)
+    return Catalog(
+        keys=names,
+        titles=names,
+        train_count=np.array(train_count or [0] * size),
+        features={
+            "id": np.arange(1, size + 1)[:, np.newaxis],
+            "words": np.array(words),
+            "quality": np.ones((size, 1), np.float32),
+        },
+    )
+
+
+def evidence(pairs: list[tuple[int, int]], cosines: np.ndarray | None = None) -> Evidence:
+    content = scipy.sparse.csr_matrix((4, 1), dtype=np.float32)
+    if cosines is not None:
+        content = scipy.sparse.csr_matrix(np.linalg.cholesky(cosines), dtype=np.float32)
+    columns = np.array(pairs).T.reshape(2, -1)
+    return Evidence(pair_counts((columns[0], columns[1]), 4), content)
+
+
+def test_pairs_are_counted_as_often_as_they_are_there() -> None:
+    scores = CoOccurrence(both_directions=False).fit(evidence([(0, 1), (0, 1), (2, 0)]))(ALL)
+    assert scores.tolist() == [[0, 2, 0, 0], [0] * 4, [1, 0, 0, 0], [0] * 4]
+
+
+def test_both_directions_add_the_pairs_turned_round() -> None:
+    scores = CoOccurrence(both_directions=True).fit(evidence([(0, 1), (0, 1), (1, 0)]))(ALL[:2])
+    assert scores.tolist() == [[0, 3, 0, 0], [3, 0, 0, 0]]
+
+
+def test_tfidf_weighs_rare_values_more_and_knows_no_ids() -> None:
+    # Word 1 is in three of four items, word 2 in two, word 3 in one: left out, as are all ids.
+    vectors = tfidf(catalog([[1, 2], [1, 0], [1, 2], [3, 0]]), FEATURES).toarray()
+    common, rare = np.log(5 / 4) + 1, np.log(5 / 3) + 1  # scikit-learn's smoothed idf
+    expected = np.array([common, rare]) / np.hypot(common, rare)
+    assert vectors.shape == (4, 2)
+    np.testing.assert_allclose(vectors[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(vectors[1], [1, 0])
+    np.testing.assert_allclose(vectors[3], [0, 0])
+
+
+def test_items_that_share_nothing_have_no_vector() -> None:
+    assert tfidf(catalog([[1, 0], [2, 0], [3, 0], [4, 0]]), FEATURES).shape == (4, 0)
+
+
+def test_content_cosine_ranks_by_shared_values() -> None:
+    found = Evidence.of(
+        catalog([[1, 2], [1, 0], [1, 3], [2, 0]]), FEATURES, (np.zeros(0, int), np.zeros(0, int))
+    )
+    scores = ContentCosine().fit(found)(ALL)
+    assert scores[1, 2] == pytest.approx(1.0)
+    assert scores[0, 1] < scores[0, 3] < 1.0  # word 2 is the rarer one
+    assert scores[1, 3] == 0.0
+
+
+COSINES = np.array([[1, 0.8, 0.1, 0], [0.8, 1, 0, 0], [0.1, 0, 1, 0.5], [0, 0, 0.5, 1]])
+
+
+def test_neighbours_are_the_nearest_and_the_item_itself() -> None:
+    content = evidence([(0, 0)], COSINES).content
+    expected = [[1, 0.64, 0, 0], [0.64, 1, 0, 0], [0, 0, 1, 0.25], [0, 0, 0.25, 1]]
+    found = nearest_neighbours(content, num_neighbours=1, power=2.0).toarray()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_more_neighbours_than_items_are_all_items() -> None:
+    content = evidence([(0, 0)], COSINES).content
+    np.testing.assert_allclose(nearest_neighbours(content, 9, 1.0).toarray(), COSINES, atol=1e-6)
+
+
+def test_pairs_spread_to_like_queries_and_like_items() -> None:
+    # Only 0 -> 2 is known. 1 is like 0 (0.8), and 3 like 2: 3's weights are 0.5 / 1.5 and 1 / 1.5.
+    known = evidence([(0, 2)], COSINES)
+    scores = ContentNeighbours(1, 1.0, item_side=True, content_weight=0.0).fit(known)(ALL)
+    np.testing.assert_allclose(scores[1], [0, 0, 0.8 / 1.5, 0.4 / 1.5], rtol=1e-5, atol=1e-7)
+    one_side = ContentNeighbours(1, 1.0, item_side=False, content_weight=0.0).fit(known)(ALL)
+    np.testing.assert_allclose(one_side[1], [0, 0, 0.8, 0], rtol=1e-5, atol=1e-7)
+    mixed = ContentNeighbours(1, 1.0, item_side=False, content_weight=0.5).fit(known)(ALL)
+    np.testing.assert_allclose(mixed[1], one_side[1] + 0.5 * COSINES[1], rtol=1e-5, atol=1e-6)
+
+
+def test_als_finds_the_block_that_a_missing_pair_belongs_to() -> None:
+    pairs = [(0, 2), (0, 3), (1, 2)]
+    scores = AlternatingLeastSquares(factors=2, regularization=0.01).fit(evidence(pairs))(ALL)
+    assert scores[1, 3] > max(scores[1, 0], scores[1, 1])
+    assert not scores[:, :2].any()
+
+
+def test_ties_go_by_popularity_and_the_query_itself_is_left_out() -> None:
+    scores = np.array([[9.0, 1.0, 1.0, 2.0]])
+    pairs = (np.array([0, 0, 0]), np.array([1, 2, 3]))
+    ranks = ranks_by_score(lambda queries: scores.copy(), pairs, np.array([5, 1, 3, 0]))
+    assert ranks.tolist() == [3, 2, 1]
+
+
+def test_ranks_do_not_depend_on_the_order_of_pairs() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 3, (300, 300)).astype(np.float32)
+    queries, items = rng.integers(0, 300, (2, 1000))
+    items = np.where(items == queries, (items + 1) % 300, items)
+    count = rng.integers(0, 4, 300)
+    ranks = ranks_by_score(lambda rows: scores[rows], (queries, items), count)
+    for number in range(0, 1000, 97):
+        keys = [
+            (-scores[queries[number], item], -count[item], item)
+            for item in range(300)
+            if item != queries[number]
+        ]
+        own = (-scores[queries[number], items[number]], -count[items[number]], items[number])
+        assert ranks[number] == 1 + sorted(keys).index(own)
+
+
+def chosen_by(validation: tuple[int, int]) -> dict[str, Any]:
+    # Item 3 is the only unpopular one: without a count it is far down every list.
+    data = Comparison(
+        schema.DatasetInfo(name="small", features=FEATURES, num_items=60, num_pairs={}),
+        catalog([[1, 0]] * 60, [0 if row == 3 else 1 for row in range(60)]),
+        train=(np.array([3]), np.array([4])),
+        validation=(np.array([validation[0]]), np.array([validation[1]])),
+        evaluated=(np.array([2, 2]), np.array([0, 3])),
+        split="test",
+    )
+    return data.results(["co_occurrence"])["co_occurrence"]
+
+
+def test_validation_pairs_choose_the_settings() -> None:
+    assert chosen_by((4, 3))["settings"] == {"both_directions": True}
+    assert chosen_by((3, 4))["settings"] == {"both_directions": False}
+
+
+def test_results_have_the_form_of_a_models_metrics() -> None:
+    result = chosen_by((3, 4))
+    assert result["overall"] == {
+        "num_pairs": 2,
+        "recall@10": 0.5,
+        "recall@50": 0.5,
+        "map@10": 0.5,
+        "map@50": 0.5,
+    }
+    assert result["overall"] == result["baselines"]["top_popular"]["overall"]
+    assert evaluation.format_table({"co_occurrence": result}).count("0.5000") > 4
+
+
+def test_settings_are_distinct() -> None:
+    assert all(len(set(settings)) == len(settings) for settings in SETTINGS.values())
+
+
+def test_command_shows_baselines_and_models_in_one_table(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    trained = commands.run(
+        "ssl_recsys.train", *commands.small_run(data_dir, tmp_path / "fd", "--method=fd")
+    )
+    assert trained.returncode == 0, trained.stderr
+    done = commands.run(
+        "ssl_recsys.baselines",
+        f"--data_dir={data_dir}",
+        f"--model_dir={tmp_path / 'fd'}",
+        f"--output={tmp_path / 'all.json'}",
+    )
+    assert done.returncode == 0, done.stderr
+    first_words = [line.split()[0] for line in done.stdout.splitlines() if line]
+    assert {"TopPopular", "co_occurrence", "tfidf", "content_knn", "als", "fd"} <= set(first_words)
+    results = json.loads((tmp_path / "all.json").read_text())
+    # Topics show in the content alone, and the pairs follow the topics.
+    popular = results["tfidf"]["baselines"]["top_popular"]["overall"]["recall@10"]
+    assert results["tfidf"]["overall"]["recall@10"] > popular
+    assert results["content_knn"]["tail"]["recall@50"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--data_dir is needed"),
+        (["--data_dir=nowhere"], "nowhere is not a dataset directory"),
+        (["--data_dir=x", "--methods=magic"], "'magic' is none of co_occurrence"),
+    ],
+)
+def test_bad_commands_are_refused(arguments: list[str], message: str) -> None:
+    done = commands.run("ssl_recsys.baselines", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
