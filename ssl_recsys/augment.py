@@ -1,13 +1,13 @@
 """The augmentations that make views: feature dropout at two granularities.
 
-Feature masking needs no function of its own: its views are the groups of features that
-`ssl_tasks` gives to each encoder.
+A view is a batch of activations like the looked-up ones that it is made from. Feature masking
+needs no function of its own: its views are the groups of features that `ssl_tasks` gives to each
+encoder.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -16,23 +16,13 @@ from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import CATEGORICAL, FeatureSpec
 
 
-@dataclasses.dataclass(frozen=True)
-class View:
-    """What a dropout leaves of a batch.
-
-    Attributes:
-      keep: feature name -> `[batch, 1]` bool, False where the whole feature is missing.
-      replaced: feature name -> `[batch, width]` activations that differ from the batch's own by
-        more than being missing (bags that lost single values).
-    """
-
-    keep: Mapping[str, tf.Tensor]
-    replaced: Activations = dataclasses.field(default_factory=dict)
-
-
 def feature_dropout(
-    specs: Sequence[FeatureSpec], batch: ReplicaBatch, rate: float, seed: tf.Tensor
-) -> View:
+    specs: Sequence[FeatureSpec],
+    looked_up: LookedUp,
+    batch: ReplicaBatch,
+    rate: float,
+    seed: tf.Tensor,
+) -> Activations:
     """Drops each categorical and bag feature of each example independently (paper, FD).
 
     Dense features are kept: the paper drops categorical features, a dropped one becoming the
@@ -40,16 +30,20 @@ def feature_dropout(
 
     Args:
       specs: the dataset's features.
+      looked_up: the batch's look-up.
       batch: place of the examples in the global batch.
       rate: probability of dropping a feature.
       seed: `[2]` int32; the same seed gives the same view.
 
     Returns:
-      The view, with a `keep` entry for every feature that can be dropped.
+      Feature name -> `[batch, width]` activations of the view.
     """
     names = [spec.name for spec in specs if spec.is_embedded]
     kept = batch.random_keep(seed, len(names), rate)  # [batch, num_names]
-    return View({name: kept[:, i : i + 1] for i, name in enumerate(names)})
+    return dict(looked_up.activations) | {
+        name: tf.where(kept[:, i : i + 1], looked_up.activations[name], looked_up.missing[name])
+        for i, name in enumerate(names)
+    }
 
 
 def value_dropout(
@@ -58,7 +52,7 @@ def value_dropout(
     batch: ReplicaBatch,
     rate: float,
     seed: tf.Tensor,
-) -> View:
+) -> Activations:
     """Drops each value of each bag, and each categorical feature, independently.
 
     The finer augmentation of the paper's later versions: a bag that loses all its values is
@@ -72,17 +66,16 @@ def value_dropout(
       seed: `[2]` int32; the same seed gives the same view.
 
     Returns:
-      The view, with `keep` for categorical features and `replaced` for bags.
+      Feature name -> `[batch, width]` activations of the view.
     """
-    widths = [spec.max_values if spec.is_embedded else 0 for spec in specs]
+    embedded = [spec for spec in specs if spec.is_embedded]
+    widths = [spec.max_values for spec in embedded]
     kept = batch.random_keep(seed, sum(widths), rate)  # [batch, sum of max_values]
-    keep, replaced, begin = {}, {}, 0
-    for spec, width in zip(specs, widths, strict=True):
-        mask = kept[:, begin : begin + width]
-        begin += width
+    view = dict(looked_up.activations)
+    for spec, keep in zip(embedded, tf.split(kept, widths, axis=1), strict=True):
+        missing = looked_up.missing[spec.name]
         if spec.kind == CATEGORICAL:
-            keep[spec.name] = mask
-        elif spec.is_embedded:
-            bags = looked_up.bags[spec.name]
-            replaced[spec.name] = bags.pool(looked_up.missing[spec.name], keep=mask)
-    return View(keep, replaced)
+            view[spec.name] = tf.where(keep, view[spec.name], missing)
+        else:
+            view[spec.name] = looked_up.bags[spec.name].pool(missing, keep=keep)
+    return view

@@ -12,6 +12,13 @@ import dataclasses
 import tensorflow as tf
 
 
+def split_last(embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """All rows but the last, and the last; the gradient is one concatenation."""
+    rows = embeddings.shape[0] or tf.shape(embeddings)[0]
+    first, last = tf.split(embeddings, [rows - 1, 1])
+    return first, last
+
+
 @dataclasses.dataclass(frozen=True)
 class PaddedBags:
     """Bags of full width.
@@ -36,12 +43,13 @@ class PaddedBags:
         rows = tf.concat([ids, tf.zeros_like(ids[:1])], axis=0)
         embeddings = tf.gather(table, rows)
         present = tf.cast(tf.not_equal(ids, 0), embeddings.dtype)
-        return cls(embeddings[:-1], present), embeddings[-1, :1]
+        values, nothing = split_last(embeddings)
+        return cls(values, present), nothing[0, :1]
 
-    def rows(self, begin: int, size: int) -> PaddedBags:
-        """The `size` bags from `begin` on."""
-        end = begin + size
-        return PaddedBags(self.embeddings[begin:end], self.present[begin:end])
+    def split(self, parts: int) -> list[PaddedBags]:
+        """The bags cut into `parts` of equal size."""
+        pairs = zip(tf.split(self.embeddings, parts), tf.split(self.present, parts), strict=True)
+        return [PaddedBags(embeddings, present) for embeddings, present in pairs]
 
     def pool(self, missing: tf.Tensor, keep: tf.Tensor | None = None) -> tf.Tensor:
         """Mean of each bag's values, `[batch, dim]`.
@@ -79,14 +87,26 @@ class RaggedBags:
         flat_ids = tf.gather_nd(ids, positions)
         embeddings = tf.gather(table, tf.concat([flat_ids, [0]], axis=0))
         size = ids.shape[0] or tf.shape(ids)[0]
-        return cls(embeddings[:-1], positions, size), embeddings[-1:]
+        values, nothing = split_last(embeddings)
+        return cls(values, positions, size), nothing
 
-    def rows(self, begin: int, size: int) -> RaggedBags:
-        """The `size` bags from `begin` on."""
-        bounds = tf.constant([begin, begin + size], tf.int64)
-        first, last = tf.unstack(tf.searchsorted(self.positions[:, 0], bounds))
-        positions = self.positions[first:last] - tf.constant([[begin, 0]], tf.int64)
-        return RaggedBags(self.embeddings[first:last], positions, size)
+    def split(self, parts: int) -> list[RaggedBags]:
+        """The bags cut into `parts` of equal size."""
+        size = self.size // parts
+        part_of_value = self.positions[:, 0] // tf.cast(size, tf.int64)
+        sizes = tf.math.bincount(
+            tf.cast(part_of_value, tf.int32), minlength=parts, maxlength=parts, dtype=tf.int32
+        )
+        embeddings = tf.split(self.embeddings, sizes, num=parts)
+        positions = tf.split(self.positions, sizes, num=parts)
+        return [
+            RaggedBags(
+                embeddings[part],
+                positions[part] - tf.stack([tf.cast(part * size, tf.int64), 0]),
+                size,
+            )
+            for part in range(parts)
+        ]
 
     def pool(self, missing: tf.Tensor, keep: tf.Tensor | None = None) -> tf.Tensor:
         """As `PaddedBags.pool`."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from ssl_recsys.bags import Bags, PaddedBags, RaggedBags
+from ssl_recsys.bags import Bags, PaddedBags, RaggedBags, split_last
 from ssl_recsys.schema import CATEGORICAL, DENSE, FeatureSpec
 
 # Feature name -> [batch, max_values] ids or floats, as the input pipeline gives them.
@@ -35,13 +35,18 @@ class LookedUp:
     activations: Activations
     missing: Activations
 
-    def rows(self, begin: int, size: int) -> LookedUp:
-        """The `size` rows from `begin` on."""
-        return LookedUp(
-            {name: bags.rows(begin, size) for name, bags in self.bags.items()},
-            {name: tensor[begin : begin + size] for name, tensor in self.activations.items()},
-            self.missing,
-        )
+    def split(self, parts: int) -> list[LookedUp]:
+        """The look-up cut into `parts` of equal size."""
+        activations = {name: tf.split(value, parts) for name, value in self.activations.items()}
+        bags = {name: values.split(parts) for name, values in self.bags.items()}
+        return [
+            LookedUp(
+                {name: values[part] for name, values in bags.items()},
+                {name: values[part] for name, values in activations.items()},
+                self.missing,
+            )
+            for part in range(parts)
+        ]
 
 
 class FeatureEmbeddings(tf.keras.layers.Layer):
@@ -96,7 +101,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             elif spec.kind == CATEGORICAL:
                 rows = tf.concat([inputs[:, 0], [0]], axis=0)  # id 0 rides along, as for bags
                 embeddings = tf.gather(self.tables[spec.name], rows)
-                activations[spec.name], missing[spec.name] = embeddings[:-1], embeddings[-1:]
+                activations[spec.name], missing[spec.name] = split_last(embeddings)
             else:
                 values, nothing = self._bags_class.look_up(self.tables[spec.name], inputs)
                 bags[spec.name] = values

@@ -7,10 +7,14 @@ replicas add up to the loss that one replica would have computed.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import tensorflow as tf
 
-# Added to the logits of candidates that must not count: e^-1e9 is 0 in float32.
-_EXCLUDED = -1e9
+# Below this temperature exponentials are taken relative to each row's largest logit. Above it
+# cosines give logits of at most 30, and e^30 times any sampling weight fits float32 with ease.
+_SAFE_TEMPERATURE = 1.0 / 30.0
 
 
 def contrastive_loss(
@@ -21,12 +25,13 @@ def contrastive_loss(
     temperature: float | tf.Tensor,
     log_sampling_probability: tf.Tensor | None = None,
     right_ids: tf.Tensor | None = None,
+    gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """Softmax cross entropy of each left embedding against all right embeddings.
 
     With queries on the left and candidates on the right this is the main loss, Eq. (5); with two
-    views of the same items it is the self-supervised loss, Eq. (3). The loss is at least 0, and
-    0 is best; identical embeddings give log(num_candidates).
+    views of the same items it is the self-supervised loss, Eq. (3). But for rounding the loss is
+    at least 0, and 0 is best; identical embeddings give log(num_candidates).
 
     Args:
       left: `[batch, dim]` L2-normalised embeddings.
@@ -35,20 +40,69 @@ def contrastive_loss(
       temperature: tau; similarities are divided by it.
       log_sampling_probability: `[num_candidates]`; subtracted from the logits, which corrects
         the in-batch negatives' bias against frequent candidates (Yi et al. 2019, Eq. (3)).
-        Constants in it cancel.
+        Constants in it cancel. It has no gradient.
       right_ids: `[num_candidates]` identities of the candidates; where given, other occurrences
         of the positive's identity are left out of the negatives ("accidental hits").
+      gradient_dtype: type of the factors of the gradient's matrix products; the loss itself is
+        computed in float32.
 
     Returns:
       Scalar: the sum of the batch's losses over `num_candidates`.
     """
-    logits = tf.matmul(left, right, transpose_b=True) / temperature  # [batch, num_candidates]
+    scaled = left / temperature
+    log_weights = tf.zeros_like(right[:, 0])
     if log_sampling_probability is not None:
-        logits -= log_sampling_probability[tf.newaxis, :]
-    if right_ids is not None:
-        logits += _EXCLUDED * _accidental_hits(right_ids, positives, logits.dtype)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positives, logits=logits)
+        log_weights = -tf.stop_gradient(log_sampling_probability)
+    excluded = None if right_ids is None else _accidental_hits(right_ids, positives)
+    is_safe = isinstance(temperature, float) and temperature >= _SAFE_TEMPERATURE
+
+    @tf.custom_gradient
+    def log_partition(scaled: tf.Tensor, right: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        return _log_partition(scaled, right, log_weights, excluded, is_safe, gradient_dtype)
+
+    positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
+    losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
     return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
+
+
+def _log_partition(
+    left: tf.Tensor,
+    right: tf.Tensor,
+    log_weights: tf.Tensor,
+    excluded: tf.Tensor | None,
+    is_safe: bool,
+    gradient_dtype: tf.DType,
+) -> tuple[tf.Tensor, Any]:
+    """`[batch]` log sum_j w_j exp(left_i . right_j) and its gradient.
+
+    A `[batch, num_candidates]` matrix is most of a loss's cost on a CPU. It is passed over as
+    few times as possible: the exponentials are kept for the gradient, and what scales its rows
+    (1 / partition) or columns (w) is applied to the narrow factors of its products instead.
+    """
+    logits = tf.matmul(left, right, transpose_b=True)
+    if is_safe:
+        shift = tf.zeros_like(left[:, :1])
+    else:
+        logits += log_weights
+        if excluded is not None:
+            logits = tf.where(excluded, -math.inf, logits)
+        shift = tf.reduce_max(logits, axis=1, keepdims=True)
+        logits -= shift
+        log_weights = tf.zeros_like(log_weights)
+    weights = tf.exp(log_weights)[:, tf.newaxis]  # [num_candidates, 1]
+    exponentials = tf.exp(logits)
+    if excluded is not None:
+        exponentials = tf.where(excluded, 0.0, exponentials)
+    partition = tf.matmul(exponentials, weights)  # [batch, 1]
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        row_scale = upstream[:, tf.newaxis] / partition
+        factor = tf.cast(exponentials, gradient_dtype)
+        to_left = tf.matmul(factor, tf.cast(weights * right, gradient_dtype))
+        to_right = tf.matmul(factor, tf.cast(row_scale * left, gradient_dtype), transpose_a=True)
+        return row_scale * tf.cast(to_left, left.dtype), weights * tf.cast(to_right, right.dtype)
+
+    return tf.squeeze(tf.math.log(partition) + shift, axis=1), gradient
 
 
 def squared_spread_out_loss(
@@ -73,8 +127,8 @@ def squared_spread_out_loss(
     return tf.reduce_sum(squared) / tf.cast(tf.shape(right)[0], squared.dtype)
 
 
-def _accidental_hits(ids: tf.Tensor, positives: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """`[batch, num_candidates]`: 1 where a candidate is the positive's item at another place."""
-    positive_ids = tf.gather(ids, positives)
-    same = tf.cast(tf.equal(positive_ids[:, tf.newaxis], ids[tf.newaxis, :]), dtype)
-    return same - tf.one_hot(positives, tf.shape(ids)[0], dtype=dtype)
+def _accidental_hits(ids: tf.Tensor, positives: tf.Tensor) -> tf.Tensor:
+    """`[batch, num_candidates]` bool: the candidate is the positive's item at another place."""
+    is_same = tf.equal(tf.gather(ids, positives)[:, tf.newaxis], ids[tf.newaxis, :])
+    places = tf.range(tf.shape(ids)[0], dtype=positives.dtype)
+    return is_same & tf.not_equal(positives[:, tf.newaxis], places[tf.newaxis, :])

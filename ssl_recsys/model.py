@@ -9,13 +9,13 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from ssl_recsys import losses
-from ssl_recsys.config import FEATURE_DROPOUT, FEATURE_MASKING, RunConfig, resolve_fm_groups
-from ssl_recsys.features import FeatureEmbeddings, Features, LookedUp
+from ssl_recsys.config import FEATURE_MASKING, RunConfig, resolve_fm_groups
+from ssl_recsys.features import Activations, FeatureEmbeddings, Features, LookedUp
 from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import FeatureSpec
 from ssl_recsys.ssl_tasks import EncodedSide, SSLTasks, fold_in
 from ssl_recsys.strategies import needs_static_shapes
-from ssl_recsys.towers import Projected, Tower
+from ssl_recsys.towers import Tower
 
 QUERY = "query"
 ITEM = "item"
@@ -44,6 +44,7 @@ class TwoTowerModel(tfrs.Model):
         self._config = config
         self._ssl_sides = SIDES if config.ssl.side == "both" else (config.ssl.side,)
         compute_dtype = "bfloat16" if config.training.mixed_precision else "float32"
+        self._arithmetic = tf.as_dtype(compute_dtype)
         self.feature_embeddings = FeatureEmbeddings(
             specs,
             config.tower.embedding_dim,
@@ -70,7 +71,6 @@ class TwoTowerModel(tfrs.Model):
                 config.ssl,
                 groups,
                 self.feature_embeddings.widths,
-                self.towers[side],
                 temperature=config.loss.temperature,
                 compute_dtype=compute_dtype,
                 name=f"{side}_ssl",
@@ -107,10 +107,14 @@ class TwoTowerModel(tfrs.Model):
         """
         batch = ReplicaBatch.here(inputs["item_row"].shape[0])
         seed = fold_in(tf.constant([self._config.training.seed, 0]), step)
-        query, item, ssl_sides = self._encode(inputs, batch)
-        parts = {"main": self._main_loss(query, item, inputs, batch, seed, training)}
-        for number, (side, encoded) in enumerate(ssl_sides.items(), start=1):
-            task_losses = self.ssl_tasks[side](encoded, batch, fold_in(seed, number))
+        looked_up = self._look_up(inputs)
+        main = {side: looked_up[side].activations for side in SIDES}
+        if training and self._config.ssl.drops_in_main_task:
+            main[ITEM] = self.ssl_tasks[ITEM].dropped(looked_up[ITEM], batch, fold_in(seed, 0))
+        embeddings, ssl_sides = self._encode(looked_up, main, batch, seed)
+        parts = {"main": self._main_loss(embeddings, inputs, batch)}
+        for side, encoded in ssl_sides.items():
+            task_losses = self.ssl_tasks[side](encoded, batch)
             parts.update({f"{task}_{side}": loss for task, loss in task_losses.items()})
         self_supervised = [loss for name, loss in parts.items() if name != "main"]
         if self_supervised:
@@ -135,67 +139,65 @@ class TwoTowerModel(tfrs.Model):
     def _step(self) -> tf.Tensor:
         return tf.cast(self.optimizer.iterations, tf.int32)
 
-    def _encode(
-        self, inputs: Batch, batch: ReplicaBatch
-    ) -> tuple[EncodedSide, EncodedSide, dict[str, EncodedSide]]:
-        """Query and item side, and what the SSL tasks of each side work on."""
-        drawn_apart = self._config.ssl.items == "catalog" and bool(self._config.ssl.tasks)
-        sources = [QUERY, ITEM, *(["ssl"] if drawn_apart else [])]
-        # One look-up per feature for all sides: the tables are shared.
+    def _look_up(self, inputs: Batch) -> dict[str, LookedUp]:
+        """One look-up per feature for all sides, since the tables are shared."""
+        sources = [QUERY, ITEM, *(["ssl"] if self._draws_apart else [])]
         features = {
             name: tf.concat([inputs[source][name] for source in sources], axis=0)
             for name in inputs[QUERY]
         }
-        looked_up = self.feature_embeddings(features)
-        rows = {
-            source: looked_up.rows(index * batch.size, batch.size)
-            for index, source in enumerate(sources)
-        }
-        sides = {side: self._encode_side(side, rows[side]) for side in SIDES}
-        if not self._config.ssl.tasks:
-            return sides[QUERY], sides[ITEM], {}
-        ssl_sides = {
-            side: self._encode_side(side, rows["ssl"]) if drawn_apart else sides[side]
-            for side in self._ssl_sides
-        }
-        return sides[QUERY], sides[ITEM], ssl_sides
+        parts = self.feature_embeddings(features).split(len(sources))
+        return dict(zip(sources, parts, strict=True))
 
-    def _encode_side(self, side: str, looked_up: LookedUp) -> EncodedSide:
-        tower = self.towers[side]
-        if not self._drops_features(side):
-            return EncodedSide(looked_up, None, tower(looked_up.activations))
-        products = tower.project(looked_up.activations)
-        missing = tower.project(looked_up.missing)
-        embeddings = tower.finish(tower.combine(products))
-        return EncodedSide(looked_up, Projected(products, missing), embeddings)
+    @property
+    def _draws_apart(self) -> bool:
+        """Whether the SSL tasks work on items of their own."""
+        return self._config.ssl.items == "catalog" and bool(self._config.ssl.tasks)
 
-    def _drops_features(self, side: str) -> bool:
-        """Whether views by feature dropout are made of this side."""
-        if self._config.ssl.drops_in_main_task:
-            return side == ITEM
-        return FEATURE_DROPOUT in self._config.ssl.tasks and side in self._ssl_sides
-
-    def _main_loss(
+    def _encode(
         self,
-        query: EncodedSide,
-        item: EncodedSide,
-        inputs: Batch,
+        looked_up: Mapping[str, LookedUp],
+        main: Mapping[str, Activations],
         batch: ReplicaBatch,
         seed: tf.Tensor,
-        training: bool,
+    ) -> tuple[dict[str, tf.Tensor], dict[str, EncodedSide]]:
+        """The main task's embeddings, and what the SSL tasks of each side work on.
+
+        Each tower is passed once, by the main task's batch and all views together.
+        """
+        embeddings, ssl_sides = {}, {}
+        ssl_sides_wanted = self._ssl_sides if self._config.ssl.tasks else ()
+        for side in SIDES:
+            if side not in ssl_sides_wanted:
+                embeddings[side] = self.towers[side](main[side])
+                continue
+            tasks = self.ssl_tasks[side]
+            source = looked_up["ssl" if self._draws_apart else side]
+            number = ssl_sides_wanted.index(side) + 1
+            whole = [source.activations] if self._draws_apart and tasks.uses_embeddings else []
+            views = tasks.views(source, batch, fold_in(seed, number))
+            first, *rest = self.towers[side].embed_all([main[side], *whole, *views])
+            embeddings[side] = first
+            ssl_sides[side] = EncodedSide(
+                activations=source.activations,
+                embeddings=rest[0] if whole else first,
+                views=rest[len(whole) :],
+            )
+        return embeddings, ssl_sides
+
+    def _main_loss(
+        self, embeddings: Mapping[str, tf.Tensor], inputs: Batch, batch: ReplicaBatch
     ) -> tf.Tensor:
         """Replica's share of the batch softmax, Eq. (5)."""
         config = self._config.loss
-        candidates = item.embeddings
-        if training and self._config.ssl.drops_in_main_task:
-            candidates = self.ssl_tasks[ITEM].dropped_embeddings(item, batch, fold_in(seed, 0))
         log_q = batch.gather(inputs["item_log_q"]) if config.logq_correction else None
         ids = batch.gather(inputs["item_row"]) if config.remove_accidental_hits else None
         return losses.contrastive_loss(
-            query.embeddings,
-            batch.gather(candidates),
+            embeddings[QUERY],
+            batch.gather(embeddings[ITEM]),
             positives=batch.positions(),
             temperature=config.temperature,
             log_sampling_probability=log_q,
             right_ids=ids,
+            gradient_dtype=self._arithmetic,
         )

@@ -14,25 +14,25 @@ import tensorflow as tf
 
 from ssl_recsys import augment, losses
 from ssl_recsys.config import FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT, SSLConfig
-from ssl_recsys.features import LookedUp
+from ssl_recsys.features import Activations, LookedUp
 from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import FeatureSpec
-from ssl_recsys.towers import Projected, Tower
+from ssl_recsys.towers import Tower
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedSide:
-    """One side of a batch, with what its views are made from.
+    """One side of a batch, as its self-supervised tasks see it.
 
     Attributes:
-      looked_up: the features after the look-up.
-      projected: the tower's first-layer products; None where no task drops features.
-      embeddings: `[batch, dim]` the tower's output without any dropout.
+      activations: feature name -> `[batch, width]`, without any dropout.
+      embeddings: `[batch, dim]` the tower's output for them, if `SSLTasks.uses_embeddings`.
+      views: `[batch, dim]` the tower's output for each of `SSLTasks.views`.
     """
 
-    looked_up: LookedUp
-    projected: Projected | None
+    activations: Activations
     embeddings: tf.Tensor
+    views: Sequence[tf.Tensor]
 
 
 class SSLTasks(tf.keras.layers.Layer):
@@ -43,9 +43,8 @@ class SSLTasks(tf.keras.layers.Layer):
       config: tasks and their settings.
       fm_groups: resolved groups of feature names, one FM encoder each.
       widths: feature name -> width of its activation.
-      tower: the tower that FD and SO share with the main task.
       temperature: tau of Eq. (3).
-      compute_dtype: type of the FM encoders' arithmetic.
+      compute_dtype: type of the FM encoders' and the losses' arithmetic.
       name: the layer's name.
     """
 
@@ -55,7 +54,6 @@ class SSLTasks(tf.keras.layers.Layer):
         config: SSLConfig,
         fm_groups: Sequence[Sequence[str]],
         widths: Mapping[str, int],
-        tower: Tower,
         *,
         temperature: float,
         compute_dtype: str,
@@ -64,8 +62,8 @@ class SSLTasks(tf.keras.layers.Layer):
         super().__init__(name=name)
         self._specs = tuple(specs)
         self._config = config
-        self._tower = tower
         self._temperature = temperature
+        self._arithmetic = tf.as_dtype(compute_dtype)
         self.fm_encoders: list[Tower] = []
         if FEATURE_MASKING in config.tasks:
             self.fm_encoders = [
@@ -78,58 +76,57 @@ class SSLTasks(tf.keras.layers.Layer):
                 for index, group in enumerate(fm_groups)
             ]
 
-    def call(
-        self, side: EncodedSide, batch: ReplicaBatch, seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    @property
+    def uses_embeddings(self) -> bool:
+        """Whether a task works on the tower's output for the whole features."""
+        return SPREAD_OUT in self._config.tasks
+
+    def views(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> list[Activations]:
+        """The views that the tower is to embed: FD's two, none without FD.
+
+        Args:
+          looked_up: the side's look-up.
+          batch: its place in the global batch.
+          seed: `[2]` int32, new in every step.
+        """
+        if FEATURE_DROPOUT not in self._config.tasks:
+            return []
+        return [self.dropped(looked_up, batch, fold_in(seed, index)) for index in (0, 1)]
+
+    def dropped(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
+        """One random view by dropout: FD's views, and the input of DO's main task."""
+        by_feature = self._config.dropout_granularity == "feature"
+        dropout = augment.feature_dropout if by_feature else augment.value_dropout
+        return dropout(self._specs, looked_up, batch, self._config.dropout_rate, seed)
+
+    def call(self, side: EncodedSide, batch: ReplicaBatch) -> Mapping[str, tf.Tensor]:
         """Computes the losses of the side's tasks.
 
         Args:
           side: the encoded batch.
           batch: its place in the global batch.
-          seed: `[2]` int32, new in every step.
 
         Returns:
           Task name -> scalar, this replica's share of the global mean.
         """
         task_losses = {}
         if FEATURE_DROPOUT in self._config.tasks:
-            task_losses[FEATURE_DROPOUT] = self._feature_dropout(side, batch, seed)
+            task_losses[FEATURE_DROPOUT] = self._contrast(side.views[0], side.views[1], batch)
         if FEATURE_MASKING in self._config.tasks:
-            task_losses[FEATURE_MASKING] = self._feature_masking(side, batch)
+            task_losses[FEATURE_MASKING] = self._feature_masking(side.activations, batch)
         if SPREAD_OUT in self._config.tasks:
-            task_losses[SPREAD_OUT] = self._spread_out(side, batch)
+            task_losses[SPREAD_OUT] = self._spread_out(side.embeddings, batch)
         return task_losses
 
-    def dropped_embeddings(
-        self, side: EncodedSide, batch: ReplicaBatch, seed: tf.Tensor
-    ) -> tf.Tensor:
-        """`[batch, dim]` the tower's embeddings of one random view (FD's views, DO's input)."""
-        rate = self._config.dropout_rate
-        if self._config.dropout_granularity == "feature":
-            view = augment.feature_dropout(self._specs, batch, rate, seed)
-        else:
-            view = augment.value_dropout(self._specs, side.looked_up, batch, rate, seed)
-        if side.projected is None:
-            raise ValueError("the side was encoded without the products that views share")
-        return self._tower.view(side.projected, view)
-
-    def _feature_dropout(
-        self, side: EncodedSide, batch: ReplicaBatch, seed: tf.Tensor
-    ) -> tf.Tensor:
-        first, second = (
-            self.dropped_embeddings(side, batch, fold_in(seed, index)) for index in (0, 1)
-        )
-        return self._contrast(first, second, batch)
-
-    def _feature_masking(self, side: EncodedSide, batch: ReplicaBatch) -> tf.Tensor:
-        views = [encoder(side.looked_up.activations) for encoder in self.fm_encoders]
+    def _feature_masking(self, activations: Activations, batch: ReplicaBatch) -> tf.Tensor:
+        views = [encoder(activations) for encoder in self.fm_encoders]
         return tf.add_n([self._contrast(a, b, batch) for a, b in itertools.combinations(views, 2)])
 
-    def _spread_out(self, side: EncodedSide, batch: ReplicaBatch) -> tf.Tensor:
+    def _spread_out(self, embeddings: tf.Tensor, batch: ReplicaBatch) -> tf.Tensor:
         if self._config.spread_out == "softmax":
-            return self._contrast(side.embeddings, side.embeddings, batch)
+            return self._contrast(embeddings, embeddings, batch)
         return losses.squared_spread_out_loss(
-            side.embeddings, batch.gather(side.embeddings), positives=batch.positions()
+            embeddings, batch.gather(embeddings), positives=batch.positions()
         )
 
     def _contrast(self, left: tf.Tensor, right: tf.Tensor, batch: ReplicaBatch) -> tf.Tensor:
@@ -138,6 +135,7 @@ class SSLTasks(tf.keras.layers.Layer):
             batch.gather(right),
             positives=batch.positions(),
             temperature=self._temperature,
+            gradient_dtype=self._arithmetic,
         )
 
 

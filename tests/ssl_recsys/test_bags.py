@@ -31,23 +31,24 @@ def id_batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, int]:
             st.lists(st.booleans(), min_size=width, max_size=width), min_size=size, max_size=size
         )
     )
-    begin = draw(st.integers(0, size - 1))
-    return np.array(ids, np.int32), np.array(keep), begin, draw(st.integers(1, size - begin))
+    parts = draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0]))
+    return np.array(ids, np.int32), np.array(keep), parts
 
 
 @settings(max_examples=40, deadline=None)
 @given(id_batches())
 def test_both_forms_pool_like_the_plain_one(example: tuple) -> None:
-    ids, keep, begin, size = example
+    ids, keep, parts = example
     for bags_class in (PaddedBags, RaggedBags):
         bags, missing = bags_class.look_up(TABLE, tf.constant(ids))
         np.testing.assert_array_equal(missing, TABLE[:1])
         np.testing.assert_allclose(
             bags.pool(missing), plain_pool(ids, np.ones_like(keep)), rtol=1e-5, atol=1e-6
         )
-        part = bags.rows(begin, size).pool(missing, keep=tf.constant(keep[begin : begin + size]))
+        cut = zip(bags.split(parts), np.split(keep, parts), strict=True)
+        pooled = [part.pool(missing, keep=tf.constant(kept)) for part, kept in cut]
         np.testing.assert_allclose(
-            part, plain_pool(ids, keep)[begin : begin + size], rtol=1e-5, atol=1e-6
+            tf.concat(pooled, axis=0), plain_pool(ids, keep), rtol=1e-5, atol=1e-6
         )
 
 

@@ -72,6 +72,83 @@ def test_accidental_hits_leave_only_other_items() -> None:
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
+def plain_loss(
+    left: tf.Tensor,
+    right: tf.Tensor,
+    positives: tf.Tensor,
+    temperature: float,
+    log_q: tf.Tensor | None,
+    ids: tf.Tensor | None,
+) -> tf.Tensor:
+    """The same by TensorFlow's own cross entropy and its gradient."""
+    logits = tf.matmul(left, right, transpose_b=True) / temperature
+    if log_q is not None:
+        logits -= log_q
+    if ids is not None:
+        same = tf.equal(tf.gather(ids, positives)[:, tf.newaxis], ids)
+        hits = same & tf.equal(tf.one_hot(positives, right.shape[0]), 0.0)
+        logits = tf.where(hits, -1e9, logits)
+    losses_ = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positives, logits=logits)
+    return tf.reduce_sum(losses_) / right.shape[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    temperature=st.sampled_from([0.005, 0.03, 0.034, 0.07, 1.0]),
+    with_log_q=st.booleans(),
+    with_ids=st.booleans(),
+)
+def test_loss_and_gradient_equal_the_plain_form(
+    seed: int, temperature: float, with_log_q: bool, with_ids: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    left, right = (
+        tf.math.l2_normalize(tf.constant(rng.normal(size=(n, 4)), tf.float32), axis=1)
+        for n in (5, 9)
+    )
+    positives = tf.constant(rng.permutation(9)[:5], tf.int32)
+    log_q = tf.constant(np.log(rng.uniform(1e-6, 1, 9)), tf.float32) if with_log_q else None
+    ids = tf.constant(rng.integers(0, 4, 9), tf.int32) if with_ids else None
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([left, right])
+        fast = 3.0 * losses.contrastive_loss(
+            left,
+            right,
+            positives=positives,
+            temperature=temperature,
+            log_sampling_probability=log_q,
+            right_ids=ids,
+        )
+        plain = 3.0 * plain_loss(left, right, positives, temperature, log_q, ids)
+    assert float(fast) == pytest.approx(float(plain), rel=1e-4, abs=1e-4)
+    for variable in (left, right):
+        np.testing.assert_allclose(
+            tape.gradient(fast, variable), tape.gradient(plain, variable), rtol=1e-3, atol=2e-4
+        )
+
+
+def test_bfloat16_changes_the_gradient_alone_and_little() -> None:
+    rng = np.random.default_rng(0)
+    left, right = (
+        tf.math.l2_normalize(tf.constant(rng.normal(size=(32, 8)), tf.float32), axis=1)
+        for _ in range(2)
+    )
+    found = {}
+    for dtype in (tf.float32, tf.bfloat16):
+        with tf.GradientTape() as tape:
+            tape.watch(right)
+            loss = losses.contrastive_loss(
+                left, right, positives=tf.range(32), temperature=0.1, gradient_dtype=dtype
+            )
+        found[dtype] = float(loss), tape.gradient(loss, right)
+    assert found[tf.bfloat16][0] == found[tf.float32][0]
+    gradients = found[tf.bfloat16][1], found[tf.float32][1]
+    assert gradients[0].dtype == tf.float32
+    error = tf.norm(gradients[0] - gradients[1]) / tf.norm(gradients[1])
+    assert 0 < float(error) < 0.01
+
+
 def test_collapsed_model_has_the_loss_of_a_guess() -> None:
     same = tf.ones([8, 4]) / 2.0
     loss = losses.contrastive_loss(same, same, positives=tf.range(8), temperature=0.07)
@@ -126,5 +203,5 @@ def test_shares_of_replicas_add_up(batch: int, shares: int, temperature: float, 
         )
         for begin in range(0, size, batch)
     ]
-    assert float(whole) >= 0.0
+    assert float(whole) >= -1e-6  # 0 but for rounding
     assert float(tf.add_n(parts)) == pytest.approx(float(whole), rel=1e-4, abs=1e-6)

@@ -78,7 +78,6 @@ def plain_activation(model: TwoTowerModel, spec, values, kept) -> tf.Tensor:
 def plain_tower(model: TwoTowerModel, side: str, features, kept=None) -> tf.Tensor:
     """A tower as usually written: concatenate everything, then dense layers."""
     tower = model.towers[side]
-    kernel = tf.concat([tower._kernels[spec.name] for spec in SPECS], axis=0)
     outputs = []
     for row in range(features["id"].shape[0]):
         parts = []
@@ -86,7 +85,7 @@ def plain_tower(model: TwoTowerModel, side: str, features, kept=None) -> tf.Tens
             values = features[spec.name][row]
             keep = np.ones(spec.max_values, bool) if kept is None else kept[spec.name][row]
             parts.append(plain_activation(model, spec, values, keep))
-        hidden = tf.nn.relu(tf.concat(parts, axis=0)[tf.newaxis] @ kernel + tower._bias)
+        hidden = tf.concat(parts, axis=0)[tf.newaxis]
         for layer in tower._layers:
             hidden = layer(hidden)
         outputs.append(hidden / tf.norm(hidden))
@@ -165,7 +164,7 @@ def test_fm_contrasts_every_two_groups() -> None:
     model, batch = make_model(run), make_batch()
     looked_up = model.feature_embeddings(batch["item"]).activations
     views = [encoder(looked_up) for encoder in model.ssl_tasks[ITEM].fm_encoders]
-    assert [set(encoder._kernels) for encoder in model.ssl_tasks[ITEM].fm_encoders] == [
+    assert [set(encoder.feature_names) for encoder in model.ssl_tasks[ITEM].fm_encoders] == [
         {"id"},
         {"words"},
         {"tags", "quality"},
