@@ -117,8 +117,14 @@ class RaggedBags:
             weights = tf.cast(tf.gather_nd(keep, self.positions), embeddings.dtype)
             embeddings *= weights[:, tf.newaxis]
         count = tf.math.unsorted_segment_sum(weights, bag, self.size)[:, tf.newaxis]
-        total = tf.math.unsorted_segment_sum(embeddings, bag, self.size)
+        total = self._sum_bags(embeddings)
         return tf.where(count > 0, total / tf.maximum(count, 1.0), missing)
+
+    def _sum_bags(self, values: tf.Tensor) -> tf.Tensor:
+        """`[num_values, dim]` to `[size, dim]`; values stand in the order of their bags."""
+        sums = tf.math.segment_sum(values, self.positions[:, 0])
+        # It ends with the last bag that has a value.
+        return tf.pad(sums, [[0, self.size - tf.shape(sums)[0]], [0, 0]])
 
 
 Bags = PaddedBags | RaggedBags

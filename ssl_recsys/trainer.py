@@ -25,8 +25,9 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.exact_search import ExactSearch
 from ssl_recsys.input_pipeline import TrainingPairs
 from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
+from ssl_recsys.optimizers import make_optimizer
 from ssl_recsys.schema import FeatureSpec
-from ssl_recsys.strategies import is_chief
+from ssl_recsys.strategies import is_chief, needs_static_shapes
 
 # Steps between two looks at the loss: a look waits for the device.
 _STEPS_PER_CALL = 16
@@ -75,7 +76,10 @@ class Trainer:
         tf.keras.utils.set_random_seed(config.training.seed)
         with strategy.scope():
             self.model = TwoTowerModel(specs, config)
-            optimizer = tf.keras.optimizers.Adagrad(config.training.learning_rate)
+            optimizer = make_optimizer(
+                config.training,
+                static_shapes=config.training.jit_compile or needs_static_shapes(strategy),
+            )
             optimizer.build(self.model.trainable_variables)
             self.model.compile(optimizer=optimizer)
         self._state = {
