@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from ssl_recsys import schema
 from ssl_recsys.catalog import Catalog
@@ -22,6 +21,8 @@ from ssl_recsys.records import open_builder, read_all
 # Records are read and shuffled in blocks of this many (256 pairs each), so that the pairs of a
 # small dataset mix completely and those of a large one within 512K.
 _BLOCK_RECORDS = 2048
+_FILES_AT_ONCE = 16
+_RECORDS_OF_A_FILE = 16
 
 
 def load_pairs(data_dir: str | os.PathLike[str], split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +32,7 @@ def load_pairs(data_dir: str | os.PathLike[str], split: str) -> tuple[np.ndarray
       FileNotFoundError: if `data_dir` is no dataset directory.
       InputError: for an unknown split or a corrupt record file.
     """
-    dataset = _record_dataset(data_dir, split).ragged_batch(_BLOCK_RECORDS).map(_flatten_pairs)
+    dataset = _pair_records(data_dir, split).batch(_BLOCK_RECORDS).map(_parse_pairs)
     parts = list(read_all(dataset, data_dir, schema.PAIRS_DIR))
     if not parts:
         return np.zeros(0, np.int32), np.zeros(0, np.int32)
@@ -159,12 +160,14 @@ class TrainingPairs:
 
     def _pair_blocks(self, shuffle_seed: int | None) -> tf.data.Dataset:
         """`(query_rows, item_rows)` blocks of pairs, in random order if a seed is given."""
-        dataset = _record_dataset(self._data_dir, self._split, shuffle_seed)
+        records = _pair_records(self._data_dir, self._split, shuffle_seed)
         if shuffle_seed is not None:
-            dataset = dataset.shuffle(
+            records = records.shuffle(
                 _BLOCK_RECORDS, seed=shuffle_seed, reshuffle_each_iteration=False
             )
-        blocks = dataset.ragged_batch(_BLOCK_RECORDS).map(_flatten_pairs, tf.data.AUTOTUNE)
+        blocks = records.batch(_BLOCK_RECORDS).map(
+            _parse_pairs, tf.data.AUTOTUNE, deterministic=True
+        )
         if shuffle_seed is None:
             return blocks
         # Records keep their pairs together: permute within the block, too.
@@ -183,34 +186,46 @@ def _permute(pair: tuple[tf.Tensor, tf.Tensor], seed: list) -> tuple[tf.Tensor, 
     return tf.gather(query, order), tf.gather(item, order)
 
 
-def _flatten_pairs(records: Mapping[str, tf.RaggedTensor]) -> tuple[tf.Tensor, tf.Tensor]:
+def _parse_pairs(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A block of pair records to its `(query_rows, item_rows)`, `[num_pairs]` int32 each."""
+    rows = tf.io.RaggedFeature(tf.int64)
+    parsed = tf.io.parse_example(records, {"query_row": rows, "item_row": rows})
     return (
-        tf.cast(records["query_row"].flat_values, tf.int32),
-        tf.cast(records["item_row"].flat_values, tf.int32),
+        tf.cast(parsed["query_row"].flat_values, tf.int32),
+        tf.cast(parsed["item_row"].flat_values, tf.int32),
     )
 
 
-def _record_dataset(
+def _pair_records(
     data_dir: str | os.PathLike[str], split: str, shuffle_seed: int | None = None
 ) -> tf.data.Dataset:
-    """Packed pair records, files in random order if a seed is given."""
+    """Serialized pair records of a TFDS slice, files in random order if a seed is given.
+
+    TFDS says which records of which files a slice has; its own reader would parse them one by
+    one, which takes several times as long as parsing a block at once.
+    """
     builder = open_builder(data_dir, schema.PAIRS_DIR)
     name = split.split("[")[0]
     if name not in builder.info.splits:
         raise InputError(
             f"{data_dir} has no split {name!r} (splits: {', '.join(builder.info.splits)})"
         )
-    read_config = tfds.ReadConfig(
-        shuffle_seed=shuffle_seed,
-        interleave_cycle_length=1 if shuffle_seed is None else 16,
-        try_autocache=False,
+    parts = list(builder.info.splits[split].file_instructions)
+    if shuffle_seed is not None:
+        order = np.random.default_rng(shuffle_seed).permutation(len(parts))
+        parts = [parts[number] for number in order]
+    files = tf.data.Dataset.from_tensor_slices(
+        (
+            tf.constant([str(part.filename) for part in parts], tf.string, [len(parts)]),
+            tf.constant([part.skip for part in parts], tf.int64, [len(parts)]),
+            tf.constant([part.take for part in parts], tf.int64, [len(parts)]),
+        )
     )
-    dataset = builder.as_dataset(
-        split=split, shuffle_files=shuffle_seed is not None, read_config=read_config
+    return files.interleave(
+        lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
+        cycle_length=1 if shuffle_seed is None else _FILES_AT_ONCE,
+        block_length=_RECORDS_OF_A_FILE,
     )
-    options = tf.data.Options()
-    options.deterministic = True
-    return dataset.with_options(options)
 
 
 def _fraction_of_records(data_dir: str | os.PathLike[str], fraction: float) -> str:
