@@ -11,6 +11,8 @@ import dataclasses
 
 import tensorflow as tf
 
+MEAN, SQRTN = "mean", "sqrtn"
+
 
 def split_last(embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """All rows but the last, and the last; the gradient is one concatenation."""
@@ -26,14 +28,23 @@ class PaddedBags:
     Attributes:
       embeddings: `[batch, max_values, dim]`.
       present: `[batch, max_values]` 1 where there is a value, else 0.
+      pooling: `mean` or `sqrtn`.
     """
 
     embeddings: tf.Tensor
     present: tf.Tensor
+    pooling: str = MEAN
 
     @classmethod
-    def look_up(cls, table: tf.Variable, ids: tf.Tensor) -> tuple[PaddedBags, tf.Tensor]:
+    def look_up(
+        cls, table: tf.Variable, ids: tf.Tensor, pooling: str = MEAN
+    ) -> tuple[PaddedBags, tf.Tensor]:
         """Looks up `[batch, max_values]` ids, 0 being no value.
+
+        Args:
+          table: `[vocab_size, dim]`.
+          ids: `[batch, max_values]` int32.
+          pooling: `mean` or `sqrtn`.
 
         Returns:
           The bags, and `[1, dim]` the embedding of id 0 from the same look-up.
@@ -44,15 +55,15 @@ class PaddedBags:
         embeddings = tf.gather(table, rows)
         present = tf.cast(tf.not_equal(ids, 0), embeddings.dtype)
         values, nothing = split_last(embeddings)
-        return cls(values, present), nothing[0, :1]
+        return cls(values, present, pooling), nothing[0, :1]
 
     def split(self, parts: int) -> list[PaddedBags]:
         """The bags cut into `parts` of equal size."""
         pairs = zip(tf.split(self.embeddings, parts), tf.split(self.present, parts), strict=True)
-        return [PaddedBags(embeddings, present) for embeddings, present in pairs]
+        return [PaddedBags(embeddings, present, self.pooling) for embeddings, present in pairs]
 
     def pool(self, missing: tf.Tensor, keep: tf.Tensor | None = None) -> tf.Tensor:
-        """Mean of each bag's values, `[batch, dim]`.
+        """Mean of each bag's values (or their sum over the root of their number), `[batch, dim]`.
 
         Args:
           missing: `[1, dim]` stands for a bag without values.
@@ -63,7 +74,7 @@ class PaddedBags:
             weights *= tf.cast(keep, weights.dtype)
         count = tf.reduce_sum(weights, axis=1, keepdims=True)
         total = tf.reduce_sum(self.embeddings * weights[:, :, tf.newaxis], axis=1)
-        return tf.where(count > 0, total / tf.maximum(count, 1.0), missing)
+        return _pooled(total, count, missing, self.pooling)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,21 +85,25 @@ class RaggedBags:
       embeddings: `[num_values, dim]`, bag after bag.
       positions: `[num_values, 2]` int64: the bag, and the place in it, of each value.
       size: number of bags.
+      pooling: `mean` or `sqrtn`.
     """
 
     embeddings: tf.Tensor
     positions: tf.Tensor
     size: int | tf.Tensor
+    pooling: str = MEAN
 
     @classmethod
-    def look_up(cls, table: tf.Variable, ids: tf.Tensor) -> tuple[RaggedBags, tf.Tensor]:
+    def look_up(
+        cls, table: tf.Variable, ids: tf.Tensor, pooling: str = MEAN
+    ) -> tuple[RaggedBags, tf.Tensor]:
         """As `PaddedBags.look_up`."""
         positions = tf.where(tf.not_equal(ids, 0))
         flat_ids = tf.gather_nd(ids, positions)
         embeddings = tf.gather(table, tf.concat([flat_ids, [0]], axis=0))
         size = ids.shape[0] or tf.shape(ids)[0]
         values, nothing = split_last(embeddings)
-        return cls(values, positions, size), nothing
+        return cls(values, positions, size, pooling), nothing
 
     def split(self, parts: int) -> list[RaggedBags]:
         """The bags cut into `parts` of equal size."""
@@ -104,6 +119,7 @@ class RaggedBags:
                 embeddings[part],
                 positions[part] - tf.stack([tf.cast(part * size, tf.int64), 0]),
                 size,
+                self.pooling,
             )
             for part in range(parts)
         ]
@@ -118,13 +134,19 @@ class RaggedBags:
             embeddings *= weights[:, tf.newaxis]
         count = tf.math.unsorted_segment_sum(weights, bag, self.size)[:, tf.newaxis]
         total = self._sum_bags(embeddings)
-        return tf.where(count > 0, total / tf.maximum(count, 1.0), missing)
+        return _pooled(total, count, missing, self.pooling)
 
     def _sum_bags(self, values: tf.Tensor) -> tf.Tensor:
         """`[num_values, dim]` to `[size, dim]`; values stand in the order of their bags."""
         sums = tf.math.segment_sum(values, self.positions[:, 0])
         # It ends with the last bag that has a value.
         return tf.pad(sums, [[0, self.size - tf.shape(sums)[0]], [0, 0]])
+
+
+def _pooled(total: tf.Tensor, count: tf.Tensor, missing: tf.Tensor, pooling: str) -> tf.Tensor:
+    """`[batch, dim]` sums of `[batch, 1]` values each to the pooled bags."""
+    size = tf.maximum(count, 1.0)
+    return tf.where(count > 0, total / (tf.sqrt(size) if pooling == SQRTN else size), missing)
 
 
 Bags = PaddedBags | RaggedBags

@@ -27,6 +27,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 DROPOUT_GRANULARITIES = ("feature", "value")
+POOLINGS = ("mean", "sqrtn")
 SPREAD_OUT_LOSSES = ("softmax", "squared")
 SIDES = ("item", "query", "both")
 SSL_ITEMS = ("batch", "catalog")
@@ -42,14 +43,19 @@ class TowerConfig:
       embedding_dim: width of every embedding table.
       hidden_layers: sizes of the dense layers, the last being that of the output embedding;
         empty for matrix factorization (the normalised concatenation of the features).
+      pooling: how a bag's n values become one vector: their sum over n (`mean`), as in the
+        paper, or over the square root of n (`sqrtn`), which keeps the vector's length where
+        values are independent.
     """
 
     embedding_dim: int = 120
     hidden_layers: tuple[int, ...] = (1024, 128)
+    pooling: str = "mean"
 
     def __post_init__(self) -> None:
         _check(self.embedding_dim >= 1, "embedding_dim", "at least 1", self.embedding_dim)
         _check_layers("hidden_layers", self.hidden_layers)
+        _check_choice("pooling", self.pooling, POOLINGS)
 
 
 @dataclasses.dataclass(frozen=True)

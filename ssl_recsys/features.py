@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from ssl_recsys.bags import Bags, PaddedBags, RaggedBags, split_last
+from ssl_recsys.bags import MEAN, Bags, PaddedBags, RaggedBags, split_last
 from ssl_recsys.schema import CATEGORICAL, DENSE, FeatureSpec
 
 # Feature name -> [batch, max_values] ids or floats, as the input pipeline gives them.
@@ -56,13 +56,22 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
       specs: the dataset's features.
       embedding_dim: width of every table.
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
+      pooling: how bags are pooled, `mean` or `sqrtn`.
     """
 
-    def __init__(self, specs: Sequence[FeatureSpec], embedding_dim: int, *, static_shapes: bool):
+    def __init__(
+        self,
+        specs: Sequence[FeatureSpec],
+        embedding_dim: int,
+        *,
+        static_shapes: bool,
+        pooling: str = MEAN,
+    ):
         super().__init__(name="feature_embeddings")
         self._specs = tuple(specs)
         self._embedding_dim = embedding_dim
         self._bags_class = PaddedBags if static_shapes else RaggedBags
+        self._pooling = pooling
         self.tables = {
             spec.name: self.add_weight(
                 name=spec.name,
@@ -103,7 +112,9 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 embeddings = tf.gather(self.tables[spec.name], rows)
                 activations[spec.name], missing[spec.name] = split_last(embeddings)
             else:
-                values, nothing = self._bags_class.look_up(self.tables[spec.name], inputs)
+                values, nothing = self._bags_class.look_up(
+                    self.tables[spec.name], inputs, self._pooling
+                )
                 bags[spec.name] = values
                 activations[spec.name] = values.pool(nothing)
                 missing[spec.name] = nothing

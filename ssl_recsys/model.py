@@ -50,6 +50,7 @@ class TwoTowerModel(tfrs.Model):
             config.tower.embedding_dim,
             static_shapes=config.training.jit_compile
             or needs_static_shapes(tf.distribute.get_strategy()),
+            pooling=config.tower.pooling,
         )
         self.towers = {
             side: Tower(

@@ -38,6 +38,9 @@ _HIDDEN_LAYERS = flags.DEFINE_list(
     ["1024", "128"],
     "Sizes of the towers' layers, the last being the embedding's; empty: matrix factorization.",
 )
+_POOLING = flags.DEFINE_enum(
+    "pooling", "mean", config.POOLINGS, "A bag's sum over its size, or over the root of its size."
+)
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.07, "Softmax temperature tau.")
 _ALPHA = flags.DEFINE_float("alpha", 1.0, "Weight of each self-supervised loss.")
 _DROPOUT_RATE = flags.DEFINE_float("dropout_rate", 0.3, "Feature dropout rate of FD and DO.")
@@ -108,6 +111,7 @@ def run_config() -> config.RunConfig:
         tower=config.TowerConfig(
             embedding_dim=_EMBEDDING_DIM.value,
             hidden_layers=_sizes("hidden_layers", _HIDDEN_LAYERS.value),
+            pooling=_POOLING.value,
         ),
         loss=config.LossConfig(
             temperature=_TEMPERATURE.value,

@@ -52,6 +52,25 @@ def test_both_forms_pool_like_the_plain_one(example: tuple) -> None:
         )
 
 
+def test_sqrtn_divides_by_the_root_of_the_number_of_values() -> None:
+    ids = tf.constant([[1, 2, 0, 3], [4, 0, 0, 0], [0, 0, 0, 0], [5, 5, 6, 6]])
+    table = TABLE.numpy()
+    expected = [
+        (table[1] + table[2] + table[3]) / np.sqrt(3),
+        table[4],
+        table[0],
+        (2 * table[5] + 2 * table[6]) / 2,
+    ]
+    keep = tf.constant([[True, False, True, True]] * 4)
+    expected_kept = [(table[1] + table[3]) / np.sqrt(2), table[4], table[0]]
+    for bags_class in (PaddedBags, RaggedBags):
+        bags, missing = bags_class.look_up(TABLE, ids, "sqrtn")
+        np.testing.assert_allclose(bags.pool(missing), expected, rtol=1e-5)
+        np.testing.assert_allclose(bags.pool(missing, keep=keep)[:3], expected_kept, rtol=1e-5)
+        halves = [half.pool(missing) for half in bags.split(2)]
+        np.testing.assert_allclose(tf.concat(halves, axis=0), expected, rtol=1e-5)
+
+
 def test_both_forms_have_the_same_gradient() -> None:
     ids = tf.constant([[1, 2, 0], [0, 0, 0], [2, 2, 3]])
     gradients = []
