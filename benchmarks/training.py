@@ -19,6 +19,7 @@ from ssl_recsys.config import RunConfig
 from ssl_recsys.embedding import embed_rows
 from ssl_recsys.input_pipeline import TrainingPairs
 from ssl_recsys.model import TwoTowerModel
+from ssl_recsys.optimizers import make_optimizer
 
 
 class Training:
@@ -40,7 +41,7 @@ class Training:
         )
         tf.keras.utils.set_random_seed(config.training.seed)
         self.model = TwoTowerModel(self.info.features, config)
-        optimizer = tf.keras.optimizers.Adagrad(config.training.learning_rate)
+        optimizer = make_optimizer(config.training)
         optimizer.build(self.model.trainable_variables)
         self.model.compile(optimizer=optimizer)
         self._epoch = -1
