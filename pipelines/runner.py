@@ -1,0 +1,204 @@
+"""Training runs in processes of their own, several at a time, each with its share of the cores.
+
+What a study or a search wants run is a `Run`: flags and a name. How runs are carried out stands
+apart behind `Runner`, so that a cluster's scheduler can take the place of `LocalRunner`: all that
+passes between them are flags, and files in the run's model directory.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from ssl_recsys.errors import InputError
+
+_POLL_SECONDS = 0.2
+_LAST_LINES = 15
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+# Environment variables that bound the threads of TensorFlow and of the BLAS under NumPy.
+_THREAD_VARIABLES = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of `python -m ssl_recsys.train`.
+
+    Attributes:
+      name: its directory under the runner's; unique.
+      flags: flag name -> value, without `model_dir`. `flagfile`, where given, goes first.
+    """
+
+    name: str
+    flags: Mapping[str, str]
+
+    def arguments(self, model_dir: pathlib.Path) -> list[str]:
+        """The command's arguments."""
+        first = [f"--{k}={v}" for k, v in self.flags.items() if k == "flagfile"]
+        rest = [f"--{k}={v}" for k, v in self.flags.items() if k != "flagfile"]
+        return [*first, *rest, f"--model_dir={model_dir}"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A run that ended.
+
+    Attributes:
+      run: the run.
+      model_dir: where it wrote.
+      seconds: wall time of this attempt.
+      error: the end of its log if it failed, else None.
+    """
+
+    run: Run
+    model_dir: pathlib.Path
+    seconds: float
+    error: str | None
+
+
+class Runner(Protocol):
+    """Carries out runs."""
+
+    def run_all(self, runs: Iterable[Run]) -> Iterator[Finished]:
+        """Yields runs as they end; takes the next one only when there is room for it."""
+        ...
+
+
+class LocalRunner:
+    """Runs on this machine, each pinned to its own cores where the system can.
+
+    Stopped by an exception, it ends its processes; killed, they die with it where the system can
+    (Linux). A run goes on from its last checkpoint when it is started again, since `train` resumes.
+
+    Args:
+      directory: each run has a sub-directory for its model, and a log beside it.
+      parallel: runs at a time; 0 stands for one for each core.
+    """
+
+    def __init__(self, directory: pathlib.Path, *, parallel: int = 0):
+        self._directory = directory
+        cores = _cores()
+        self._slots = _share(cores, parallel or len(cores))
+
+    def run_all(self, runs: Iterable[Run]) -> Iterator[Finished]:
+        """As `Runner.run_all`."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        waiting = iter(runs)
+        free = collections.deque(self._slots)
+        running: list[_Process] = []
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: _stop(running))
+            is_last = False
+            while True:
+                while free and not is_last:
+                    run = next(waiting, None)
+                    if run is None:
+                        is_last = True
+                    else:
+                        running.append(_Process(run, self._directory, free.popleft()))
+                if not running:
+                    return
+                ended = [process for process in running if process.has_ended()]
+                for process in ended:
+                    running.remove(process)
+                    free.append(process.cores)
+                    yield process.result()
+                if not ended:
+                    time.sleep(_POLL_SECONDS)
+
+
+class _Process:
+    """A running `train`."""
+
+    def __init__(self, run: Run, directory: pathlib.Path, cores: Sequence[int]):
+        self.run = run
+        self.cores = cores
+        self._model_dir = directory / run.name
+        self._log = directory / f"{run.name}.log"
+        self._begin = time.monotonic()
+        command = [sys.executable, "-m", "ssl_recsys.train", *run.arguments(self._model_dir)]
+        threads = dict.fromkeys(_THREAD_VARIABLES, str(len(cores)))
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | threads,
+                preexec_fn=_child_setup(cores),
+            )
+
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def result(self) -> Finished:
+        error = None
+        if self._process.returncode:
+            text = self._log.read_text(encoding="utf-8", errors="replace")
+            error = "\n".join(text.splitlines()[-_LAST_LINES:])
+        seconds = time.monotonic() - self._begin
+        return Finished(self.run, self._model_dir, seconds, error)
+
+
+def check(finished: Finished) -> None:
+    """Raises InputError, with the log's name and last lines, for a run that failed."""
+    if finished.error is not None:
+        raise InputError(
+            f"the run {finished.run.name} failed (its log: {finished.model_dir}.log):\n"
+            f"{finished.error}\nRun the same command again to go on; finished runs are kept"
+        )
+
+
+def _stop(processes: Sequence[_Process]) -> None:
+    for process in processes:
+        process.stop()
+
+
+def _cores() -> list[int]:
+    """The cores that this process may use; systems without affinity number them all."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _share(cores: Sequence[int], parallel: int) -> list[Sequence[int]]:
+    """Cores of each of `parallel` processes: equal shares, or one each in turn if they are few."""
+    each = max(1, len(cores) // parallel)
+    return [
+        [cores[(slot * each + place) % len(cores)] for place in range(each)]
+        for slot in range(parallel)
+    ]
+
+
+def _child_setup(cores: Sequence[int]) -> Callable[[], None]:
+    """What a run's process does before it becomes `train`: pins itself, and dies with its parent.
+
+    A run that outlived a killed study would write into the directory of the one started again.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+
+    def setup() -> None:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cores)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return setup

@@ -1,0 +1,91 @@
+"""The runner of training runs: parallel, bounded, its failures told with their log."""
+
+import pathlib
+
+import pytest
+
+from pipelines import runner
+from ssl_recsys.errors import InputError
+from tests import small_dataset
+
+
+@pytest.fixture(name="dataset", scope="module")
+def _dataset(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runner") / "data"
+    small_dataset.write(directory)
+    return directory
+
+
+def _run(name: str, dataset: pathlib.Path, **flags: str) -> runner.Run:
+    small = {"hidden_layers": "8", "embedding_dim": "4", "batch_size": "64", "max_steps": "2"}
+    return runner.Run(name, {"data_dir": str(dataset), **small, **flags})
+
+
+def test_runs_write_their_models_and_logs_and_failures_are_told(tmp_path, dataset):
+    runs = [
+        _run("good", dataset),
+        _run("bad", dataset, temperature="-1"),
+        _run("last", dataset, seed="1"),
+    ]
+    finished = {one.run.name: one for one in runner.LocalRunner(tmp_path, parallel=2).run_all(runs)}
+    assert set(finished) == {"good", "bad", "last"}
+    for name in ("good", "last"):
+        assert finished[name].error is None
+        assert (tmp_path / name / "metrics.json").is_file()
+        assert "overall" in (tmp_path / f"{name}.log").read_text()
+        runner.check(finished[name])
+    with pytest.raises(InputError, match=r"run bad failed .*bad.log(.|\n)*temperature must be"):
+        runner.check(finished["bad"])
+
+
+def test_the_next_run_is_taken_only_when_there_is_room(tmp_path, dataset):
+    taken = []
+
+    def runs():
+        for number in range(3):
+            taken.append(number)
+            yield _run(f"run{number}", dataset, temperature="-1")  # ends at once
+
+    results = runner.LocalRunner(tmp_path, parallel=1).run_all(runs())
+    assert not taken
+    next(results)
+    assert taken == [0]
+    assert len(list(results)) == 2
+
+
+def test_a_stopped_runner_ends_its_processes(tmp_path, dataset):
+    runs = [_run("bad", dataset, temperature="-1"), _run("long", dataset, max_steps="1000000")]
+    running = []
+    results = runner.LocalRunner(tmp_path, parallel=2).run_all(runs)
+    original = runner._Process
+
+    class Recorded(original):
+        def __init__(self, *args):
+            super().__init__(*args)
+            running.append(self)
+
+    runner._Process = Recorded
+    try:
+        assert next(results).run.name == "bad"
+        results.close()
+    finally:
+        runner._Process = original
+    assert all(process.has_ended() for process in running)
+
+
+def test_flagfile_comes_before_the_flags_that_override_it(tmp_path):
+    run = runner.Run("a", {"seed": "3", "flagfile": "x.flags"})
+    assert run.arguments(tmp_path) == ["--flagfile=x.flags", "--seed=3", f"--model_dir={tmp_path}"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "parallel", "expected"),
+    [
+        ([0, 1], 2, [[0], [1]]),
+        ([0, 1, 2, 3], 2, [[0, 1], [2, 3]]),
+        ([4, 5], 1, [[4, 5]]),
+        ([0, 1], 3, [[0], [1], [0]]),
+    ],
+)
+def test_cores_are_shared(cores, parallel, expected):
+    assert runner._share(cores, parallel) == expected
