@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipelines import popularity
+from pipelines import item_frequency
 from ssl_recsys.errors import InputError
 from tests.install_data import make, write_input
 
@@ -23,7 +23,7 @@ def data_dir(tmp_path_factory):
 
 def test_numbers(data_dir):
     # Training pairs lead to b twice, x twice, a once; seven items in all.
-    found = popularity.measure(str(data_dir), "validation")
+    found = item_frequency.measure(str(data_dir), "validation")
     assert found["num_train_pairs"] == 5
     assert found["num_items_in_training"] == 3
     assert found["curve"]["k"] == [1, 2, 3, 4, 5, 6, 7]
@@ -44,7 +44,7 @@ def test_command(data_dir, tmp_path):
     assert "app_install: 7 items, 3 of them in 5 training pairs" in done.stdout
     assert (tmp_path / "cdf.png").read_bytes().startswith(b"\x89PNG")
     numbers = json.loads((tmp_path / "cdf.json").read_text())
-    assert numbers == [popularity.measure(str(data_dir), "test")] * 2
+    assert numbers == [item_frequency.measure(str(data_dir), "test")] * 2
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_errors(arguments, message):
 def test_matplotlib_is_asked_for(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match="pip install matplotlib"):
-        popularity.draw([], tmp_path / "cdf.png")
+        item_frequency.draw([], tmp_path / "cdf.png")
