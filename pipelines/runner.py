@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ssl_recsys.errors import InputError
@@ -73,8 +73,11 @@ class Finished:
 class Runner(Protocol):
     """Carries out runs."""
 
-    def run_all(self, runs: Iterable[Run]) -> Iterator[Finished]:
-        """Yields runs as they end; takes the next one only when there is room for it."""
+    def run_all(self, runs: Iterable[Run]) -> Generator[Finished, None, None]:
+        """Yields runs as they end; takes the next one only when there is room for it.
+
+        Closed before its end, it stops what is running.
+        """
         ...
 
 
@@ -94,7 +97,7 @@ class LocalRunner:
         cores = _cores()
         self._slots = _share(cores, parallel or len(cores))
 
-    def run_all(self, runs: Iterable[Run]) -> Iterator[Finished]:
+    def run_all(self, runs: Iterable[Run]) -> Generator[Finished, None, None]:
         """As `Runner.run_all`."""
         self._directory.mkdir(parents=True, exist_ok=True)
         waiting = iter(runs)

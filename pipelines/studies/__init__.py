@@ -1,0 +1,1 @@
+"""Studies: a grid of training runs, its protocol, and the report on it (docs/study.md)."""

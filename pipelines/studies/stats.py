@@ -1,0 +1,98 @@
+"""Means, spreads and paired tests over seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+# seed -> value
+BySeed = Mapping[int, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """Values over seeds.
+
+    Attributes:
+      mean: their mean.
+      deviation: their standard deviation (n - 1); None for one value.
+      count: how many there are.
+    """
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Gain:
+    """A method against the baseline, seed by seed.
+
+    Attributes:
+      relative: ratio of the means - 1; None if the baseline's mean is 0.
+      difference: mean difference.
+      p_value: two-sided, of the paired t-test; None where it is not defined: fewer than two
+        seeds in common, or equal differences.
+    """
+
+    relative: float | None
+    difference: float
+    p_value: float | None
+
+
+def summarize(values: BySeed) -> Summary | None:
+    """Mean and deviation; None without values."""
+    if not values:
+        return None
+    array = np.array(list(values.values()))
+    deviation = float(array.std(ddof=1)) if len(array) > 1 else None
+    return Summary(float(array.mean()), deviation, len(array))
+
+
+def gain(values: BySeed, baseline: BySeed) -> Gain | None:
+    """The gain over the seeds that both have; None if there are none."""
+    seeds = sorted(values.keys() & baseline.keys())
+    if not seeds:
+        return None
+    ours = np.array([values[seed] for seed in seeds])
+    theirs = np.array([baseline[seed] for seed in seeds])
+    relative = float(ours.mean() / theirs.mean() - 1) if theirs.mean() > 0 else None
+    differences = ours - theirs
+    return Gain(relative, float(differences.mean()), paired_p_value(differences.tolist()))
+
+
+def paired_p_value(differences: Sequence[float]) -> float | None:
+    """Two-sided p-value of the t-test that paired differences have mean 0.
+
+    None where it is not defined: fewer than two differences, or all of them equal.
+    """
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        return None
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's correction of several tests' p-values (Holm 1979).
+
+    The i-th smallest of m is multiplied by m - i + 1, made monotone and cut off at 1.
+    """
+    result = {}
+    largest = 0.0
+    ordered = sorted(p_values.items(), key=lambda item: item[1])
+    for place, (name, p_value) in enumerate(ordered):
+        largest = max(largest, min(1.0, p_value * (len(ordered) - place)))
+        result[name] = largest
+    return result
+
+
+def relative_gains(values: BySeed, baseline: BySeed) -> dict[int, float]:
+    """Relative gain of each seed that both have and whose baseline is above 0."""
+    return {
+        seed: values[seed] / baseline[seed] - 1
+        for seed in sorted(values.keys() & baseline.keys())
+        if baseline[seed] > 0 and math.isfinite(values[seed])
+    }
