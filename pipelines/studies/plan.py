@@ -64,7 +64,7 @@ def stages(study: Study, scores: Scores) -> dict[str, list[Setting]]:
 def stage_sizes(study: Study) -> dict[str, int]:
     """Number of runs of each stage; no choice changes it."""
     any_rate = study.learning_rates[0]
-    alphas = dict.fromkeys(study.ssl_methods, study.alphas[0])
+    alphas = dict.fromkeys(study.ssl_methods, max(study.alphas, default=0.0))
     sizes = _without_repeats(
         {
             TUNE: tune_runs(study),

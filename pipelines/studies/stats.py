@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+# Differences of metrics, which lie in [0, 1], are equal up to this.
+_ROUNDING = 1e-12
+
 # seed -> value
 BySeed = Mapping[int, float]
 
@@ -70,7 +73,7 @@ def paired_p_value(differences: Sequence[float]) -> float | None:
 
     None where it is not defined: fewer than two differences, or all of them equal.
     """
-    if len(differences) < 2 or np.ptp(differences) == 0:
+    if len(differences) < 2 or np.ptp(differences) <= _ROUNDING:
         return None
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 

@@ -2,7 +2,8 @@
 
 Verdicts are computed. `agree` and `disagree` need a difference that a paired test over seeds tells
 from chance (p < 0.05, Holm's correction where several methods are tested); else the verdict is
-`not decided`. RQ5 is judged on curves of few seeds, by the rules in its functions.
+`not decided`. RQ4 agrees where the paper's winner has our best mean; RQ5 is judged on curves of few
+seeds, by the rules in its functions.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def winner(results: Results) -> Verdict:
         ours = ", ".join(f"{LABELS[name]} {number(means[name])}" for name in order[:3])
         verdict = NO_FIGURE
         if paper_best in means:
-            verdict, why = _against_best(results, str(paper_best), order[0])
+            verdict, why = _against_best(results, str(paper_best), order)
             ours += why
     return Verdict(
         "RQ4a. Which task or combination wins with all data (Recall@50)?",
@@ -239,16 +240,19 @@ def _compared(more: Mapping[int, float], less: Mapping[int, float]) -> tuple[str
     return f"; difference over {len(differences)} seeds {p_text(p_value)}", verdict
 
 
-def _against_best(results: Results, theirs: str, ours: str) -> tuple[str, str]:
-    if theirs == ours:
-        return AGREE, ""
+def _against_best(results: Results, theirs: str, order: Sequence[str]) -> tuple[str, str]:
+    """The verdict on the paper's winner, and how it compares with our best or second."""
+    rival = order[0] if theirs != order[0] else order[1]
     gain = stats.gain(
-        results.values(theirs, results.largest, SCORE), results.values(ours, results.largest, SCORE)
+        results.values(theirs, results.largest, SCORE),
+        results.values(rival, results.largest, SCORE),
     )
     if gain is None:
         return NOT_ASKED, ""
+    why = f"; {_gain_text(theirs, gain)} against {LABELS[rival]}"
+    if theirs == order[0]:
+        return AGREE, why
     decided = gain.p_value is not None and gain.p_value < _SIGNIFICANT
-    why = f"; the paper's {LABELS[theirs]} {_gain_text('', gain)} against {LABELS[ours]}"
     return (DISAGREE if decided else NOT_DECIDED), why
 
 
