@@ -48,6 +48,8 @@ setuptools.setup(
             "pytest-xdist>=3.6",
         ],
         "bench": ["gensim>=4.3", "mwparserfromhell>=0.6.6", "wikitextparser>=0.55"],
+        # The test of the report's layout: besides, a Chromium (playwright install chromium).
+        "browser": ["playwright>=1.40"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],
     },
 )

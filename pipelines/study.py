@@ -10,7 +10,7 @@ from __future__ import annotations
 import pathlib
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from pipelines.runner import LocalRunner
 from pipelines.studies import paper, plan, process, provenance
@@ -81,6 +81,7 @@ def study_from_flags() -> Study:
 def main(argv: list[str]) -> None:
     """The command."""
     del argv  # cli.run has refused what is left over.
+    logging.set_verbosity(logging.WARNING)  # TFDS tells of every folder that it opens.
     study = study_from_flags()
     if _DRY_RUN.value:
         print(_plan_text(study))

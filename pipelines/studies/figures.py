@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from pipelines.studies import stats
 from pipelines.studies.results import SCORE, Results
@@ -31,6 +32,8 @@ _STYLES = {
 }
 _HEAD_COLOR, _TAIL_COLOR = "#56b4e9", "#0072b2"
 _MAX_POINTS = 60
+# Inches; narrow, so that letters can be read on a phone.
+_WIDTH = 5.0
 _SETTINGS: Any = {
     "svg.hashsalt": "study",
     # Letters stay letters: a tenth of the size, and they can be searched.
@@ -132,15 +135,15 @@ def to_svg(drawing: Drawing) -> bytes:
 
 def draw_frequency(frequency: Mapping[str, Any]) -> Figure:
     """Share of the pairs against K, the number of most frequent items."""
-    figure, axes = _figure(6.4, 3.8)
+    figure, axes = _figure(3.4)
     curve = frequency["curve"]
-    axes.plot(curve["k"], curve["train"], color=_TAIL_COLOR, label="training pairs: CDF of items")
+    axes.plot(curve["k"], curve["train"], color=_TAIL_COLOR, label="training pairs (CDF of items)")
     axes.plot(
         curve["k"],
         curve["recall"],
         color="#d55e00",
         linestyle="--",
-        label=f"{frequency['split']} pairs: TopPopular's Recall@K",
+        label=f"{frequency['split']} pairs (TopPopular's Recall@K)",
     )
     recall = frequency["top_popular"].get(SCORE)
     if recall is not None:
@@ -161,7 +164,7 @@ def draw_frequency(frequency: Mapping[str, Any]) -> Figure:
 
 def draw_alpha(results: Results) -> Figure:
     """Recall@50 against alpha, a line a method."""
-    figure, axes = _figure(6.4, 4.2)
+    figure, axes = _figure(3.8)
     for method in results.study.ssl_methods:
         _line(axes, method, results.alpha_curve(method))
     _baseline(axes, results.tuned_baseline(SCORE))
@@ -175,7 +178,7 @@ def draw_alpha(results: Results) -> Figure:
 
 def draw_dropout(results: Results) -> Figure:
     """Four metrics against the dropout rate, FD and DO."""
-    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
     metrics = ("recall@10", "recall@50", "map@10", "map@50")
     panels = figure.subplots(2, 2, sharex=True)
     for axes, metric in zip(panels.flat, metrics, strict=True):
@@ -186,13 +189,14 @@ def draw_dropout(results: Results) -> Figure:
         axes.set_ylim(bottom=0)
     for axes in panels[1]:
         axes.set(xlabel="dropout rate")
+        axes.xaxis.set_major_locator(MultipleLocator(0.2))
     panels[0, 0].legend(loc="best")
     return figure
 
 
 def draw_head_tail(results: Results) -> Figure:
     """Recall@10 on head and tail, two bars a method."""
-    figure, axes = _figure(6.4, 3.8)
+    figure, axes = _figure(3.4)
     methods = results.study.methods
     places = np.arange(len(methods))
     for shift, part, color, hatch in (
@@ -213,7 +217,7 @@ def draw_head_tail(results: Results) -> Figure:
             error_kw={"elinewidth": 1, "capsize": 2},
             label=part,
         )
-    axes.set_xticks(places, [LABELS[method].replace("+", "+\n") for method in methods])
+    axes.set_xticks(places, [LABELS[method].replace("+", "+\n") for method in methods], fontsize=8)
     axes.set(ylabel="Recall@10, test pairs")
     axes.grid(visible=False, axis="x")
     _legend_outside(figure, axes, columns=2)
@@ -222,7 +226,7 @@ def draw_head_tail(results: Results) -> Figure:
 
 def draw_training(results: Results) -> Figure:
     """Validation Recall@50 against training steps, mean over seeds."""
-    figure, axes = _figure(6.4, 4.2)
+    figure, axes = _figure(3.8)
     for method in results.study.methods:
         curves = [record.curve for record in results.final(method, results.largest).values()]
         length = min((len(curve) for curve in curves), default=0)
@@ -250,11 +254,11 @@ def draw_training(results: Results) -> Figure:
 
 def draw_embeddings(results: Results) -> Figure:
     """Uniformity and effective rank, a point with error bar a method."""
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 3.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     methods = results.study.methods
     for axes, name, label in (
-        (panels[0], "uniformity", "uniformity (log; lower is more uniform)"),
+        (panels[0], "uniformity", "uniformity (log)"),
         (panels[1], "effective_rank", "effective rank (dimensions)"),
     ):
         means, deviations = _means([results.diagnostic(method, name) for method in methods])
@@ -270,7 +274,7 @@ def draw_embeddings(results: Results) -> Figure:
                 capsize=2,
             )
         axes.set(xlabel=label)
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=4)
     panels[0].set_yticks(range(len(methods)), [LABELS[method] for method in methods])
     panels[0].invert_yaxis()
     panels[1].set_xlim(0, 1.08 * panels[1].get_xlim()[1])
@@ -317,11 +321,11 @@ def _bars(seeds: int) -> str:
     return f" Bars are standard deviations over {seeds} seeds."
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _figure(height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def _legend_outside(figure: Figure, axes: Any, columns: int = 5) -> None:
+def _legend_outside(figure: Figure, axes: Any, columns: int = 4) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=8)

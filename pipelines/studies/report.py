@@ -177,7 +177,7 @@ def _data_table(info: schema.DatasetInfo) -> Table:
     ]
     rows = [
         row("items", f"{info.num_items:,}"),
-        *(row(f"{split} pairs", f"{number:,}") for split, number in info.num_pairs.items()),
+        *(row(f"{split} pairs", f"{info.num_pairs[split]:,}") for split in schema.PAIR_SPLITS),
         row("features", ", ".join(features)),
         row("split", ", ".join(f"{name} {value}" for name, value in info.split.items()) or "-"),
     ]
@@ -227,12 +227,7 @@ def _provenance_table(results: Results, starts: Sequence[Mapping[str, Any]]) -> 
 
 def _table_html(table: Table) -> str:
     head = "".join(f'<th scope="col">{html.escape(one)}</th>' for one in table.columns)
-    rows = "\n".join(
-        f'<tr><th scope="row">{html.escape(label)}</th>'
-        + "".join(f"<td>{_cell_html(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for label, cells in table.rows
-    )
+    rows = "\n".join(_row_html(table.columns, *row) for row in table.rows)
     note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
     is_text = any(
         len(line) > 60 for _, cells in table.rows for cell in cells for line in cell.lines
@@ -243,6 +238,15 @@ def _table_html(table: Table) -> str:
         f'<div class="scroll" tabindex="0"><table class="{kind}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{note}"
     )
+
+
+def _row_html(columns: Sequence[str], label: str, cells: Sequence[Cell]) -> str:
+    # A phone shows a table of text without its head, each cell under its column's name.
+    shown = "".join(
+        f'<td data-column="{html.escape(column)}">{_cell_html(cell)}</td>'
+        for column, cell in zip(columns[1:], cells, strict=True)
+    )
+    return f'<tr><th scope="row">{html.escape(label)}</th>{shown}</tr>'
 
 
 def _cell_html(cell: Cell) -> str:

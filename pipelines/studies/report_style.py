@@ -20,21 +20,25 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0;
   border-bottom: 1px solid #ddd; }
 thead th { border-bottom: 2px solid #888; }
 table.numbers td { white-space: nowrap; font-variant-numeric: tabular-nums; }
+table.numbers th[scope="row"] { position: sticky; left: 0; background: #fff; }
 table.text { width: 100%; }
 table.text td, table.text th { overflow-wrap: anywhere; min-width: 4.5rem; }
 .under { display: block; color: #555; font-size: .8rem; }
 .note, figcaption { color: #555; font-size: .875rem; max-width: 48rem; }
 figure { margin: 1.4rem 0; }
-figure img { width: 100%; max-width: 46rem; height: auto; }
+figure img { width: 100%; max-width: 40rem; height: auto; }
 @media (max-width: 40rem) {
   table.text thead { display: none; }
   table.text tr { display: block; padding: .5rem 0; border-bottom: 1px solid #888; }
   table.text th, table.text td { display: block; border: 0; padding: .1rem 0; }
+  table.text td:not([data-column=""])::before { content: attr(data-column) ": "; color: #555; }
 }
 @media print {
   body { max-width: none; font-size: 10pt; padding: 0; }
   .scroll { overflow: visible; }
   table { font-size: 8pt; }
+  .under { font-size: 7pt; }
+  th, td { padding-right: .4rem; }
   figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -93,9 +92,13 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def relative_gains(values: BySeed, baseline: BySeed) -> dict[int, float]:
-    """Relative gain of each seed that both have and whose baseline is above 0."""
-    return {
-        seed: values[seed] / baseline[seed] - 1
-        for seed in sorted(values.keys() & baseline.keys())
-        if baseline[seed] > 0 and math.isfinite(values[seed])
-    }
+    """Each seed's gain over the baseline, as a share of the baseline's mean over all seeds.
+
+    Their mean is the ratio of the means - 1. A share of the same seed's baseline would blow up
+    where that is near 0, as on a tail. Empty if the baseline's mean is 0.
+    """
+    seeds = sorted(values.keys() & baseline.keys())
+    mean = sum(baseline[seed] for seed in seeds) / len(seeds) if seeds else 0.0
+    if mean <= 0:
+        return {}
+    return {seed: (values[seed] - baseline[seed]) / mean for seed in seeds}

@@ -150,7 +150,7 @@ def winner(results: Results) -> Verdict:
         order = sorted(means, key=lambda name: -means[name])
         ours = ", ".join(f"{LABELS[name]} {number(means[name])}" for name in order[:3])
         verdict = NO_FIGURE
-        if paper_best in means:
+        if paper_best in means and len(order) > 1:
             verdict, why = _against_best(results, str(paper_best), order)
             ours += why
     return Verdict(

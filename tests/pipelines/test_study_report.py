@@ -1,0 +1,184 @@
+"""A study carried out by a made-up runner: stages, resume, what is kept, and the report."""
+
+import base64
+import dataclasses
+import json
+import re
+
+import pytest
+
+from pipelines.studies import process, provenance, report
+from pipelines.studies.results import Results
+from pipelines.studies.store import Store
+from ssl_recsys.errors import InputError
+from ssl_recsys.run_dir import write_json
+from tests import study_runs
+from tests.study_runs import FormulaRunner
+
+
+def carry_out(directory, **arguments):
+    """A finished small study and its runner."""
+    store = Store(directory)
+    runner = FormulaRunner(store.runs_dir, **arguments)
+    process.carry_out(study_runs.study(), store, runner)
+    return store, runner
+
+
+def write_report(directory, store):
+    write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
+    process.write_report(study_runs.study(), store, directory, study_runs.INFO)
+    return json.loads((directory / "results.json").read_text())
+
+
+def test_every_stage_is_run_and_the_choices_are_the_best(tmp_path):
+    store, runner = carry_out(tmp_path)
+    # 2 rates, 2 alphas, FD and DO at 3 rates (FD at 0.3 is there), 3 methods x 2 fractions x 3.
+    assert len(runner.ran) == len(set(runner.ran)) == 2 + 2 + 5 + 18
+    found = write_report(tmp_path, store)
+    assert found["choices"] == {"learning_rate": 0.1, "alphas": {"fd": 1.0}}
+    assert len(found["runs"]) == len(runner.ran)
+
+
+def test_test_metrics_do_not_move_choices(tmp_path):
+    _, runner = carry_out(tmp_path / "a")
+    _, other = carry_out(tmp_path / "b", test_bonus=0.5)
+    assert runner.ran == other.ran
+
+
+def test_a_failed_study_goes_on_without_repeating_runs(tmp_path):
+    with pytest.raises(InputError, match=r"the run .* failed .*\n?.*no room left"):
+        carry_out(tmp_path / "a", fails_at=12)
+    store, second = carry_out(tmp_path / "a")
+    assert len(second.ran) == 27 - 12
+    whole, _ = carry_out(tmp_path / "b")
+    assert write_report(tmp_path / "a", store) == write_report(tmp_path / "b", whole)
+    for name in ("report.md", "report.html"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_stop_between_a_runs_end_and_its_measurement_loses_nothing(tmp_path):
+    store, _ = carry_out(tmp_path / "a")
+    expected = write_report(tmp_path / "a", store)
+    other = Store(tmp_path / "b")
+    runner = FormulaRunner(other.runs_dir)
+    study = study_runs.study()
+    first = process.plan.tune_runs(study)[0]
+    study_runs.write_run(first.run(study), other.runs_dir / first.name)  # ended, not measured
+    process.carry_out(study, other, runner)
+    assert first.name not in runner.ran
+    assert write_report(tmp_path / "b", other) == expected
+
+
+def test_finished_runs_keep_their_flags_and_numbers_but_no_weights(tmp_path):
+    store, runner = carry_out(tmp_path)
+    for name in runner.ran:
+        kept = sorted(path.name for path in (store.runs_dir / name).iterdir())
+        assert kept == ["diagnostics.json", "history.json", "metrics.json"]
+    flags = (store.runs_dir / "baseline-lr0.1-f1-s0-test.flags").read_text()
+    assert "--eval_split=test\n" in flags
+    models = Store(tmp_path / "models", keep_models=True)
+    process.carry_out(study_runs.study(), models, FormulaRunner(models.runs_dir))
+    assert (models.runs_dir / runner.ran[0] / "checkpoints" / "ckpt-1").is_file()
+
+
+def test_runs_with_other_flags_are_refused(tmp_path):
+    carry_out(tmp_path)
+    store = Store(tmp_path)
+    other = study_runs.study(base={"data_dir": "data/none", "max_epochs": "9"})
+    with pytest.raises(InputError, match=r"max_epochs=3, --max_epochs=9\); choose another"):
+        process.carry_out(other, store, FormulaRunner(store.runs_dir))
+
+
+def test_a_run_on_the_wrong_pairs_is_an_error(tmp_path):
+    store, runner = carry_out(tmp_path)
+    path = store.runs_dir / runner.ran[0] / "metrics.json"
+    path.write_text(path.read_text().replace('"validation"', '"test"'))
+    with pytest.raises(InputError, match="is on the test pairs, not on the validation ones"):
+        process.finished_records(study_runs.study(), store)
+
+
+def test_tables_hold_ours_beside_the_papers(tmp_path):
+    store, _ = carry_out(tmp_path)
+    records = process.finished_records(study_runs.study(), store)
+    write_report(tmp_path, store)
+    text = (tmp_path / "report.md").read_text()
+    rows = {}
+    section = ""
+    for line in text.splitlines():
+        section = line if line.startswith("### ") else section
+        if line.startswith("| "):
+            rows.setdefault(section, []).append([cell.strip() for cell in line.split("|")[1:-1]])
+    head, *body = rows["### All test pairs, all training pairs"]
+    assert head == ["method", "Recall@10", "Recall@50", "MAP@10", "MAP@50"]
+    assert [row[0] for row in body] == ["TopPopular", "Baseline", "DO", "FD"]
+    fd = next(row for row in body if row[0] == "FD")[2].split("<br>")
+    values = [
+        one.metrics["overall"]["recall@50"]
+        for run, one in records.items()
+        if (run.method, run.fraction, run.split) == ("fd", 1.0, "test")
+    ]
+    mean = f"{sum(values) / 3:.4f}"[1:]
+    assert fd[0].startswith(f"**{mean} ± .00")  # best of the column
+    assert re.fullmatch(r"\+\d+\.\d %, p (=|<) \.\d+", fd[1])
+    assert fd[2] == "paper: .2056 (+6.5 %)"
+    # The formula: FD costs twice the step.
+    speed = {row[0]: row[1:] for row in rows["### Training speed (version 1's Table 6)"]}
+    assert speed["Baseline"] == ["20.00 ± 0.00", "1.00", "345.2", "1.00"]
+    assert speed["DO"][1:] == ["1.00", "340.8", "0.99"]
+    questions = rows["### Research questions"][1:]
+    assert [row[0].split()[0].rstrip(".") for row in questions] == [
+        "RQ1",
+        "RQ2",
+        "RQ3",
+        "RQ4a",
+        "RQ4b",
+        "RQ5a",
+        "RQ5b",
+    ]
+    assert questions[0][3] == "agree"
+
+
+def test_the_page_is_self_contained_and_small(tmp_path):
+    store, _ = carry_out(tmp_path)
+    write_report(tmp_path, store)
+    page = (tmp_path / "report.html").read_text()
+    images = re.findall(r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(images) == page.count("<img") == 6
+    assert sum(len(data) for _, data in images) < 300_000
+    for _, data in images:
+        assert b"<svg" in base64.b64decode(data)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    markdown = (tmp_path / "report.md").read_text()
+    for name in re.findall(r"\]\((figures/[^)]+)\)", markdown):
+        assert (tmp_path / name).is_file()
+
+
+def test_an_unfinished_study_says_so(tmp_path):
+    with pytest.raises(InputError):
+        carry_out(tmp_path, fails_at=12)
+    store = Store(tmp_path)
+    write_report(tmp_path, store)
+    assert "INCOMPLETE: 12 of 27 runs are finished." in (tmp_path / "report.md").read_text()
+    empty = Store(tmp_path / "empty")
+    empty.runs_dir.mkdir(parents=True)
+    write_report(tmp_path / "empty", empty)
+    assert "INCOMPLETE: 0 of 27" in (tmp_path / "empty" / "report.md").read_text()
+
+
+def test_text_from_outside_is_escaped(tmp_path):
+    info = dataclasses.replace(study_runs.INFO, name="<b>&films|")
+    results = Results(study_runs.study(), {})
+    report.write(tmp_path, results, info, None)
+    assert "<b>" not in (tmp_path / "report.html").read_text()
+    assert "&lt;b&gt;&amp;films|" in (tmp_path / "report.html").read_text()
+
+
+def test_starts_are_noted_once_for_each_way_of_running(tmp_path):
+    for arguments in (["--a"], ["--a"], ["--b"]):
+        provenance.note_start(tmp_path, arguments)
+    starts = provenance.read(tmp_path)
+    assert [start["command"] for start in starts] == [
+        "python -m pipelines.study --a",
+        "python -m pipelines.study --b",
+    ]
+    assert {"commit", "versions", "processor", "cores"} <= starts[0].keys()
