@@ -197,7 +197,9 @@ def _protocol(results: Results) -> list[str]:
         f"{', '.join(f'{alpha:g}' for alpha in study.alphas)} by Recall@50 on validation pairs, "
         f"with the largest share of the training pairs and {study.choosing_seeds} seed(s); it is "
         "kept for smaller shares.",
-        "3. The dropout rate is swept at alpha 1 on validation pairs; nothing is chosen from it.",
+        "3. The dropout rate is swept at alpha 1 on validation pairs; nothing is chosen from it."
+        if study.dropout_rates
+        else "3. The dropout rate is not swept.",
         f"4. The final runs have {study.final_seeds} other seeds. They alone read test pairs. Of "
         "each run the epoch counts whose validation Recall@50 is best.",
         "Metrics are per test pair against the whole corpus by exact search; equal scores count "
@@ -221,7 +223,9 @@ def _provenance_table(results: Results, starts: Sequence[Mapping[str, Any]]) -> 
             ("versions", [Cell([f"Python {start['python']}, {versions}"])]),
             ("hardware", [Cell([f"{start['processor']}, {start['cores']} cores{memory}"])]),
         ]
-    rows.append(("runs", [Cell([f"{len(results.records)}"])]))
+    hours = sum(record.training_seconds for record in results.records.values()) / 3600
+    time = f"{len(results.records)} runs, {hours:.2f} hours of training steps in all"
+    rows.append(("time", [Cell([f"{time} (start-up and evaluation apart)"])]))
     return Table("Provenance", ("", ""), rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,12 +40,12 @@ class Results:
     study: Study
     records: Mapping[Setting, Record]
 
-    @property
+    @functools.cached_property
     def scores(self) -> dict[Setting, float]:
         """Validation Recall@50 by run."""
         return validation_scores(self.records)
 
-    @property
+    @functools.cached_property
     def choices(self) -> Choices | None:
         """What was chosen, or None where runs are missing."""
         return plan.choices(self.study, self.scores)
@@ -145,6 +146,10 @@ def to_json(results: Results) -> dict[str, Any]:
             for run in order
         ],
         "timings": {
-            run.name: {"steps_per_second": results.records[run].steps_per_second} for run in order
+            run.name: {
+                "steps_per_second": results.records[run].steps_per_second,
+                "training_seconds": results.records[run].training_seconds,
+            }
+            for run in order
         },
     }

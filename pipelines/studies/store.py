@@ -52,6 +52,7 @@ class Record:
       diagnostics: uniformity and effective rank of its item embeddings.
       steps_per_second: of training, after the first epoch where there are several; None if
         it was too short.
+      training_seconds: spent in training steps, earlier attempts included.
     """
 
     setting: Setting
@@ -59,6 +60,7 @@ class Record:
     curve: tuple[tuple[int, float], ...]
     diagnostics: dict[str, float]
     steps_per_second: float | None
+    training_seconds: float
 
 
 class Store:
@@ -150,6 +152,7 @@ class Store:
             ),
             diagnostics=read_json(directory / DIAGNOSTICS_FILE),
             steps_per_second=steps_per_second(history),
+            training_seconds=float(history[-1]["seconds"]) if history else 0.0,
         )
 
 

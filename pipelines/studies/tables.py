@@ -22,6 +22,7 @@ LABELS = {
     "fd_fm_so": "FD+FM+SO",
 }
 _OVERALL = tuple(("overall", metric) for metric in ("recall@10", "recall@50", "map@10", "map@50"))
+_V1 = "paper (v1)"
 _SLICES = tuple((part, metric) for part in ("tail", "head") for metric in ("recall@10", SCORE))
 
 
@@ -235,7 +236,7 @@ def _result_table(
         metric_title(metric) if part == "overall" else f"{part} {metric_title(metric)}"
         for part, metric in columns
     ]
-    return Table(title, ("method", *heads), rows, _result_note(results, fraction))
+    return Table(title, ("method", *heads), rows, _result_note(results, fraction, rows))
 
 
 def _result_lines(values: BySeed, baseline: BySeed | None, paper_line: str | None) -> list[str]:
@@ -254,12 +255,14 @@ def _paper_line(dataset: str, fraction: float, column: tuple[str, str], method: 
     base = paper.value(dataset, fraction, *column, BASELINE)
     if value is None or base is None:
         return None
-    name = "paper (v1)" if method in paper.V1_METHODS else "paper"
+    name = _V1 if method in paper.V1_METHODS else "paper"
     gain = "" if method == BASELINE else f" ({percent(value / base - 1)})"
     return f"{name}: {number(value)}{gain}"
 
 
-def _result_note(results: Results, fraction: float) -> str:
+def _result_note(
+    results: Results, fraction: float, rows: Sequence[tuple[str, Sequence[Cell]]]
+) -> str:
     counts = [len(results.final(method, fraction)) for method in results.study.methods]
     seeds = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     note = (
@@ -267,9 +270,12 @@ def _result_note(results: Results, fraction: float) -> str:
         "the paired t-test over seeds (two-sided, not corrected for the number of tests). The "
         "trained method with the best mean is in bold."
     )
-    if results.study.paper:
+    lines = [line for _, cells in rows for cell in cells for line in cell.lines]
+    if any(line.startswith("paper") for line in lines):
         dataset = paper.TITLES[results.study.paper]
         note += f" Under ours the paper's figure on its {dataset}, and its gain."
+    if any(line.startswith(_V1) for line in lines):
+        note += " v1: in version 1 of the paper only; the gain is over version 3's baseline."
     return note
 
 

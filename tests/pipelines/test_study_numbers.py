@@ -125,7 +125,7 @@ def _record(run, value):
     metrics = {"split": run.split}
     for part in PARTS:
         metrics[part] = {"recall@10": value(part), "recall@50": value(part)}
-    return Record(run, metrics, (), {}, None)
+    return Record(run, metrics, (), {}, None, 0.0)
 
 
 def gain_of_fd(method, fraction, part):

@@ -67,7 +67,7 @@ def test_choices_never_see_test_metrics():
 
     def record(run, value):
         metrics = {"split": run.split, "overall": {"recall@50": value}}
-        return Record(run, metrics, (), {}, None)
+        return Record(run, metrics, (), {}, None, 0.0)
 
     tune = plan.tune_runs(study)
     records = {run: record(run, run.learning_rate) for run in tune}
