@@ -195,8 +195,8 @@ def _protocol(results: Results) -> list[str]:
         "pairs; all methods then have its rate, as in the paper.",
         "2. Each self-supervised method's alpha is chosen from "
         f"{', '.join(f'{alpha:g}' for alpha in study.alphas)} by Recall@50 on validation pairs, "
-        f"with the largest share of the training pairs and {study.choosing_seeds} seed(s); it is "
-        "kept for smaller shares.",
+        f"with all training pairs and {study.choosing_seeds} seed(s); it is kept for smaller "
+        "fractions.",
         "3. The dropout rate is swept at alpha 1 on validation pairs; nothing is chosen from it."
         if study.dropout_rates
         else "3. The dropout rate is not swept.",

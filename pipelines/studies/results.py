@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines.studies import plan
@@ -94,11 +94,11 @@ class Results:
 
     def alpha_curve(self, method: str, metric: str = SCORE) -> dict[float, BySeed]:
         """Validation metric by alpha, then by seed."""
-        return self._curve(plan.ALPHA, method, metric, lambda run: run.alpha)
+        return self._curve(plan.alpha_runs, method, metric, lambda run: run.alpha)
 
     def dropout_curve(self, method: str, metric: str) -> dict[float, BySeed]:
         """Validation metric by dropout rate, then by seed."""
-        return self._curve(plan.DROPOUT, method, metric, lambda run: run.dropout_rate)
+        return self._curve(plan.dropout_runs, method, metric, lambda run: run.dropout_rate)
 
     def tuned_baseline(self, metric: str) -> dict[int, float]:
         """Validation metric of the baseline at the chosen learning rate, by seed."""
@@ -109,19 +109,20 @@ class Results:
             if run.learning_rate == rate and run in self.records
         }
 
-    def _curve(self, stage: str, method: str, metric: str, place: Any) -> dict[float, BySeed]:
+    def _curve(
+        self,
+        runs_at: Callable[[Study, float], list[Setting]],
+        method: str,
+        metric: str,
+        place: Callable[[Setting], float | None],
+    ) -> dict[float, BySeed]:
         rate = plan.choose_learning_rate(self.study, self.scores)
-        if rate is None:
-            return {}
-        runs = {
-            plan.ALPHA: plan.alpha_runs,
-            plan.DROPOUT: plan.dropout_runs,
-        }[stage](self.study, rate)
         found: dict[float, dict[int, float]] = {}
-        for run in runs:
-            if run.method == method and run in self.records:
+        for run in [] if rate is None else runs_at(self.study, rate):
+            at = place(run)
+            if run.method == method and at is not None and run in self.records:
                 value = self.records[run].metrics["overall"][metric]
-                found.setdefault(place(run), {})[run.seed] = value
+                found.setdefault(at, {})[run.seed] = value
         return dict(sorted(found.items()))
 
 

@@ -44,7 +44,7 @@ class Study:
       learning_rates: what the baseline is tuned over.
       alphas: what each self-supervised method's alpha is chosen from.
       dropout_rates: of the curves of FD and DO; empty for none.
-      fractions: shares of the training pairs, from the largest down.
+      fractions: shares of the training pairs, from 1 down.
       choosing_seeds: runs for each value that is chosen from or drawn in a curve.
       final_seeds: runs for each row of the tables.
       epochs_at: fraction -> `max_epochs` there; elsewhere the base's.
@@ -71,21 +71,25 @@ class Study:
             raise InputError(f"unknown method {unknown[0]!r} (methods: {', '.join(METHODS)})")
         if not self.methods or self.methods[0] != BASELINE:
             raise InputError(f"the first of --methods must be {BASELINE}: all are compared with it")
-        for name in ("learning_rates", "fractions"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs at least one value")
+        if not self.learning_rates:
+            raise InputError("--learning_rates needs at least one value")
         if self.ssl_methods and not self.alphas:
             raise InputError("--alphas needs at least one value for the self-supervised methods")
-        for name in ("methods", "learning_rates", "alphas", "dropout_rates", "fractions"):
-            _check_distinct(name, getattr(self, name))
-        if list(self.fractions) != sorted(self.fractions, reverse=True):
-            raise InputError("--fractions must go from the largest down")
-        for name, value in (
-            ("choosing_seeds", self.choosing_seeds),
-            ("final_seeds", self.final_seeds),
-        ):
-            if value < 1:
-                raise InputError(f"--{name} must be at least 1 (got {value})")
+        _check_distinct("methods", self.methods)
+        _check_distinct("learning_rates", self.learning_rates)
+        _check_distinct("alphas", self.alphas)
+        _check_distinct("dropout_rates", self.dropout_rates)
+        _check_distinct("fractions", self.fractions)
+        if self.fractions[:1] != (1.0,) or list(self.fractions) != sorted(self.fractions)[::-1]:
+            raise InputError(
+                "--fractions must go from 1, all training pairs, down "
+                f"(got {', '.join(f'{fraction:g}' for fraction in self.fractions)})"
+            )
+        if min(self.choosing_seeds, self.final_seeds) < 1:
+            raise InputError(
+                "--choosing_seeds and --final_seeds must be at least 1 "
+                f"(got {self.choosing_seeds} and {self.final_seeds})"
+            )
         strange = [value for value in self.epochs_at if value not in self.fractions]
         if strange:
             raise InputError(f"--max_epochs_at names {strange[0]:g}, which --fractions lacks")
