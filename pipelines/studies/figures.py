@@ -41,6 +41,8 @@ _SETTINGS: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 9.0,
+    # Room for the reader's letters, which may be wider than those measured here.
+    "figure.constrained_layout.w_pad": 0.12,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -221,7 +221,7 @@ def _provenance_table(results: Results, starts: Sequence[Mapping[str, Any]]) -> 
             ("command", [Cell([start["command"]])]),
             ("commit", [Cell([start["commit"]])]),
             ("versions", [Cell([f"Python {start['python']}, {versions}"])]),
-            ("hardware", [Cell([f"{start['processor']}, {start['cores']} cores{memory}"])]),
+            ("hardware", [Cell([f"{start['processor']}, cores: {start['cores']}{memory}"])]),
         ]
     hours = sum(record.training_seconds for record in results.records.values()) / 3600
     time = f"{len(results.records)} runs, {hours:.2f} hours of training steps in all"
