@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -132,7 +133,16 @@ def to_svg(drawing: Drawing) -> bytes:
         figure = drawing.draw()
         stream = io.BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
+    return _compact(stream.getvalue())
+
+
+def _compact(svg: bytes) -> bytes:
+    """The same picture in two thirds of the bytes: without indentation, to a hundredth of a point.
+
+    Only numbers with six decimals are cut, as coordinates have them and letters do not.
+    """
+    lines = b"\n".join(line.strip() for line in svg.splitlines())
+    return re.sub(rb"(\.\d\d)\d{4}(?!\d)", rb"\1", lines) + b"\n"
 
 
 def draw_frequency(frequency: Mapping[str, Any]) -> Figure:

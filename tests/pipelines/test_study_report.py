@@ -2,14 +2,16 @@
 
 import base64
 import dataclasses
+import itertools
 import json
 import re
 
 import pytest
 
-from pipelines.studies import process, provenance, report
+from pipelines.studies import figures, process, provenance, report
 from pipelines.studies.results import Results
 from pipelines.studies.store import Store
+from ssl_recsys.config import METHODS
 from ssl_recsys.errors import InputError
 from ssl_recsys.run_dir import write_json
 from tests import study_runs
@@ -151,6 +153,28 @@ def test_the_page_is_self_contained_and_small(tmp_path):
     markdown = (tmp_path / "report.md").read_text()
     for name in re.findall(r"\]\((figures/[^)]+)\)", markdown):
         assert (tmp_path / name).is_file()
+
+
+def test_the_figures_of_a_whole_study_stay_small(tmp_path):
+    study = study_runs.study(
+        methods=tuple(METHODS),
+        alphas=(0.1, 0.3, 1.0, 3.0),
+        dropout_rates=tuple(tenth / 10 for tenth in range(1, 10)),
+        choosing_seeds=2,
+    )
+    store = Store(tmp_path)
+    process.carry_out(study, store, FormulaRunner(store.runs_dir))
+    results = Results(study, process.finished_records(study, store))
+    drawn = figures.drawings(results, study_runs.FREQUENCY)
+    svgs = {drawing.name: figures.to_svg(drawing) for drawing in drawn}
+    assert sum(4 * len(svg) / 3 for svg in svgs.values()) < 300_000  # in base64
+    texts = re.findall(rb"<text[^>]*>([^<]+)</text>", svgs["alpha"])
+    assert {b"0.1", b"0.3", b"1", b"3", b"alpha (log scale)", b"FD+FM+SO"} <= set(texts)
+    # Labels of ticks are whole numbers of the axis' step, not cut off.
+    heights = [float(text) for text in texts if re.fullmatch(rb"0\.\d+", text)][2:]
+    steps = {round(b - a, 6) for a, b in itertools.pairwise(heights)}
+    assert len(steps) == 1
+    assert steps.pop() > 0
 
 
 def test_an_unfinished_study_says_so(tmp_path):
