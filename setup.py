@@ -28,6 +28,7 @@ setuptools.setup(
         "implicit>=0.7.2,<0.8",
         "matplotlib>=3.8",
         "numpy>=1.26,<3",
+        "optuna>=4",
         "pyarrow>=14",
         "scikit-learn>=1.4",
         "scipy>=1.11",
