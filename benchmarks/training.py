@@ -41,8 +41,9 @@ class Training:
         )
         tf.keras.utils.set_random_seed(config.training.seed)
         self.model = TwoTowerModel(self.info.features, config)
-        optimizer = make_optimizer(config.training)
-        optimizer.build(self.model.trainable_variables)
+        optimizer = make_optimizer(
+            config.training, self.model.table_variables, self.model.dense_variables
+        )
         self.model.compile(optimizer=optimizer)
         self._epoch = -1
         self._steps_left = 0

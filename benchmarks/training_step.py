@@ -122,8 +122,7 @@ def _make_step(method: str, options: Options) -> Callable[[], Any]:
         ),
     )
     model = TwoTowerModel(_specs(options), run)
-    optimizer = make_optimizer(run.training)
-    optimizer.build(model.trainable_variables)
+    optimizer = make_optimizer(run.training, model.table_variables, model.dense_variables)
     model.compile(optimizer=optimizer)
     step = tf.function(model.train_step)
     batches = itertools.cycle(_batches(options))

@@ -1,8 +1,8 @@
-"""The augmentations that make views: feature dropout at two granularities.
+"""The augmentations that make views: dropout at two granularities, and masks of features.
 
-A view is a batch of activations like the looked-up ones that it is made from. Feature masking
-needs no function of its own: its views are the groups of features that `ssl_tasks` gives to each
-encoder.
+A view is a batch of activations like the looked-up ones that it is made from. Feature masking by
+fixed groups (FM) needs no function: its views are the groups of features that `ssl_tasks` gives to
+each encoder.
 """
 
 from __future__ import annotations
@@ -12,8 +12,22 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ssl_recsys.features import Activations, LookedUp
-from ssl_recsys.replicas import ReplicaBatch
+from ssl_recsys.replicas import ReplicaBatch, random_bits
 from ssl_recsys.schema import CATEGORICAL, FeatureSpec
+
+
+def dropout(
+    specs: Sequence[FeatureSpec],
+    looked_up: LookedUp,
+    batch: ReplicaBatch,
+    *,
+    rate: float,
+    granularity: str,
+    seed: tf.Tensor,
+) -> Activations:
+    """`feature_dropout` or `value_dropout`, as `granularity` (`feature` or `value`) says."""
+    by_granularity = feature_dropout if granularity == "feature" else value_dropout
+    return by_granularity(specs, looked_up, batch, rate, seed)
 
 
 def feature_dropout(
@@ -79,3 +93,37 @@ def value_dropout(
         else:
             view[spec.name] = looked_up.bags[spec.name].pool(missing, keep=keep)
     return view
+
+
+def masked(
+    specs: Sequence[FeatureSpec], view: Activations, missing: Activations, mask: tf.Tensor
+) -> Activations:
+    """A view without some features, the same ones for all examples (paper v4).
+
+    Args:
+      specs: the dataset's features.
+      view: feature name -> `[batch, width]` activations.
+      missing: feature name -> `[1, width]` activation of the missing value.
+      mask: `[num_features]` bool, True for a feature that becomes missing.
+
+    Returns:
+      Feature name -> `[batch, width]`.
+    """
+    return {
+        spec.name: tf.where(mask[index], missing[spec.name], view[spec.name])
+        for index, spec in enumerate(specs)
+    }
+
+
+def random_half(num_features: int, seed: tf.Tensor) -> tf.Tensor:
+    """`[num_features]` bool with `num_features // 2` True, all choices equally likely."""
+    order = tf.argsort(random_bits([num_features], seed), stable=True)
+    return tf.reduce_any(
+        tf.one_hot(order[: num_features // 2], num_features, on_value=True, off_value=False), axis=0
+    )
+
+
+def random_row(rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """One of the `[num_rows, width]` rows, `[width]`, all equally likely."""
+    number = tf.argmax(random_bits([rows.shape[0]], seed), output_type=tf.int32)
+    return tf.gather(rows, number)

@@ -3,6 +3,9 @@
 A batch of bags comes in two forms with the same results. `RaggedBags` keeps only the values that
 are there, which is several times less work where bags are short; its sizes depend on the data.
 `PaddedBags` keeps every bag at full width: static shapes, as XLA and TPUs need.
+
+A bag's vector is `sum w e / sum w` (`mean`) or `sum w e / sqrt(sum w^2)` (`sqrtn`) over its
+embeddings e with weights w, as in `tf.nn.safe_embedding_lookup_sparse`; without weights, w = 1.
 """
 
 from __future__ import annotations
@@ -27,17 +30,21 @@ class PaddedBags:
 
     Attributes:
       embeddings: `[batch, max_values, dim]`.
-      present: `[batch, max_values]` 1 where there is a value, else 0.
+      weights: `[batch, max_values]` weights of the values, 0 where there is none.
       pooling: `mean` or `sqrtn`.
     """
 
     embeddings: tf.Tensor
-    present: tf.Tensor
+    weights: tf.Tensor
     pooling: str = MEAN
 
     @classmethod
     def look_up(
-        cls, table: tf.Variable, ids: tf.Tensor, pooling: str = MEAN
+        cls,
+        table: tf.Variable,
+        ids: tf.Tensor,
+        pooling: str = MEAN,
+        log_weights: tf.Variable | None = None,
     ) -> tuple[PaddedBags, tf.Tensor]:
         """Looks up `[batch, max_values]` ids, 0 being no value.
 
@@ -45,6 +52,7 @@ class PaddedBags:
           table: `[vocab_size, dim]`.
           ids: `[batch, max_values]` int32.
           pooling: `mean` or `sqrtn`.
+          log_weights: `[vocab_size]` logarithms of the values' weights; None: all weights are 1.
 
         Returns:
           The bags, and `[1, dim]` the embedding of id 0 from the same look-up.
@@ -53,28 +61,30 @@ class PaddedBags:
         # second one would make the sparse gradient's parts be copied together.
         rows = tf.concat([ids, tf.zeros_like(ids[:1])], axis=0)
         embeddings = tf.gather(table, rows)
-        present = tf.cast(tf.not_equal(ids, 0), embeddings.dtype)
+        weights = tf.cast(tf.not_equal(ids, 0), embeddings.dtype)
+        if log_weights is not None:
+            weights *= tf.exp(tf.gather(log_weights, ids))
         values, nothing = split_last(embeddings)
-        return cls(values, present, pooling), nothing[0, :1]
+        return cls(values, weights, pooling), nothing[0, :1]
 
     def split(self, parts: int) -> list[PaddedBags]:
         """The bags cut into `parts` of equal size."""
-        pairs = zip(tf.split(self.embeddings, parts), tf.split(self.present, parts), strict=True)
-        return [PaddedBags(embeddings, present, self.pooling) for embeddings, present in pairs]
+        pairs = zip(tf.split(self.embeddings, parts), tf.split(self.weights, parts), strict=True)
+        return [PaddedBags(embeddings, weights, self.pooling) for embeddings, weights in pairs]
 
     def pool(self, missing: tf.Tensor, keep: tf.Tensor | None = None) -> tf.Tensor:
-        """Mean of each bag's values (or their sum over the root of their number), `[batch, dim]`.
+        """One vector for each bag, `[batch, dim]`.
 
         Args:
           missing: `[1, dim]` stands for a bag without values.
           keep: `[batch, max_values]` bool; values to leave out are False.
         """
-        weights = self.present
+        weights = self.weights
         if keep is not None:
             weights *= tf.cast(keep, weights.dtype)
-        count = tf.reduce_sum(weights, axis=1, keepdims=True)
         total = tf.reduce_sum(self.embeddings * weights[:, :, tf.newaxis], axis=1)
-        return _pooled(total, count, missing, self.pooling)
+        norm = tf.reduce_sum(_norm_terms(weights, self.pooling), axis=1, keepdims=True)
+        return _pooled(total, norm, missing, self.pooling)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,27 +93,34 @@ class RaggedBags:
 
     Attributes:
       embeddings: `[num_values, dim]`, bag after bag.
+      weights: `[num_values]` weights of the values; None: all are 1.
       positions: `[num_values, 2]` int64: the bag, and the place in it, of each value.
       size: number of bags.
       pooling: `mean` or `sqrtn`.
     """
 
     embeddings: tf.Tensor
+    weights: tf.Tensor | None
     positions: tf.Tensor
     size: int | tf.Tensor
     pooling: str = MEAN
 
     @classmethod
     def look_up(
-        cls, table: tf.Variable, ids: tf.Tensor, pooling: str = MEAN
+        cls,
+        table: tf.Variable,
+        ids: tf.Tensor,
+        pooling: str = MEAN,
+        log_weights: tf.Variable | None = None,
     ) -> tuple[RaggedBags, tf.Tensor]:
         """As `PaddedBags.look_up`."""
         positions = tf.where(tf.not_equal(ids, 0))
         flat_ids = tf.gather_nd(ids, positions)
         embeddings = tf.gather(table, tf.concat([flat_ids, [0]], axis=0))
+        weights = None if log_weights is None else tf.exp(tf.gather(log_weights, flat_ids))
         size = ids.shape[0] or tf.shape(ids)[0]
         values, nothing = split_last(embeddings)
-        return cls(values, positions, size, pooling), nothing
+        return cls(values, weights, positions, size, pooling), nothing
 
     def split(self, parts: int) -> list[RaggedBags]:
         """The bags cut into `parts` of equal size."""
@@ -114,9 +131,13 @@ class RaggedBags:
         )
         embeddings = tf.split(self.embeddings, sizes, num=parts)
         positions = tf.split(self.positions, sizes, num=parts)
+        weights = (
+            [None] * parts if self.weights is None else tf.split(self.weights, sizes, num=parts)
+        )
         return [
             RaggedBags(
                 embeddings[part],
+                weights[part],
                 positions[part] - tf.stack([tf.cast(part * size, tf.int64), 0]),
                 size,
                 self.pooling,
@@ -126,15 +147,17 @@ class RaggedBags:
 
     def pool(self, missing: tf.Tensor, keep: tf.Tensor | None = None) -> tf.Tensor:
         """As `PaddedBags.pool`."""
-        embeddings, bag = self.embeddings, self.positions[:, 0]
-        if keep is None:
-            weights = tf.ones_like(bag, embeddings.dtype)
+        embeddings, weights = self.embeddings, self.weights
+        if keep is not None:
+            kept = tf.cast(tf.gather_nd(keep, self.positions), embeddings.dtype)
+            weights = kept if weights is None else weights * kept
+        if weights is None:
+            weights = tf.ones_like(self.positions[:, 0], embeddings.dtype)
         else:
-            weights = tf.cast(tf.gather_nd(keep, self.positions), embeddings.dtype)
             embeddings *= weights[:, tf.newaxis]
-        count = tf.math.unsorted_segment_sum(weights, bag, self.size)[:, tf.newaxis]
-        total = self._sum_bags(embeddings)
-        return _pooled(total, count, missing, self.pooling)
+        terms = _norm_terms(weights, self.pooling)
+        norm = tf.math.unsorted_segment_sum(terms, self.positions[:, 0], self.size)
+        return _pooled(self._sum_bags(embeddings), norm[:, tf.newaxis], missing, self.pooling)
 
     def _sum_bags(self, values: tf.Tensor) -> tf.Tensor:
         """`[num_values, dim]` to `[size, dim]`; values stand in the order of their bags."""
@@ -143,10 +166,16 @@ class RaggedBags:
         return tf.pad(sums, [[0, self.size - tf.shape(sums)[0]], [0, 0]])
 
 
-def _pooled(total: tf.Tensor, count: tf.Tensor, missing: tf.Tensor, pooling: str) -> tf.Tensor:
-    """`[batch, dim]` sums of `[batch, 1]` values each to the pooled bags."""
-    size = tf.maximum(count, 1.0)
-    return tf.where(count > 0, total / (tf.sqrt(size) if pooling == SQRTN else size), missing)
+def _norm_terms(weights: tf.Tensor, pooling: str) -> tf.Tensor:
+    """What each value adds to its bag's norm: w, or w^2 under the root."""
+    return tf.square(weights) if pooling == SQRTN else weights
+
+
+def _pooled(total: tf.Tensor, norm: tf.Tensor, missing: tf.Tensor, pooling: str) -> tf.Tensor:
+    """`[batch, dim]` weighted sums over their `[batch, 1]` norms; 0 stands for no value."""
+    is_there = norm > 0
+    divisor = tf.where(is_there, norm, 1.0)
+    return tf.where(is_there, total / (tf.sqrt(divisor) if pooling == SQRTN else divisor), missing)
 
 
 Bags = PaddedBags | RaggedBags

@@ -28,6 +28,10 @@ METHODS: dict[str, tuple[str, ...]] = {
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 DROPOUT_GRANULARITIES = ("feature", "value")
 POOLINGS = ("mean", "sqrtn")
+VALUE_WEIGHTS = ("none", "idf", "learned")
+VIEW_MASKINGS = ("none", "random", "correlated")
+LOGQ_ESTIMATORS = ("counts", "streaming")
+DENSE_OPTIMIZERS = ("adagrad", "adam")
 SPREAD_OUT_LOSSES = ("softmax", "squared")
 SIDES = ("item", "query", "both")
 SSL_ITEMS = ("batch", "catalog")
@@ -46,16 +50,32 @@ class TowerConfig:
       pooling: how a bag's n values become one vector: their sum over n (`mean`), as in the
         paper, or over the square root of n (`sqrtn`), which keeps the vector's length where
         values are independent.
+      value_weights: weights of a bag's values: `none`; `idf`, the inverse document frequency in
+        the catalog; `learned`, trained from 1.
+      shared: one tower for queries and items, a siamese network.
+      shared_projection: weight of a linear projection of the features, the same for both sides,
+        that is added to the towers' outputs before they are normalised; 0 for none. Items that
+        share values with the query are near it from the start, as by TF-IDF cosine, and the
+        layers learn what differs.
     """
 
     embedding_dim: int = 120
     hidden_layers: tuple[int, ...] = (1024, 128)
     pooling: str = "mean"
+    value_weights: str = "none"
+    shared: bool = False
+    shared_projection: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self.embedding_dim >= 1, "embedding_dim", "at least 1", self.embedding_dim)
         _check_layers("hidden_layers", self.hidden_layers)
         _check_choice("pooling", self.pooling, POOLINGS)
+        _check_choice("value_weights", self.value_weights, VALUE_WEIGHTS)
+        _check(
+            self.shared_projection >= 0, "shared_projection", "at least 0", self.shared_projection
+        )
+        if self.shared_projection and not self.hidden_layers:
+            raise InputError("shared_projection needs hidden_layers to add to (got none)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +84,18 @@ class LossConfig:
 
     Attributes:
       temperature: tau of Eqs. (3) and (5); cosine similarities are divided by it.
+      ssl_temperature: tau of Eq. (3) alone; 0 stands for `temperature`.
+      learned_temperature: train the temperatures, the main task's and the self-supervised
+        tasks' apart, from these values (as CLIP, Radford et al. 2021).
       alpha: weight of every self-supervised loss, Eq. (4).
       logq_correction: subtract the log of each in-batch candidate's sampling probability from
         the main task's logits (Yi et al. 2019).
+      logq_estimator: `counts` of the training pairs, or the `streaming` estimate of Yi et al.
+        2019, Algorithm 2, which needs no pass over the data beforehand and follows its drift.
+      symmetric: add the softmax of each item over the batch's queries (as CLIP); it has no logQ
+        correction.
+      negative_queue: number of earlier steps' item embeddings that are negatives, too (cross-batch
+        negative sampling, Wang et al. 2021); 0 for none.
       remove_accidental_hits: leave other occurrences of the positive item in the batch out of
         the main task's negatives.
     """
@@ -75,10 +104,18 @@ class LossConfig:
     alpha: float = 1.0
     logq_correction: bool = False
     remove_accidental_hits: bool = False
+    ssl_temperature: float = 0.0
+    learned_temperature: bool = False
+    logq_estimator: str = "counts"
+    symmetric: bool = False
+    negative_queue: int = 0
 
     def __post_init__(self) -> None:
         _check(self.temperature > 0, "temperature", "greater than 0", self.temperature)
         _check(self.alpha >= 0, "alpha", "at least 0", self.alpha)
+        _check(self.ssl_temperature >= 0, "ssl_temperature", "at least 0", self.ssl_temperature)
+        _check_choice("logq_estimator", self.logq_estimator, LOGQ_ESTIMATORS)
+        _check(self.negative_queue >= 0, "negative_queue", "at least 0", self.negative_queue)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +134,11 @@ class SSLConfig:
       side: towers that the tasks apply to.
       items: what they apply to: the pairs of the `batch` or rows drawn uniformly from the whole
         `catalog`.
+      view_masking: FD's views see complementary halves of the features, which then go through
+        dropout (paper v4): `none`, a `random` half, or the half `correlated` with a random
+        feature. A new half in every step.
+      main_dropout_rate: features (or values) of both towers dropped in the main task (DropoutNet,
+        Volkovs et al. 2017), besides DO.
     """
 
     method: str = "baseline"
@@ -107,6 +149,8 @@ class SSLConfig:
     spread_out: str = "softmax"
     side: str = "item"
     items: str = "batch"
+    view_masking: str = "none"
+    main_dropout_rate: float = 0.0
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, tuple(METHODS))
@@ -116,6 +160,15 @@ class SSLConfig:
         _check_choice("spread_out", self.spread_out, SPREAD_OUT_LOSSES)
         _check_choice("ssl_side", self.side, SIDES)
         _check_choice("ssl_items", self.items, SSL_ITEMS)
+        _check_choice("view_masking", self.view_masking, VIEW_MASKINGS)
+        _check(
+            0.0 <= self.main_dropout_rate < 1.0,
+            "main_dropout_rate",
+            "in [0, 1)",
+            self.main_dropout_rate,
+        )
+        if self.view_masking != "none" and FEATURE_DROPOUT not in self.tasks:
+            raise InputError("view_masking masks FD's views; choose a method with fd")
         if FEATURE_MASKING in self.tasks:
             _check_fm_groups(self.fm_groups)
 
@@ -136,8 +189,12 @@ class TrainingConfig:
 
     Attributes:
       batch_size: pairs in a global batch, over all replicas.
-      learning_rate: of Adagrad.
+      learning_rate: of Adagrad, for the embedding tables and, by default, all else.
+      dense_optimizer: of all but the embedding tables: `adagrad` or `adam`.
+      dense_learning_rate: its learning rate; 0 stands for `learning_rate`.
       max_epochs: passes over the training pairs.
+      pretrain_epochs: of these, the first so many train on the self-supervised losses alone, and
+        the rest on the joint loss (the paper's future work; alpha 0 is its plain fine-tuning).
       max_steps: stop after this many steps; 0 for no limit.
       train_fraction: share of the training pairs to use, a TFDS slice.
       seed: of initial weights, the order of pairs, and all random views.
@@ -161,11 +218,22 @@ class TrainingConfig:
     jit_compile: bool = False
     checkpoint_minutes: float = 10.0
     max_validation_queries: int = 10_000
+    dense_optimizer: str = "adagrad"
+    dense_learning_rate: float = 0.0
+    pretrain_epochs: int = 0
 
     def __post_init__(self) -> None:
         _check(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
         _check(self.learning_rate > 0, "learning_rate", "greater than 0", self.learning_rate)
+        _check_choice("dense_optimizer", self.dense_optimizer, DENSE_OPTIMIZERS)
+        _check(
+            self.dense_learning_rate >= 0,
+            "dense_learning_rate",
+            "at least 0",
+            self.dense_learning_rate,
+        )
         _check(self.max_epochs >= 1, "max_epochs", "at least 1", self.max_epochs)
+        _check(self.pretrain_epochs >= 0, "pretrain_epochs", "at least 0", self.pretrain_epochs)
         _check(self.max_steps >= 0, "max_steps", "at least 0", self.max_steps)
         _check(0.0 < self.train_fraction <= 1.0, "train_fraction", "in (0, 1]", self.train_fraction)
         _check(self.patience >= 0, "patience", "at least 0", self.patience)
@@ -192,6 +260,17 @@ class RunConfig:
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     ssl: SSLConfig = dataclasses.field(default_factory=SSLConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        if self.training.pretrain_epochs and not self.ssl.tasks:
+            raise InputError(
+                f"pretrain_epochs needs a method with self-supervised tasks (got {self.ssl.method})"
+            )
+        if 0 < self.loss.negative_queue < self.training.batch_size:
+            raise InputError(
+                "negative_queue must be 0 or at least batch_size "
+                f"(got {self.loss.negative_queue} and {self.training.batch_size})"
+            )
 
 
 def parse_fm_groups(text: str) -> tuple[tuple[str, ...], ...]:

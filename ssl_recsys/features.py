@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from ssl_recsys.bags import MEAN, Bags, PaddedBags, RaggedBags, split_last
-from ssl_recsys.schema import CATEGORICAL, DENSE, FeatureSpec
+from ssl_recsys.schema import BAG, CATEGORICAL, DENSE, FeatureSpec
 
 # Feature name -> [batch, max_values] ids or floats, as the input pipeline gives them.
 Features = Mapping[str, tf.Tensor]
@@ -57,6 +58,9 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
       embedding_dim: width of every table.
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
       pooling: how bags are pooled, `mean` or `sqrtn`.
+      value_weights: `none`, `idf` or `learned` weights of a bag's values.
+      idf: feature name -> `[vocab_size]` weights, for `idf`; they are kept as variables, so that
+        an exported tower has them.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         *,
         static_shapes: bool,
         pooling: str = MEAN,
+        value_weights: str = "none",
+        idf: Mapping[str, np.ndarray] | None = None,
     ):
         super().__init__(name="feature_embeddings")
         self._specs = tuple(specs)
@@ -81,6 +87,23 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             for spec in self._specs
             if spec.is_embedded
         }
+        self._log_weights: dict[str, tf.Variable] = {}
+        if value_weights != "none":
+            self._log_weights = {
+                spec.name: self._make_log_weights(spec, None if idf is None else idf[spec.name])
+                for spec in self._specs
+                if spec.kind == BAG
+            }
+
+    def _make_log_weights(self, spec: FeatureSpec, idf: np.ndarray | None) -> tf.Variable:
+        """Logarithms of the values' weights: trained from 0, or those of `idf`."""
+        initial = np.zeros(spec.vocab_size) if idf is None else np.log(idf)
+        return self.add_weight(
+            name=f"{spec.name}_log_weights",
+            shape=(spec.vocab_size,),
+            initializer=tf.keras.initializers.Constant(initial),
+            trainable=idf is None,
+        )
 
     @property
     def widths(self) -> dict[str, int]:
@@ -113,7 +136,10 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 activations[spec.name], missing[spec.name] = split_last(embeddings)
             else:
                 values, nothing = self._bags_class.look_up(
-                    self.tables[spec.name], inputs, self._pooling
+                    self.tables[spec.name],
+                    inputs,
+                    self._pooling,
+                    self._log_weights.get(spec.name),
                 )
                 bags[spec.name] = values
                 activations[spec.name] = values.pool(nothing)

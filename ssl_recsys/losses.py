@@ -25,6 +25,7 @@ def contrastive_loss(
     temperature: float | tf.Tensor,
     log_sampling_probability: tf.Tensor | None = None,
     right_ids: tf.Tensor | None = None,
+    batch_size: int | tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """Softmax cross entropy of each left embedding against all right embeddings.
@@ -43,11 +44,12 @@ def contrastive_loss(
         Constants in it cancel. It has no gradient.
       right_ids: `[num_candidates]` identities of the candidates; where given, other occurrences
         of the positive's identity are left out of the negatives ("accidental hits").
+      batch_size: size of the global batch that the mean is over, where it is not that of `right`.
       gradient_dtype: type of the factors of the gradient's matrix products; the loss itself is
         computed in float32.
 
     Returns:
-      Scalar: the sum of the batch's losses over `num_candidates`.
+      Scalar: the sum of the batch's losses over the size of the global batch.
     """
     scaled = left / temperature
     log_weights = tf.zeros_like(right[:, 0])
@@ -62,7 +64,9 @@ def contrastive_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
-    return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
+    if batch_size is None:
+        batch_size = tf.shape(right)[0]
+    return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)
 
 
 def _log_partition(

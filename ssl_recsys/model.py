@@ -8,14 +8,16 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from ssl_recsys import losses
+from ssl_recsys import augment
 from ssl_recsys.config import FEATURE_MASKING, RunConfig, resolve_fm_groups
+from ssl_recsys.feature_statistics import CatalogStatistics
 from ssl_recsys.features import Activations, FeatureEmbeddings, Features, LookedUp
+from ssl_recsys.main_task import MainTask, Temperatures
 from ssl_recsys.replicas import ReplicaBatch
 from ssl_recsys.schema import FeatureSpec
 from ssl_recsys.ssl_tasks import EncodedSide, SSLTasks, fold_in
 from ssl_recsys.strategies import needs_static_shapes
-from ssl_recsys.towers import Tower
+from ssl_recsys.towers import Tower, dense_layer
 
 QUERY = "query"
 ITEM = "item"
@@ -34,13 +36,21 @@ class TwoTowerModel(tfrs.Model):
     Args:
       specs: the dataset's features.
       config: the run's configuration.
+      statistics: what the configuration needs to know of the catalog.
 
     Raises:
       InputError: if the configuration does not fit the features.
     """
 
-    def __init__(self, specs: Sequence[FeatureSpec], config: RunConfig):
+    def __init__(
+        self,
+        specs: Sequence[FeatureSpec],
+        config: RunConfig,
+        statistics: CatalogStatistics | None = None,
+    ):
         super().__init__(name="two_tower")
+        statistics = statistics or CatalogStatistics()
+        self._specs = tuple(specs)
         self._config = config
         self._ssl_sides = SIDES if config.ssl.side == "both" else (config.ssl.side,)
         compute_dtype = "bfloat16" if config.training.mixed_precision else "float32"
@@ -51,33 +61,65 @@ class TwoTowerModel(tfrs.Model):
             static_shapes=config.training.jit_compile
             or needs_static_shapes(tf.distribute.get_strategy()),
             pooling=config.tower.pooling,
+            value_weights=config.tower.value_weights,
+            idf=statistics.idf,
         )
-        self.towers = {
-            side: Tower(
-                self.feature_embeddings.widths,
-                config.tower.hidden_layers,
-                name=f"{side}_tower",
+        self.shared_projection = None
+        if config.tower.shared_projection:
+            self.shared_projection = dense_layer(
+                sum(self.feature_embeddings.widths.values()),
+                config.tower.hidden_layers[-1],
+                use_bias=False,
+                name="shared_projection",
                 compute_dtype=compute_dtype,
             )
-            for side in SIDES
-        }
+        self.towers = {side: self._make_tower(f"{side}_tower", compute_dtype) for side in SIDES}
+        if config.tower.shared:
+            self.towers[ITEM] = self.towers[QUERY]
         groups: tuple[tuple[str, ...], ...] = ()
         if FEATURE_MASKING in config.ssl.tasks:
             groups = resolve_fm_groups(config.ssl.fm_groups, specs)
-        # DO drops features on the item side, whatever side the SSL tasks are on.
-        task_sides = (ITEM,) if config.ssl.drops_in_main_task else self._ssl_sides
         self.ssl_tasks = {
             side: SSLTasks(
                 specs,
                 config.ssl,
                 groups,
                 self.feature_embeddings.widths,
-                temperature=config.loss.temperature,
+                masks=statistics.correlated_masks,
                 compute_dtype=compute_dtype,
                 name=f"{side}_ssl",
             )
-            for side in task_sides
+            for side in (self._ssl_sides if config.ssl.tasks else ())
         }
+        self.main_task = MainTask(
+            config.loss,
+            batch_size=config.training.batch_size,
+            num_items=statistics.num_items,
+            dim=self.towers[ITEM].output_dim,
+            gradient_dtype=self._arithmetic,
+        )
+        self.temperatures = Temperatures(config.loss)
+
+    def _make_tower(self, name: str, compute_dtype: str) -> Tower:
+        return Tower(
+            self.feature_embeddings.widths,
+            self._config.tower.hidden_layers,
+            projection=self.shared_projection,
+            projection_weight=self._config.tower.shared_projection,
+            name=name,
+            compute_dtype=compute_dtype,
+        )
+
+    @property
+    def table_variables(self) -> list[tf.Variable]:
+        """The trainable variables that are looked up, whose gradients are sparse."""
+        return self.feature_embeddings.trainable_variables
+
+    @property
+    def dense_variables(self) -> list[tf.Variable]:
+        """All other trainable variables."""
+        tables = {variable.ref() for variable in self.table_variables}
+        return [v for v in self.trainable_variables if v.ref() not in tables]
 
     def embed(self, side: str, features: Features) -> tf.Tensor:
         """`[batch, max_values]` features to `[batch, dim]` embeddings, as in serving."""
@@ -93,14 +135,21 @@ class TwoTowerModel(tfrs.Model):
         return parts["loss"]
 
     def compute_losses(
-        self, inputs: Batch, step: int | tf.Tensor, training: bool = True
+        self,
+        inputs: Batch,
+        step: int | tf.Tensor,
+        training: bool = True,
+        *,
+        self_supervised_only: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Computes every loss of a batch.
 
         Args:
           inputs: the batch, see `Batch`.
           step: number of the step; with the run's seed it decides all random views.
-          training: whether DO drops features in the main task.
+          training: whether the main task drops features, where it is told to, and remembers the
+            batch's items, where its queue or its estimate of their frequency do.
+          self_supervised_only: leave the main task out, as in pre-training.
 
         Returns:
           `loss`, the joint loss; `main`; and `<task>_<side>` for each self-supervised task.
@@ -110,24 +159,43 @@ class TwoTowerModel(tfrs.Model):
         seed = fold_in(tf.constant([self._config.training.seed, 0]), step)
         looked_up = self._look_up(inputs)
         main = {side: looked_up[side].activations for side in SIDES}
-        if training and self._config.ssl.drops_in_main_task:
-            main[ITEM] = self.ssl_tasks[ITEM].dropped(looked_up[ITEM], batch, fold_in(seed, 0))
+        if training:
+            main.update(self._dropped(looked_up, batch, seed))
         embeddings, ssl_sides = self._encode(looked_up, main, batch, seed)
-        parts = {"main": self._main_loss(embeddings, inputs, batch)}
+        parts = {}
+        if not self_supervised_only:
+            parts["main"] = self.main_task(
+                embeddings[QUERY],
+                embeddings[ITEM],
+                inputs,
+                batch,
+                temperature=self.temperatures.main(),
+                step=tf.cast(step, tf.int32),
+                training=training,
+            )
+        task_losses = {}
         for side, encoded in ssl_sides.items():
-            task_losses = self.ssl_tasks[side](encoded, batch)
-            parts.update({f"{task}_{side}": loss for task, loss in task_losses.items()})
-        self_supervised = [loss for name, loss in parts.items() if name != "main"]
-        if self_supervised:
-            parts["loss"] = parts["main"] + self._config.loss.alpha * tf.add_n(self_supervised)
-        else:
-            parts["loss"] = parts["main"]
-        return parts
+            for task, loss in self.ssl_tasks[side](
+                encoded, batch, self.temperatures.self_supervised()
+            ).items():
+                task_losses[f"{task}_{side}"] = loss
+        return parts | task_losses | {"loss": self._joint(parts.get("main"), task_losses)}
 
-    def train_step(self, inputs: Batch) -> dict[str, tf.Tensor]:
+    def _joint(self, main: tf.Tensor | None, task_losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """L_main + alpha * L_self, Eq. (4); L_self alone where there is no main loss."""
+        if not task_losses:
+            return main
+        self_supervised = tf.add_n(list(task_losses.values()))
+        return self_supervised if main is None else main + self._config.loss.alpha * self_supervised
+
+    def train_step(
+        self, inputs: Batch, *, self_supervised_only: bool = False
+    ) -> dict[str, tf.Tensor]:
         """One update; returns this replica's shares of the losses (see `compute_losses`)."""
         with tf.GradientTape() as tape:
-            parts = self.compute_losses(inputs, self._step())
+            parts = self.compute_losses(
+                inputs, self._step(), self_supervised_only=self_supervised_only
+            )
         variables = self.trainable_variables
         gradients = tape.gradient(parts["loss"], variables)
         self.optimizer.apply_gradients(
@@ -186,19 +254,24 @@ class TwoTowerModel(tfrs.Model):
             )
         return embeddings, ssl_sides
 
-    def _main_loss(
-        self, embeddings: Mapping[str, tf.Tensor], inputs: Batch, batch: ReplicaBatch
-    ) -> tf.Tensor:
-        """Replica's share of the batch softmax, Eq. (5)."""
-        config = self._config.loss
-        log_q = batch.gather(inputs["item_log_q"]) if config.logq_correction else None
-        ids = batch.gather(inputs["item_row"]) if config.remove_accidental_hits else None
-        return losses.contrastive_loss(
-            embeddings[QUERY],
-            batch.gather(embeddings[ITEM]),
-            positives=batch.positions(),
-            temperature=config.temperature,
-            log_sampling_probability=log_q,
-            right_ids=ids,
-            gradient_dtype=self._arithmetic,
-        )
+    def _dropped(
+        self, looked_up: Mapping[str, LookedUp], batch: ReplicaBatch, seed: tf.Tensor
+    ) -> dict[str, Activations]:
+        """The main task's activations of the sides that it drops features of."""
+        config = self._config.ssl
+        rates = dict.fromkeys(SIDES, config.main_dropout_rate)
+        if config.drops_in_main_task:  # DO is on the item side, whatever side the SSL tasks are on
+            rates[ITEM] = config.dropout_rate
+        return {
+            side: augment.dropout(
+                self._specs,
+                looked_up[side],
+                batch,
+                rate=rates[side],
+                granularity=config.dropout_granularity,
+                # Numbers 1 and 2 are the SSL tasks' sides.
+                seed=fold_in(seed, 0 if side == ITEM else len(SIDES) + 1),
+            )
+            for side in SIDES
+            if rates[side]
+        }

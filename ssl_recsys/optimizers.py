@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 
 from ssl_recsys.config import TrainingConfig
 
@@ -51,6 +52,49 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         return table.scatter_sub(tf.IndexedSlices(rate * grad / scale, rows))
 
 
-def make_optimizer(config: TrainingConfig, *, static_shapes: bool = False) -> OrderedAdagrad:
-    """Adagrad at the configured rate, as in the paper; made in the scope of the strategy."""
-    return OrderedAdagrad(config.learning_rate, static_shapes=static_shapes)
+class CompositeOptimizer(tfrs.experimental.optimizers.CompositeOptimizer):
+    """TFRS's optimizer of several parts, whose slots exist before the first step.
+
+    Args:
+      parts: each optimizer and the variables that it updates.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[tf.keras.optimizers.legacy.Optimizer, Sequence[tf.Variable]]]
+    ):
+        super().__init__([(optimizer, lambda v=variables: v) for optimizer, variables in parts])
+        self._parts = parts
+
+    def build(self) -> None:
+        """Makes the slots, so that a checkpoint holds them."""
+        for optimizer, variables in self._parts:
+            optimizer._create_all_weights(variables)  # what Keras calls at the first step
+
+
+def make_optimizer(
+    config: TrainingConfig,
+    tables: Sequence[tf.Variable],
+    others: Sequence[tf.Variable],
+    *,
+    static_shapes: bool = False,
+) -> tf.keras.optimizers.legacy.Optimizer:
+    """The configured optimizer, with its slots; made in the scope of the strategy.
+
+    Args:
+      config: optimizers and rates; by default one Adagrad for all, as in the paper.
+      tables: the embedding tables, whose gradients are sparse.
+      others: all other variables.
+      static_shapes: use operations only that XLA and TPUs can compile.
+    """
+    adagrad = OrderedAdagrad(config.learning_rate, static_shapes=static_shapes)
+    dense_rate = config.dense_learning_rate or config.learning_rate
+    if config.dense_optimizer == "adagrad" and dense_rate == config.learning_rate:
+        adagrad.build([*tables, *others])
+        return adagrad
+    if config.dense_optimizer == "adam":
+        dense = tf.keras.optimizers.legacy.Adam(dense_rate)
+    else:
+        dense = tf.keras.optimizers.legacy.Adagrad(dense_rate)
+    optimizer = CompositeOptimizer([(adagrad, tables), (dense, others)])
+    optimizer.build()
+    return optimizer

@@ -8,6 +8,7 @@ gradients on one replica and on many.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -61,16 +62,23 @@ class ReplicaBatch:
 
         These are this replica's rows of one draw for the global batch.
         """
-        # Whole numbers by one named algorithm: plain execution and XLA turn the same bits into
-        # different floats, and choose different algorithms by default.
-        bits = tf.random.stateless_uniform(
-            [self.global_size, width],
-            seed=seed,
-            minval=None,
-            maxval=None,
-            dtype=tf.uint32,
-            alg=tf.random.Algorithm.PHILOX,
-        )
+        bits = random_bits([self.global_size, width], seed)
         if self.num_replicas > 1:
             bits = tf.slice(bits, [self.offset, 0], [self.size, width])
         return bits >= tf.constant(int(rate * 2**32), tf.uint32)
+
+
+def random_bits(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
+    """Random uint32 of the shape, the same for the same seed however they are computed.
+
+    Whole numbers by one named algorithm: plain execution and XLA turn the same bits into different
+    floats, and choose different algorithms by default.
+    """
+    return tf.random.stateless_uniform(
+        shape,
+        seed=seed,
+        minval=None,
+        maxval=None,
+        dtype=tf.uint32,
+        alg=tf.random.Algorithm.PHILOX,
+    )

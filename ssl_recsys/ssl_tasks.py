@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from ssl_recsys import augment, losses
@@ -43,7 +44,8 @@ class SSLTasks(tf.keras.layers.Layer):
       config: tasks and their settings.
       fm_groups: resolved groups of feature names, one FM encoder each.
       widths: feature name -> width of its activation.
-      temperature: tau of Eq. (3).
+      masks: `[num_masks, num_features]` bool, the masks of correlated feature masking; None where
+        `config.view_masking` is another.
       compute_dtype: type of the FM encoders' and the losses' arithmetic.
       name: the layer's name.
     """
@@ -55,14 +57,14 @@ class SSLTasks(tf.keras.layers.Layer):
         fm_groups: Sequence[Sequence[str]],
         widths: Mapping[str, int],
         *,
-        temperature: float,
+        masks: np.ndarray | None,
         compute_dtype: str,
         name: str,
     ):
         super().__init__(name=name)
         self._specs = tuple(specs)
         self._config = config
-        self._temperature = temperature
+        self._masks = masks
         self._arithmetic = tf.as_dtype(compute_dtype)
         self.fm_encoders: list[Tower] = []
         if FEATURE_MASKING in config.tasks:
@@ -91,52 +93,70 @@ class SSLTasks(tf.keras.layers.Layer):
         """
         if FEATURE_DROPOUT not in self._config.tasks:
             return []
-        return [self.dropped(looked_up, batch, fold_in(seed, index)) for index in (0, 1)]
+        views = [
+            augment.dropout(
+                self._specs,
+                looked_up,
+                batch,
+                rate=self._config.dropout_rate,
+                granularity=self._config.dropout_granularity,
+                seed=fold_in(seed, index),
+            )
+            for index in (0, 1)
+        ]
+        if self._config.view_masking == "none":
+            return views
+        masked = self._mask(fold_in(seed, len(views)))
+        return [
+            augment.masked(self._specs, view, looked_up.missing, mask)
+            for view, mask in zip(views, (masked, ~masked), strict=True)
+        ]
 
-    def dropped(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
-        """One random view by dropout: FD's views, and the input of DO's main task."""
-        by_feature = self._config.dropout_granularity == "feature"
-        dropout = augment.feature_dropout if by_feature else augment.value_dropout
-        return dropout(self._specs, looked_up, batch, self._config.dropout_rate, seed)
+    def _mask(self, seed: tf.Tensor) -> tf.Tensor:
+        """`[num_features]` bool, half of the features, one draw for the global batch."""
+        if self._config.view_masking == "random":
+            return augment.random_half(len(self._specs), seed)
+        return augment.random_row(tf.constant(self._masks), seed)
 
-    def call(self, side: EncodedSide, batch: ReplicaBatch) -> Mapping[str, tf.Tensor]:
+    def call(
+        self, side: EncodedSide, batch: ReplicaBatch, temperature: float | tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
         """Computes the losses of the side's tasks.
 
         Args:
           side: the encoded batch.
           batch: its place in the global batch.
+          temperature: tau of Eq. (3).
 
         Returns:
           Task name -> scalar, this replica's share of the global mean.
         """
+
+        def contrast(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+            return losses.contrastive_loss(
+                left,
+                batch.gather(right),
+                positives=batch.positions(),
+                temperature=temperature,
+                gradient_dtype=self._arithmetic,
+            )
+
         task_losses = {}
         if FEATURE_DROPOUT in self._config.tasks:
-            task_losses[FEATURE_DROPOUT] = self._contrast(side.views[0], side.views[1], batch)
+            task_losses[FEATURE_DROPOUT] = contrast(*side.views)
         if FEATURE_MASKING in self._config.tasks:
-            task_losses[FEATURE_MASKING] = self._feature_masking(side.activations, batch)
+            views = [encoder(side.activations) for encoder in self.fm_encoders]
+            pairs = itertools.combinations(views, 2)
+            task_losses[FEATURE_MASKING] = tf.add_n([contrast(a, b) for a, b in pairs])
         if SPREAD_OUT in self._config.tasks:
-            task_losses[SPREAD_OUT] = self._spread_out(side.embeddings, batch)
+            if self._config.spread_out == "softmax":
+                spread_out = contrast(side.embeddings, side.embeddings)
+            else:
+                spread_out = losses.squared_spread_out_loss(
+                    side.embeddings, batch.gather(side.embeddings), positives=batch.positions()
+                )
+            task_losses[SPREAD_OUT] = spread_out
         return task_losses
-
-    def _feature_masking(self, activations: Activations, batch: ReplicaBatch) -> tf.Tensor:
-        views = [encoder(activations) for encoder in self.fm_encoders]
-        return tf.add_n([self._contrast(a, b, batch) for a, b in itertools.combinations(views, 2)])
-
-    def _spread_out(self, embeddings: tf.Tensor, batch: ReplicaBatch) -> tf.Tensor:
-        if self._config.spread_out == "softmax":
-            return self._contrast(embeddings, embeddings, batch)
-        return losses.squared_spread_out_loss(
-            embeddings, batch.gather(embeddings), positives=batch.positions()
-        )
-
-    def _contrast(self, left: tf.Tensor, right: tf.Tensor, batch: ReplicaBatch) -> tf.Tensor:
-        return losses.contrastive_loss(
-            left,
-            batch.gather(right),
-            positives=batch.positions(),
-            temperature=self._temperature,
-            gradient_dtype=self._arithmetic,
-        )
 
 
 def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:

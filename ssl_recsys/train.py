@@ -30,8 +30,20 @@ _MAX_STEPS = flags.DEFINE_integer("max_steps", 0, "Stop after this many steps; 0
 _PATIENCE = flags.DEFINE_integer(
     "patience", 0, "Stop after this many epochs without a better validation Recall@50; 0: never."
 )
+_PRETRAIN_EPOCHS = flags.DEFINE_integer(
+    "pretrain_epochs", 0, "The first epochs, trained on the self-supervised losses alone."
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Pairs in a step, over all replicas.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 0.01, "Adagrad's learning rate.")
+_DENSE_OPTIMIZER = flags.DEFINE_enum(
+    "dense_optimizer",
+    "adagrad",
+    config.DENSE_OPTIMIZERS,
+    "Optimizer of all but the embedding tables.",
+)
+_DENSE_LEARNING_RATE = flags.DEFINE_float(
+    "dense_learning_rate", 0.0, "Its learning rate; 0: --learning_rate."
+)
 _EMBEDDING_DIM = flags.DEFINE_integer("embedding_dim", 120, "Width of the embedding tables.")
 _HIDDEN_LAYERS = flags.DEFINE_list(
     "hidden_layers",
@@ -41,7 +53,22 @@ _HIDDEN_LAYERS = flags.DEFINE_list(
 _POOLING = flags.DEFINE_enum(
     "pooling", "mean", config.POOLINGS, "A bag's sum over its size, or over the root of its size."
 )
+_VALUE_WEIGHTS = flags.DEFINE_enum(
+    "value_weights", "none", config.VALUE_WEIGHTS, "Weights of a bag's values."
+)
+_SHARED_TOWER = flags.DEFINE_bool("shared_tower", False, "One tower for queries and items.")
+_SHARED_PROJECTION = flags.DEFINE_float(
+    "shared_projection",
+    0.0,
+    "Weight of a linear projection of the features that both towers add to their output.",
+)
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.07, "Softmax temperature tau.")
+_SSL_TEMPERATURE = flags.DEFINE_float(
+    "ssl_temperature", 0.0, "Temperature of the self-supervised losses; 0: --temperature."
+)
+_LEARNED_TEMPERATURE = flags.DEFINE_bool(
+    "learned_temperature", False, "Train the temperatures from these values."
+)
 _ALPHA = flags.DEFINE_float("alpha", 1.0, "Weight of each self-supervised loss.")
 _DROPOUT_RATE = flags.DEFINE_float("dropout_rate", 0.3, "Feature dropout rate of FD and DO.")
 _DROPOUT_GRANULARITY = flags.DEFINE_enum(
@@ -49,6 +76,15 @@ _DROPOUT_GRANULARITY = flags.DEFINE_enum(
     "feature",
     config.DROPOUT_GRANULARITIES,
     "Drop whole features, or single values of bags.",
+)
+_MAIN_DROPOUT_RATE = flags.DEFINE_float(
+    "main_dropout_rate", 0.0, "Dropout rate of both towers' features in the main task."
+)
+_VIEW_MASKING = flags.DEFINE_enum(
+    "view_masking",
+    "none",
+    config.VIEW_MASKINGS,
+    "FD's views: of all features, or of complementary halves, random or correlated.",
 )
 _FM_GROUPS = flags.DEFINE_string(
     "fm_groups",
@@ -72,6 +108,18 @@ _SSL_ITEMS = flags.DEFINE_enum(
 )
 _LOGQ_CORRECTION = flags.DEFINE_bool(
     "logq_correction", False, "Correct the in-batch softmax for the items' frequency."
+)
+_LOGQ_ESTIMATOR = flags.DEFINE_enum(
+    "logq_estimator",
+    "counts",
+    config.LOGQ_ESTIMATORS,
+    "The items' frequency, counted beforehand or estimated while training.",
+)
+_SYMMETRIC_LOSS = flags.DEFINE_bool(
+    "symmetric_loss", False, "Add the softmax of items over queries to the main loss."
+)
+_NEGATIVE_QUEUE = flags.DEFINE_integer(
+    "negative_queue", 0, "Item embeddings of earlier steps that are negatives, too; 0: none."
 )
 _REMOVE_ACCIDENTAL_HITS = flags.DEFINE_bool(
     "remove_accidental_hits", False, "Leave the positive's other occurrences out of the negatives."
@@ -112,12 +160,20 @@ def run_config() -> config.RunConfig:
             embedding_dim=_EMBEDDING_DIM.value,
             hidden_layers=_sizes("hidden_layers", _HIDDEN_LAYERS.value),
             pooling=_POOLING.value,
+            value_weights=_VALUE_WEIGHTS.value,
+            shared=_SHARED_TOWER.value,
+            shared_projection=_SHARED_PROJECTION.value,
         ),
         loss=config.LossConfig(
             temperature=_TEMPERATURE.value,
             alpha=_ALPHA.value,
             logq_correction=_LOGQ_CORRECTION.value,
             remove_accidental_hits=_REMOVE_ACCIDENTAL_HITS.value,
+            ssl_temperature=_SSL_TEMPERATURE.value,
+            learned_temperature=_LEARNED_TEMPERATURE.value,
+            logq_estimator=_LOGQ_ESTIMATOR.value,
+            symmetric=_SYMMETRIC_LOSS.value,
+            negative_queue=_NEGATIVE_QUEUE.value,
         ),
         ssl=config.SSLConfig(
             method=_METHOD.value,
@@ -128,6 +184,8 @@ def run_config() -> config.RunConfig:
             spread_out=_SPREAD_OUT.value,
             side=_SSL_SIDE.value,
             items=_SSL_ITEMS.value,
+            view_masking=_VIEW_MASKING.value,
+            main_dropout_rate=_MAIN_DROPOUT_RATE.value,
         ),
         training=config.TrainingConfig(
             batch_size=_BATCH_SIZE.value,
@@ -141,6 +199,9 @@ def run_config() -> config.RunConfig:
             mixed_precision=_MIXED_PRECISION.value,
             jit_compile=_JIT_COMPILE.value,
             checkpoint_minutes=_CHECKPOINT_MINUTES.value,
+            dense_optimizer=_DENSE_OPTIMIZER.value,
+            dense_learning_rate=_DENSE_LEARNING_RATE.value,
+            pretrain_epochs=_PRETRAIN_EPOCHS.value,
             max_validation_queries=_MAX_VALIDATION_QUERIES.value,
         ),
     )

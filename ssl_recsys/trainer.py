@@ -23,6 +23,7 @@ from ssl_recsys.config import RunConfig
 from ssl_recsys.embedding import Embedder, embed_rows
 from ssl_recsys.errors import InputError
 from ssl_recsys.exact_search import ExactSearch
+from ssl_recsys.feature_statistics import needed_by
 from ssl_recsys.input_pipeline import TrainingPairs
 from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
 from ssl_recsys.optimizers import make_optimizer
@@ -75,12 +76,13 @@ class Trainer:
         self._dir = model_dir if self._writes else model_dir / f"worker-{_task_id(strategy)}"
         tf.keras.utils.set_random_seed(config.training.seed)
         with strategy.scope():
-            self.model = TwoTowerModel(specs, config)
+            self.model = TwoTowerModel(specs, config, needed_by(config, catalog, specs))
             optimizer = make_optimizer(
                 config.training,
+                self.model.table_variables,
+                self.model.dense_variables,
                 static_shapes=config.training.jit_compile or needs_static_shapes(strategy),
             )
-            optimizer.build(self.model.trainable_variables)
             self.model.compile(optimizer=optimizer)
         self._state = {
             "epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
@@ -103,6 +105,7 @@ class Trainer:
         self._last_parts: dict[str, float] = {}
         self._saved_at = time.monotonic()
         self._steps_function = self._make_steps_function()
+        self._pretraining_function = self._make_steps_function(self_supervised_only=True)
         self._embedders = {side: self._make_embedder(side) for side in (QUERY, ITEM)}
 
     @property
@@ -173,7 +176,8 @@ class Trainer:
 
     def _take_steps(self, batches: Iterator[Any], count: int) -> dict[str, float]:
         """Mean losses of `count` steps; stops the run if one is not finite."""
-        totals = self._steps_function(batches, tf.constant(count))
+        take_steps = self._pretraining_function if self._is_pretraining else self._steps_function
+        totals = take_steps(batches, tf.constant(count))
         parts = {name: float(total.numpy()) / count for name, total in totals.items()}
         if not math.isfinite(parts["loss"]):
             raise InputError(
@@ -184,7 +188,11 @@ class Trainer:
             )
         return parts
 
-    def _make_steps_function(self) -> Any:
+    @property
+    def _is_pretraining(self) -> bool:
+        return self._read("epoch") < self._config.training.pretrain_epochs
+
+    def _make_steps_function(self, *, self_supervised_only: bool = False) -> Any:
         strategy, model = self._strategy, self.model
         jit_compile = self._config.training.jit_compile or None
         local_size = self._pairs.batch_size // strategy.num_replicas_in_sync
@@ -195,7 +203,7 @@ class Trainer:
             batch = tf.nest.map_structure(
                 lambda tensor: tf.ensure_shape(tensor, [local_size, *tensor.shape[1:]]), batch
             )
-            return model.train_step(batch)
+            return model.train_step(batch, self_supervised_only=self_supervised_only)
 
         def one_step(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
             parts = strategy.run(train_step, args=(next(batches),))
@@ -272,7 +280,7 @@ class Trainer:
             self._state["best"].assign(value)
             self._state["epochs_without_gain"].assign(0)
             self._best.save(self.step)
-        else:
+        elif not self._is_pretraining:
             self._state["epochs_without_gain"].assign_add(1)
 
     def _stops_early(self) -> bool:

@@ -82,3 +82,26 @@ def test_both_forms_have_the_same_gradient() -> None:
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5)
     assert np.any(gradients[0][0])  # the empty bag trains the missing value's embedding
     assert not np.any(gradients[0][4:])
+
+
+def test_weighted_bags_by_hand() -> None:
+    ids = tf.constant([[1, 2, 0], [0, 0, 0], [2, 2, 3]])
+    log_weights = tf.Variable(np.log([9.0, 1.0, 3.0, 2.0, 1.0, 1.0, 1.0]), dtype=tf.float32)
+    keep = tf.constant([[False, True, True], [True, True, True], [True, False, True]])
+    table = TABLE.numpy()
+    sums = [table[1] + 3 * table[2], table[0], 6 * table[2] + 2 * table[3]]
+    kept_sums = [3 * table[2], table[0], 3 * table[2] + 2 * table[3]]
+    # Divided by the sum of the weights, or by the root of the sum of their squares.
+    divisors = {
+        "mean": ([4, 1, 8], [3, 1, 5]),
+        "sqrtn": ([np.sqrt(1 + 9), 1, np.sqrt(9 + 9 + 4)], [3, 1, np.sqrt(9 + 4)]),
+    }
+    for bags_class in (PaddedBags, RaggedBags):
+        for pooling, (whole, kept) in divisors.items():
+            bags, missing = bags_class.look_up(TABLE, ids, pooling, log_weights)
+            expected = np.array(sums) / np.array(whole)[:, np.newaxis]
+            np.testing.assert_allclose(bags.pool(missing), expected, rtol=1e-5)
+            parts = [part.pool(missing) for part in bags.split(3)]
+            np.testing.assert_allclose(tf.concat(parts, axis=0), expected, rtol=1e-5)
+            expected = np.array(kept_sums) / np.array(kept)[:, np.newaxis]
+            np.testing.assert_allclose(bags.pool(missing, keep=keep), expected, rtol=1e-5)

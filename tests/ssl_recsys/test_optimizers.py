@@ -10,9 +10,8 @@ def updated(static_shapes: bool, ids: list[int], jit_compile: bool = False) -> n
     """A table after three steps whose gradient has rows that come more than once."""
     table = tf.Variable(tf.reshape(tf.range(12.0), [6, 2]))
     optimizer = make_optimizer(
-        config.TrainingConfig(learning_rate=0.1), static_shapes=static_shapes
+        config.TrainingConfig(learning_rate=0.1), [table], [], static_shapes=static_shapes
     )
-    optimizer.build([table])
 
     @tf.function(jit_compile=jit_compile)
     def step() -> None:
@@ -28,7 +27,7 @@ def updated(static_shapes: bool, ids: list[int], jit_compile: bool = False) -> n
 
 def test_one_step_by_hand() -> None:
     table = tf.Variable([[1.0], [2.0], [3.0]])
-    optimizer = make_optimizer(config.TrainingConfig(learning_rate=0.5))
+    optimizer = make_optimizer(config.TrainingConfig(learning_rate=0.5), [table], [])
     gradient = tf.IndexedSlices(
         values=tf.constant([[1.0], [4.0], [2.0]]), indices=[2, 0, 2], dense_shape=[3, 1]
     )
@@ -53,6 +52,23 @@ def test_static_form_compiles_under_xla() -> None:
 
 def test_accumulators_are_there_before_the_first_step() -> None:
     table = tf.Variable(tf.zeros([2, 2]))
-    optimizer = make_optimizer(config.TrainingConfig())
-    optimizer.build([table])
+    optimizer = make_optimizer(config.TrainingConfig(), [table], [])
     np.testing.assert_allclose(optimizer.get_slot(table, "accumulator"), tf.fill([2, 2], 0.1))
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adam"])
+def test_tables_and_layers_have_their_own_rates(name: str) -> None:
+    table, kernel = tf.Variable(tf.ones([2, 1])), tf.Variable(tf.ones([1]))
+    training = config.TrainingConfig(
+        learning_rate=0.5, dense_optimizer=name, dense_learning_rate=0.1
+    )
+    optimizer = make_optimizer(training, [table], [kernel])
+    slots = len(optimizer.variables())
+    rows = tf.IndexedSlices(tf.constant([[3.0]]), [1], [2, 1])
+    optimizer.apply_gradients([(rows, table), (tf.constant([3.0]), kernel)])
+    assert len(optimizer.variables()) == slots  # a checkpoint before the first step has them all
+    assert int(optimizer.iterations) == 1
+    step = 3 / np.sqrt(0.1 + 9)
+    np.testing.assert_allclose(table, [[1.0], [1 - 0.5 * step]], rtol=1e-6)
+    # Adam's first step is its rate, whatever the gradient.
+    np.testing.assert_allclose(kernel, [1 - 0.1 * (step if name == "adagrad" else 1)], rtol=1e-5)
