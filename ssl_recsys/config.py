@@ -32,6 +32,7 @@ VALUE_WEIGHTS = ("none", "idf", "learned")
 VIEW_MASKINGS = ("none", "random", "correlated")
 LOGQ_ESTIMATORS = ("counts", "streaming")
 DENSE_OPTIMIZERS = ("adagrad", "adam")
+LEARNING_RATE_SCHEDULES = ("constant", "linear")
 SPREAD_OUT_LOSSES = ("softmax", "squared")
 SIDES = ("item", "query", "both")
 SSL_ITEMS = ("batch", "catalog")
@@ -190,6 +191,8 @@ class TrainingConfig:
     Attributes:
       batch_size: pairs in a global batch, over all replicas.
       learning_rate: of Adagrad, for the embedding tables and, by default, all else.
+      learning_rate_schedule: `constant`, or `linear`: falling to zero at the last step of
+        `max_epochs` (or `max_steps`).
       dense_optimizer: of all but the embedding tables: `adagrad` or `adam`.
       dense_learning_rate: its learning rate; 0 stands for `learning_rate`.
       max_epochs: passes over the training pairs.
@@ -218,6 +221,7 @@ class TrainingConfig:
     jit_compile: bool = False
     checkpoint_minutes: float = 10.0
     max_validation_queries: int = 10_000
+    learning_rate_schedule: str = "constant"
     dense_optimizer: str = "adagrad"
     dense_learning_rate: float = 0.0
     pretrain_epochs: int = 0
@@ -225,6 +229,9 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _check(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
         _check(self.learning_rate > 0, "learning_rate", "greater than 0", self.learning_rate)
+        _check_choice(
+            "learning_rate_schedule", self.learning_rate_schedule, LEARNING_RATE_SCHEDULES
+        )
         _check_choice("dense_optimizer", self.dense_optimizer, DENSE_OPTIMIZERS)
         _check(
             self.dense_learning_rate >= 0,

@@ -19,11 +19,11 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
     once, which halves the time of an update on a CPU.
 
     Args:
-      learning_rate: the rate.
+      learning_rate: the rate, or its schedule.
       static_shapes: use operations only that XLA and TPUs can compile.
     """
 
-    def __init__(self, learning_rate: float, *, static_shapes: bool = False):
+    def __init__(self, learning_rate: Any, *, static_shapes: bool = False):
         super().__init__(learning_rate)
         self._static_shapes = static_shapes
 
@@ -48,7 +48,7 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         accumulator = self.get_slot(table, "accumulator")
         accumulator.scatter_add(tf.IndexedSlices(tf.square(grad), rows))
         scale = tf.sqrt(tf.gather(accumulator, rows)) + self.epsilon
-        rate = self._get_hyper("learning_rate", tf.float32)
+        rate = self._decayed_lr(tf.float32)
         return table.scatter_sub(tf.IndexedSlices(rate * grad / scale, rows))
 
 
@@ -76,6 +76,7 @@ def make_optimizer(
     tables: Sequence[tf.Variable],
     others: Sequence[tf.Variable],
     *,
+    total_steps: int = 1,
     static_shapes: bool = False,
 ) -> tf.keras.optimizers.legacy.Optimizer:
     """The configured optimizer, with its slots; made in the scope of the strategy.
@@ -84,17 +85,29 @@ def make_optimizer(
       config: optimizers and rates; by default one Adagrad for all, as in the paper.
       tables: the embedding tables, whose gradients are sparse.
       others: all other variables.
+      total_steps: steps of the run, over which a schedule falls.
       static_shapes: use operations only that XLA and TPUs can compile.
     """
-    adagrad = OrderedAdagrad(config.learning_rate, static_shapes=static_shapes)
     dense_rate = config.dense_learning_rate or config.learning_rate
+    adagrad = OrderedAdagrad(
+        _scheduled(config.learning_rate, config, total_steps), static_shapes=static_shapes
+    )
     if config.dense_optimizer == "adagrad" and dense_rate == config.learning_rate:
         adagrad.build([*tables, *others])
         return adagrad
-    if config.dense_optimizer == "adam":
-        dense = tf.keras.optimizers.legacy.Adam(dense_rate)
-    else:
-        dense = tf.keras.optimizers.legacy.Adagrad(dense_rate)
+    kinds = {
+        "adagrad": tf.keras.optimizers.legacy.Adagrad,
+        "adam": tf.keras.optimizers.legacy.Adam,
+    }
+    dense = kinds[config.dense_optimizer](_scheduled(dense_rate, config, total_steps))
     optimizer = CompositeOptimizer([(adagrad, tables), (dense, others)])
     optimizer.build()
     return optimizer
+
+
+def _scheduled(
+    rate: float, config: TrainingConfig, total_steps: int
+) -> float | tf.keras.optimizers.schedules.LearningRateSchedule:
+    if config.learning_rate_schedule == "constant":
+        return rate
+    return tf.keras.optimizers.schedules.PolynomialDecay(rate, total_steps, end_learning_rate=0.0)

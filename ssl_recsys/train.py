@@ -35,6 +35,12 @@ _PRETRAIN_EPOCHS = flags.DEFINE_integer(
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Pairs in a step, over all replicas.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 0.01, "Adagrad's learning rate.")
+_LEARNING_RATE_SCHEDULE = flags.DEFINE_enum(
+    "learning_rate_schedule",
+    "constant",
+    config.LEARNING_RATE_SCHEDULES,
+    "Constant, or falling in a line to zero at the run's last step.",
+)
 _DENSE_OPTIMIZER = flags.DEFINE_enum(
     "dense_optimizer",
     "adagrad",
@@ -199,6 +205,7 @@ def run_config() -> config.RunConfig:
             mixed_precision=_MIXED_PRECISION.value,
             jit_compile=_JIT_COMPILE.value,
             checkpoint_minutes=_CHECKPOINT_MINUTES.value,
+            learning_rate_schedule=_LEARNING_RATE_SCHEDULE.value,
             dense_optimizer=_DENSE_OPTIMIZER.value,
             dense_learning_rate=_DENSE_LEARNING_RATE.value,
             pretrain_epochs=_PRETRAIN_EPOCHS.value,

@@ -81,6 +81,7 @@ class Trainer:
                 config.training,
                 self.model.table_variables,
                 self.model.dense_variables,
+                total_steps=self.total_steps,
                 static_shapes=config.training.jit_compile or needs_static_shapes(strategy),
             )
             self.model.compile(optimizer=optimizer)

@@ -72,3 +72,27 @@ def test_tables_and_layers_have_their_own_rates(name: str) -> None:
     np.testing.assert_allclose(table, [[1.0], [1 - 0.5 * step]], rtol=1e-6)
     # Adam's first step is its rate, whatever the gradient.
     np.testing.assert_allclose(kernel, [1 - 0.1 * (step if name == "adagrad" else 1)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("static_shapes", [False, True])
+@pytest.mark.parametrize("dense_optimizer", ["adagrad", "adam"])
+def test_linear_schedule_ends_at_zero(static_shapes: bool, dense_optimizer: str) -> None:
+    table, kernel = tf.Variable(tf.ones([2, 1])), tf.Variable(tf.ones([1]))
+    training = config.TrainingConfig(
+        learning_rate=0.5, learning_rate_schedule="linear", dense_optimizer=dense_optimizer
+    )
+    optimizer = make_optimizer(
+        training, [table], [kernel], total_steps=4, static_shapes=static_shapes
+    )
+    steps = []
+    for _ in range(5):
+        before = table.numpy()[1, 0], kernel.numpy()[0]
+        # Row 1 comes twice, so that the update is the one for rows that repeat.
+        rows = tf.IndexedSlices(tf.constant([[1.0], [2.0]]), [1, 1], [2, 1])
+        optimizer.apply_gradients([(rows, table), (tf.constant([3.0]), kernel)])
+        steps.append((before[0] - table.numpy()[1, 0], before[1] - kernel.numpy()[0]))
+    for step, (of_table, of_kernel) in enumerate(steps):
+        rate = 0.5 * max(0, 1 - step / 4)
+        adagrad = rate * 3 / np.sqrt(0.1 + 9 * (step + 1))
+        assert of_table == pytest.approx(adagrad, abs=1e-5)
+        assert of_kernel == pytest.approx(rate if dense_optimizer == "adam" else adagrad, abs=1e-4)
