@@ -134,7 +134,8 @@ def parse_values(line: str, space: Sequence[Parameter]) -> dict[str, float | int
     Raises:
       InputError: if one is missing, unknown or out of its range.
     """
-    given = dict(part.strip().partition("=")[::2] for part in line.split(","))
+    # A value may have commas of its own, as --hidden_layers=1024,128 has.
+    given = dict(part.strip().partition("=")[::2] for part in re.split(r",(?=\s*\w+=)", line))
     names = [parameter.name for parameter in space]
     if sorted(given) != sorted(names):
         raise InputError(

@@ -29,6 +29,12 @@ def test_search_space_forms():
     ) == {"pooling": "sqrtn"}
 
 
+def test_values_to_try_may_have_commas():
+    space = search_space.parse(["hidden_layers=8|16,8", "alpha=0.1..3"])
+    values = search_space.parse_values("hidden_layers=16,8,alpha=1", space)
+    assert values == {"hidden_layers": "16,8", "alpha": 1.0}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
