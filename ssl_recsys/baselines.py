@@ -46,7 +46,10 @@ def main(argv: list[str]) -> None:
     )
     for model_dir in _MODEL_DIR.value:
         results[pathlib.Path(model_dir).name] = run.evaluate(
-            load_export(model_dir), _SPLIT.value, max_queries=_MAX_QUERIES.value
+            load_export(model_dir),
+            _SPLIT.value,
+            max_queries=_MAX_QUERIES.value,
+            exclude_query=True,  # as the simple recommenders
         )
     if _OUTPUT.value:
         run_dir.write_json(pathlib.Path(_OUTPUT.value), results)

@@ -1,8 +1,8 @@
 """Simple recommenders under the evaluation that the two-tower models have.
 
-The same pairs, corpus and slices. Two rules favour the simple models: a query's own item is left
-out of their lists, and equal scores are put in order of popularity instead of counting against
-them (a co-occurrence count ties nearly everywhere).
+The same pairs, corpus and slices, a query's own item left out. One rule favours the simple
+models: equal scores are put in order of popularity instead of counting against them (a
+co-occurrence count ties nearly everywhere).
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class Comparison:
             "retrieval": "exact",
             "num_items": self.catalog.num_items,
             "num_pairs": len(ranks),
+            "query_excluded": True,
             **metrics.slice_metrics(ranks, head),
             "baselines": {evaluation.TOP_POPULAR: metrics.slice_metrics(popular, head)},
             "settings": dataclasses.asdict(chosen),

@@ -206,6 +206,8 @@ class TrainingConfig:
       mixed_precision: compute dense layers in bfloat16, with float32 weights and losses.
       jit_compile: compile the training step with XLA.
       checkpoint_minutes: write a checkpoint this often within an epoch, besides one after each.
+      exclude_query: leave each query's own item out of its ranking, in validation and at the end;
+        off, the whole corpus is ranked, as in the paper.
       max_validation_queries: validate on a seeded sample of this many queries; 0 takes all.
     """
 
@@ -221,6 +223,7 @@ class TrainingConfig:
     jit_compile: bool = False
     checkpoint_minutes: float = 10.0
     max_validation_queries: int = 10_000
+    exclude_query: bool = False
     learning_rate_schedule: str = "constant"
     dense_optimizer: str = "adagrad"
     dense_learning_rate: float = 0.0

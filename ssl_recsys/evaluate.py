@@ -22,6 +22,11 @@ _SPLIT = flags.DEFINE_enum("split", "test", ["test", "validation"], "Pairs to ev
 _MAX_QUERIES = flags.DEFINE_integer(
     "max_queries", 0, "Evaluate on a seeded sample of this many queries; 0: on all."
 )
+_EXCLUDE_QUERY = flags.DEFINE_bool(
+    "exclude_query",
+    None,
+    "Leave each query's own item out of its ranking; by default as the model was validated.",
+)
 
 
 def main(argv: list[str]) -> None:
@@ -41,10 +46,21 @@ def main(argv: list[str]) -> None:
             _SPLIT.value,
             retrieval=_RETRIEVAL.value,
             max_queries=_MAX_QUERIES.value,
+            exclude_query=_excludes_query(pathlib.Path(model_dir)),
         )
         run_dir.write_json(pathlib.Path(model_dir) / run_dir.METRICS_FILE, results)
         tables[pathlib.Path(model_dir).name] = results
     print(evaluation.format_table(tables))
+
+
+def _excludes_query(model_dir: pathlib.Path) -> bool:
+    """What the flag says, or else the run's configuration; a bare export has none."""
+    from ssl_recsys import run_dir
+
+    path = model_dir / run_dir.CONFIG_FILE
+    if _EXCLUDE_QUERY.value is not None or not path.is_file():
+        return bool(_EXCLUDE_QUERY.value)
+    return bool(run_dir.read_json(path)["config"]["training"].get("exclude_query"))
 
 
 if __name__ == "__main__":

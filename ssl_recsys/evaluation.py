@@ -46,6 +46,8 @@ class EvaluationData:
       train_count: `[num_items]` int, training pairs that have the item as their item side.
       head: which items are the head.
       split: name of the split, for the reader.
+      query_rows: `[num_queries]` int, the queries' own catalog rows, where an item is not to be
+        ranked among its own candidates; None: the whole corpus is ranked, as in the paper.
 
     Raises:
       InputError: if an embedding holds NaN or infinity; the message names side and row.
@@ -59,6 +61,7 @@ class EvaluationData:
     train_count: npt.NDArray[np.integer]
     head: schema.HeadRule
     split: str
+    query_rows: npt.NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
         num_queries, query_dim = check_embeddings(self.query_embeddings, side="query").shape
@@ -90,9 +93,9 @@ def evaluate_pairs(
       ks: the values of K of Recall@K and MAP@K.
 
     Returns:
-      `split`, `retrieval`, `num_items`, `num_pairs`, the slices `overall`, `head` and `tail` of
-      `metrics.slice_metrics`, `baselines` with the same slices for `top_popular`, and for ScaNN
-      the comparison with exact search under `scann`.
+      `split`, `retrieval`, `num_items`, `num_pairs`, `query_excluded`, the slices `overall`,
+      `head` and `tail` of `metrics.slice_metrics`, `baselines` with the same slices for
+      `top_popular`, and for ScaNN the comparison with exact search under `scann`.
 
     Raises:
       InputError: for an unknown retrieval, a K below 1, or an index over another corpus.
@@ -117,7 +120,11 @@ def evaluate_pairs(
         comparison = {"scann": compare_with_exact(index, data)}
     else:
         search = ExactSearch(data.item_embeddings)
-    ranks = search.ranks(data.query_embeddings, data.query_of_pair, data.item_rows, max(ks))
+    pairs = (data.query_of_pair, data.item_rows)
+    if data.query_rows is None:
+        ranks = search.ranks(data.query_embeddings, *pairs, max(ks))
+    else:
+        ranks = ranks_without_query(search, data.query_embeddings, data.query_rows, *pairs, max(ks))
     head_mask = metrics.head_items(data.head, data.train_count)[data.item_rows]
     popular_ranks = metrics.top_popular_ranks(data.train_count, data.item_rows)
     return {
@@ -125,10 +132,47 @@ def evaluate_pairs(
         "retrieval": retrieval,
         "num_items": num_items,
         "num_pairs": len(ranks),
+        "query_excluded": data.query_rows is not None,
         **metrics.slice_metrics(ranks, head_mask, ks=ks),
         "baselines": {TOP_POPULAR: metrics.slice_metrics(popular_ranks, head_mask, ks=ks)},
         **comparison,
     }
+
+
+def ranks_without_query(
+    search: Search,
+    query_embeddings: npt.NDArray[np.float32],
+    query_rows: npt.NDArray[np.integer],
+    query_of_pair: npt.NDArray[np.integer],
+    item_rows: npt.NDArray[np.integer],
+    max_rank: int,
+) -> npt.NDArray[np.int32]:
+    """Ranks as `ExactSearch.ranks`, each query's own item left out of the corpus.
+
+    Args:
+      search: over the whole corpus.
+      query_embeddings: `[num_queries, dim]` float32.
+      query_rows: `[num_queries]` int, the queries' own catalog rows.
+      query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
+      item_rows: `[num_pairs]` int, catalog rows.
+      max_rank: ranks beyond it are not told apart.
+
+    Returns:
+      `[num_pairs]` int32 in 1 .. max_rank + 1. A pair of an item with itself keeps its rank.
+    """
+    own = np.arange(len(query_rows))
+    ranks = search.ranks(
+        query_embeddings,
+        np.concatenate([query_of_pair, own]),
+        np.concatenate([item_rows, query_rows]),
+        max_rank + 1,
+    )
+    of_pairs, of_own = ranks[: len(item_rows)], ranks[len(item_rows) :]
+    # The own item is among those that a pair's rank counts if it scores at least as high, which
+    # is if its rank is as good.
+    is_counted = of_own[query_of_pair] <= of_pairs
+    is_counted &= np.asarray(query_rows)[query_of_pair] != item_rows
+    return np.minimum(of_pairs - is_counted, max_rank + 1).astype(np.int32)
 
 
 def compare_with_exact(scann: ScannSearch, data: EvaluationData) -> dict[str, Any]:

@@ -94,13 +94,23 @@ def train_and_evaluate(
     export_run(model, catalog, info, held_out, model_dir)
     if eval_split == "none":
         return
-    results = evaluate(load_export(model_dir), eval_split, max_queries=eval_max_queries)
+    results = evaluate(
+        load_export(model_dir),
+        eval_split,
+        max_queries=eval_max_queries,
+        exclude_query=config.training.exclude_query,
+    )
     run_dir.write_json(model_dir / run_dir.METRICS_FILE, results)
     print(evaluation.format_table({config.ssl.method: results}))
 
 
 def evaluate(
-    exported: Exported, split: str, *, retrieval: str = "exact", max_queries: int = 0
+    exported: Exported,
+    split: str,
+    *,
+    retrieval: str = "exact",
+    max_queries: int = 0,
+    exclude_query: bool = False,
 ) -> dict[str, Any]:
     """Metrics of a finished run, in the form of metrics.json.
 
@@ -109,6 +119,7 @@ def evaluate(
       split: `test` or `validation`.
       retrieval: `exact` or `scann`.
       max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
+      exclude_query: leave each query's own item out of its ranking.
 
     Raises:
       InputError: if the run kept no pairs of the split.
@@ -125,6 +136,7 @@ def evaluate(
         train_count=exported.catalog.train_count,
         head=exported.info.head,
         split=split,
+        query_rows=distinct if exclude_query else None,
     )
     return evaluation.evaluate_pairs(data, retrieval=retrieval)
 

@@ -143,6 +143,11 @@ _CHECKPOINT_MINUTES = flags.DEFINE_float(
 _MAX_VALIDATION_QUERIES = flags.DEFINE_integer(
     "max_validation_queries", 10_000, "Validate on a seeded sample of queries; 0: on all."
 )
+_EXCLUDE_QUERY = flags.DEFINE_bool(
+    "exclude_query",
+    False,
+    "Leave each query's own item out of its ranking; off: rank the whole corpus, as the paper.",
+)
 _EVAL_SPLIT = flags.DEFINE_enum(
     "eval_split",
     "test",
@@ -209,6 +214,7 @@ def run_config() -> config.RunConfig:
             dense_optimizer=_DENSE_OPTIMIZER.value,
             dense_learning_rate=_DENSE_LEARNING_RATE.value,
             pretrain_epochs=_PRETRAIN_EPOCHS.value,
+            exclude_query=_EXCLUDE_QUERY.value,
             max_validation_queries=_MAX_VALIDATION_QUERIES.value,
         ),
     )

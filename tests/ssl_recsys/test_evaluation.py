@@ -7,7 +7,7 @@ import pytest
 
 from ssl_recsys import evaluation, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.retrieval import ScannSearch
+from ssl_recsys.retrieval import ExactSearch, ScannSearch
 
 needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
 
@@ -51,6 +51,7 @@ def test_metrics_by_hand():
         "retrieval": "exact",
         "num_items": 4,
         "num_pairs": 3,
+        "query_excluded": False,
         # Ranks 1, 4, 2.
         "overall": {
             "num_pairs": 3,
@@ -89,6 +90,37 @@ def test_metrics_by_hand():
             }
         },
     }
+
+
+def test_own_item_is_left_out_by_hand():
+    # The queries are items 0 and 1. Of query 0 item 0 is its own, ranked first, and item 2 goes
+    # from 4 to 3; of query 1 item 3 goes from 2 to 1.
+    data = hand_made(query_rows=np.array([0, 1]))
+    result = evaluation.evaluate_pairs(data, ks=(1, 3))
+    assert result["query_excluded"]
+    assert result["overall"]["recall@3"] == 1.0
+    assert result["overall"]["map@3"] == pytest.approx((1 + 1 / 3 + 1) / 3)
+
+
+@pytest.mark.parametrize("max_rank", [1, 3, 50])
+def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
+    rng = np.random.default_rng(max_rank)
+    for _ in range(20):
+        # Whole numbers have many equal scores.
+        items = rng.integers(-1, 2, (12, 3)).astype(np.float32)
+        query_rows = rng.choice(12, 5, replace=False)
+        queries = rng.integers(-1, 2, (5, 3)).astype(np.float32)
+        query_of_pair, item_rows = rng.integers(0, 5, 30), rng.integers(0, 12, 30)
+        is_other = query_rows[query_of_pair] != item_rows
+        query_of_pair, item_rows = query_of_pair[is_other], item_rows[is_other]
+        scores = queries @ items.T
+        scores[np.arange(5), query_rows] = -np.inf
+        of_pairs = scores[query_of_pair, item_rows][:, np.newaxis]
+        expected = (scores[query_of_pair] >= of_pairs).sum(axis=1)  # the item itself is among them
+        got = evaluation.ranks_without_query(
+            ExactSearch(items), queries, query_rows, query_of_pair, item_rows, max_rank
+        )
+        np.testing.assert_array_equal(got, np.minimum(expected, max_rank + 1))
 
 
 def test_default_form_is_json():
