@@ -8,6 +8,7 @@ dense row of scores.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from ssl_recsys.catalog import Catalog
 from ssl_recsys.schema import FeatureSpec
 
 _BLOCK_ROWS = 512
+MOST_NEIGHBOURS = 100
 
 # `[n]` query rows -> `[n, num_items]` scores, higher is better.
 Scorer = Callable[[npt.NDArray[np.integer]], npt.NDArray[np.floating]]
@@ -44,6 +46,11 @@ class Evidence:
     def of(cls, catalog: Catalog, features: Sequence[FeatureSpec], train: Pairs) -> Evidence:
         """Gathers the evidence of a dataset, see `pair_counts` and `tfidf`."""
         return cls(pair_counts(train, catalog.num_items), tfidf(catalog, features))
+
+    @functools.cached_property
+    def nearest(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Each item's `MOST_NEIGHBOURS` nearest ones by content, see `nearest_neighbours`."""
+        return nearest_neighbours(self.content, MOST_NEIGHBOURS)
 
 
 def pair_counts(train: Pairs, num_items: int) -> scipy.sparse.csr_matrix:
@@ -121,7 +128,7 @@ class ContentNeighbours:
     items like it. With `item_side` off they are S A, which knows no item without a pair.
 
     Attributes:
-      num_neighbours: neighbours of an item, besides itself.
+      num_neighbours: neighbours of an item, besides itself; at most `MOST_NEIGHBOURS`.
       power: cosines are raised to it.
       item_side: propagate on the item side, too.
       content_weight: weight of the cosine of query and item, which is added.
@@ -134,7 +141,7 @@ class ContentNeighbours:
 
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
-        similar = nearest_neighbours(evidence.content, self.num_neighbours, self.power)
+        similar = similarities(*evidence.nearest, self.num_neighbours, self.power)
         if self.item_side:
             # Each candidate's weights sum to 1, lest items with many neighbours win everywhere.
             sums = np.asarray(similar.sum(axis=1)).ravel()
@@ -152,31 +159,55 @@ class ContentNeighbours:
 
 
 def nearest_neighbours(
-    content: scipy.sparse.csr_matrix, num_neighbours: int, power: float
+    content: scipy.sparse.csr_matrix, num_neighbours: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Each item's nearest other items, the nearest first.
+
+    Args:
+      content: `[num_items, num_values]` vectors of unit length or zero.
+      num_neighbours: kept for each item, fewer where there are not as many items.
+
+    Returns:
+      `[num_items, kept]` the neighbours' rows and their cosines.
+    """
+    num_items = content.shape[0]
+    kept = min(num_neighbours, num_items - 1)
+    transposed = content.T.tocsr()
+    rows = np.zeros((num_items, kept), np.int64)
+    cosines = np.zeros((num_items, kept), np.float32)
+    for begin in range(0, num_items if kept else 0, _BLOCK_ROWS):
+        block = (content[begin : begin + _BLOCK_ROWS] @ transposed).toarray()
+        places = np.arange(len(block))
+        block[places, begin + places] = -1.0  # the item itself comes last
+        best = np.argpartition(-block, kept - 1, axis=1)[:, :kept]
+        found = np.take_along_axis(block, best, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        chosen = slice(begin, begin + len(block))
+        rows[chosen] = np.take_along_axis(best, order, axis=1)
+        cosines[chosen] = np.take_along_axis(found, order, axis=1)
+    return rows, cosines
+
+
+def similarities(
+    rows: npt.NDArray[np.int64], cosines: npt.NDArray[np.float32], num_neighbours: int, power: float
 ) -> scipy.sparse.csr_matrix:
     """Cosines, raised to `power`, of each item with its nearest neighbours; with itself 1.
 
     Args:
-      content: `[num_items, num_values]` vectors of unit length or zero.
-      num_neighbours: kept for each item, fewer where fewer share a value with it.
+      rows: `[num_items, kept]` the neighbours, the nearest first.
+      cosines: `[num_items, kept]`.
+      num_neighbours: how many of them to take.
       power: exponent.
 
     Returns:
       `[num_items, num_items]` sparse float32.
     """
-    num_items = content.shape[0]
-    kept = min(num_neighbours, num_items - 1)
-    transposed = content.T.tocsr()
-    blocks = []
-    for begin in range(0, num_items, _BLOCK_ROWS):
-        cosines = (content[begin : begin + _BLOCK_ROWS] @ transposed).toarray()
-        rows = np.arange(len(cosines))
-        cosines[rows, begin + rows] = 0.0
-        columns = np.argpartition(-cosines, kept - 1, axis=1)[:, :kept] if kept else cosines[:, :0]
-        values = np.take_along_axis(cosines, columns.astype(np.int64), axis=1) ** power
-        entries = (values.ravel(), (np.repeat(rows, kept), columns.ravel()))
-        blocks.append(scipy.sparse.csr_matrix(entries, shape=(len(cosines), num_items)))
-    similar = scipy.sparse.vstack(blocks, format="csr", dtype=np.float32)
+    num_items = len(rows)
+    columns, values = rows[:, :num_neighbours], cosines[:, :num_neighbours] ** power
+    own_rows = np.repeat(np.arange(num_items), columns.shape[1])
+    similar = scipy.sparse.csr_matrix(
+        (values.ravel(), (own_rows, columns.ravel())), shape=(num_items, num_items)
+    )
     similar.eliminate_zeros()
     return (similar + scipy.sparse.identity(num_items, np.float32)).tocsr()
 

@@ -18,6 +18,7 @@ from ssl_recsys.simple_models import (
     Evidence,
     nearest_neighbours,
     pair_counts,
+    similarities,
     tfidf,
 )
 from tests.ssl_recsys import commands
@@ -94,13 +95,23 @@ COSINES = np.array([[1, 0.8, 0.1, 0], [0.8, 1, 0, 0], [0.1, 0, 1, 0.5], [0, 0, 0
 def test_neighbours_are_the_nearest_and_the_item_itself() -> None:
     content = evidence([(0, 0)], COSINES).content
     expected = [[1, 0.64, 0, 0], [0.64, 1, 0, 0], [0, 0, 1, 0.25], [0, 0, 0.25, 1]]
-    found = nearest_neighbours(content, num_neighbours=1, power=2.0).toarray()
+    rows, cosines = nearest_neighbours(content, num_neighbours=3)
+    np.testing.assert_array_equal(rows[:, 0], [1, 0, 3, 2])
+    assert (np.diff(cosines, axis=1) <= 0).all()
+    found = similarities(rows, cosines, num_neighbours=1, power=2.0).toarray()
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_more_neighbours_than_items_are_all_items() -> None:
     content = evidence([(0, 0)], COSINES).content
-    np.testing.assert_allclose(nearest_neighbours(content, 9, 1.0).toarray(), COSINES, atol=1e-6)
+    found = similarities(*nearest_neighbours(content, 9), 9, 1.0).toarray()
+    np.testing.assert_allclose(found, COSINES, atol=1e-6)
+
+
+def test_a_single_item_has_no_neighbours() -> None:
+    content = evidence([(0, 0)], COSINES).content[:1]
+    found = similarities(*nearest_neighbours(content, 5), 5, 1.0).toarray()
+    np.testing.assert_array_equal(found, [[1.0]])
 
 
 def test_pairs_spread_to_like_queries_and_like_items() -> None:
