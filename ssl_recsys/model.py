@@ -31,7 +31,8 @@ Batch = Mapping[str, Any]
 class TwoTowerModel(tfrs.Model):
     """Two towers over shared embedding tables, with self-supervised tasks.
 
-    Made in the scope of the strategy that it is trained under.
+    Made in the scope of the strategy that it is trained under. `static_shapes` says whether that,
+    or XLA, takes operations of static shapes only.
 
     Args:
       specs: the dataset's features.
@@ -55,11 +56,13 @@ class TwoTowerModel(tfrs.Model):
         self._ssl_sides = SIDES if config.ssl.side == "both" else (config.ssl.side,)
         compute_dtype = "bfloat16" if config.training.mixed_precision else "float32"
         self._arithmetic = tf.as_dtype(compute_dtype)
+        self.static_shapes = config.training.jit_compile or needs_static_shapes(
+            tf.distribute.get_strategy()
+        )
         self.feature_embeddings = FeatureEmbeddings(
             specs,
             config.tower.embedding_dim,
-            static_shapes=config.training.jit_compile
-            or needs_static_shapes(tf.distribute.get_strategy()),
+            static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,
             idf=statistics.idf,

@@ -29,7 +29,7 @@ from ssl_recsys.input_pipeline import TrainingPairs
 from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
 from ssl_recsys.optimizers import make_optimizer
 from ssl_recsys.schema import FeatureSpec
-from ssl_recsys.strategies import is_chief, needs_static_shapes
+from ssl_recsys.strategies import is_chief
 
 # Steps between two looks at the loss: a look waits for the device.
 _STEPS_PER_CALL = 16
@@ -83,7 +83,7 @@ class Trainer:
                 self.model.table_variables,
                 self.model.dense_variables,
                 total_steps=self.total_steps,
-                static_shapes=config.training.jit_compile or needs_static_shapes(strategy),
+                static_shapes=self.model.static_shapes,
             )
             self.model.compile(optimizer=optimizer)
         self._state = {
