@@ -1,0 +1,77 @@
+"""Options that keep a state of their own go on from a checkpoint as if there had been no stop."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+
+from ssl_recsys import config, run, schema
+
+EVERYTHING = config.RunConfig(
+    tower=config.TowerConfig(
+        embedding_dim=8,
+        hidden_layers=(16, 8),
+        pooling="sqrtn",
+        value_weights="idf",
+        shared_projection=2.0,
+    ),
+    loss=config.LossConfig(
+        temperature=0.1,
+        alpha=0.5,
+        ssl_temperature=0.2,
+        learned_temperature=True,
+        logq_correction=True,
+        logq_estimator="streaming",
+        remove_accidental_hits=True,
+        symmetric=True,
+        negative_queue=160,
+    ),
+    ssl=config.SSLConfig(
+        method="fd",
+        side="both",
+        dropout_granularity="value",
+        view_masking="correlated",
+        main_dropout_rate=0.2,
+    ),
+    training=config.TrainingConfig(
+        batch_size=64,
+        learning_rate=0.1,
+        dense_optimizer="adam",
+        dense_learning_rate=0.01,
+        max_epochs=3,
+        pretrain_epochs=1,
+        strategy="one_device",
+        exclude_query=True,
+    ),
+)
+
+
+def trained(data_dir: pathlib.Path, model_dir: pathlib.Path, *epochs: int) -> pathlib.Path:
+    info = schema.read_dataset_info(data_dir)
+    for max_epochs in epochs:
+        training = dataclasses.replace(EVERYTHING.training, max_epochs=max_epochs)
+        settings = dataclasses.replace(EVERYTHING, training=training)
+        run.train_and_evaluate(settings, info, data_dir, model_dir)
+    return model_dir
+
+
+def test_a_run_with_every_option_resumes_exactly(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    straight = trained(data_dir, tmp_path / "straight", 3)
+    stopped = trained(data_dir, tmp_path / "stopped", 2, 3)
+    np.testing.assert_allclose(
+        *(np.load(path / "export" / "item_embeddings.npy") for path in (straight, stopped)),
+        atol=2e-3,
+    )
+    histories = [json.loads((path / "history.json").read_text()) for path in (straight, stopped)]
+    for one, other in zip(*histories, strict=True):
+        assert set(one) == set(other)
+        np.testing.assert_allclose(one["loss"], other["loss"], rtol=1e-3)
+    # The first epoch pre-trains: it has no main loss.
+    assert ["main" in epoch for epoch in histories[0]] == [False, True, True]
+    metrics = json.loads((straight / "metrics.json").read_text())
+    assert metrics["query_excluded"]
+    # Topics are easy to tell: chance is 50 / 120.
+    assert metrics["overall"]["recall@50"] > 0.5
