@@ -13,6 +13,7 @@ import ctypes
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -20,8 +21,11 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from absl import flags
+
 from ssl_recsys.errors import InputError
 
+_FLAG = re.compile(r"--?(\w+)(?:=(.*))?")
 _POLL_SECONDS = 0.2
 _LAST_LINES = 15
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
@@ -40,7 +44,7 @@ class Run:
 
     Attributes:
       name: its directory under the runner's; unique.
-      flags: flag name -> value, without `model_dir`. `flagfile`, where given, goes first.
+      flags: flag name -> value, without `model_dir`.
     """
 
     name: str
@@ -48,9 +52,8 @@ class Run:
 
     def arguments(self, model_dir: pathlib.Path) -> list[str]:
         """The command's arguments."""
-        first = [f"--{k}={v}" for k, v in self.flags.items() if k == "flagfile"]
-        rest = [f"--{k}={v}" for k, v in self.flags.items() if k != "flagfile"]
-        return [*first, *rest, f"--model_dir={model_dir}"]
+        named = dict(self.flags) | {"model_dir": str(model_dir)}
+        return [f"--{name}={value}" for name, value in named.items()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +171,33 @@ def check(finished: Finished) -> None:
             f"the run {finished.run.name} failed (its log: {finished.model_dir}.log):\n"
             f"{finished.error}\nRun the same command again to go on; finished runs are kept"
         )
+
+
+def read_flags(flagfile: str, overrides: Sequence[str]) -> dict[str, str]:
+    """Training flags by name, from a flag file and overrides.
+
+    Args:
+      flagfile: a flag file of `ssl_recsys.train`; empty for none.
+      overrides: `name=value`, later ones winning.
+
+    Raises:
+      InputError: for a missing file or something that is no flag.
+    """
+    lines: list[str] = []
+    if flagfile:
+        if not pathlib.Path(flagfile).is_file():
+            raise InputError(f"no flag file {flagfile}; the experiments' are in configs/")
+        lines = flags.FlagValues().read_flags_from_files([f"--flagfile={flagfile}"])
+    found: dict[str, str] = {}
+    for line in [*lines, *(f"--{override.lstrip('-')}" for override in overrides)]:
+        match = _FLAG.fullmatch(line.strip())
+        if match is None:
+            raise InputError(f"expected a training flag as name=value, got {line!r}")
+        name, value = match.groups()
+        if value is None:  # a boolean flag: --name or --noname
+            name, value = (name[2:], "false") if name.startswith("no") else (name, "true")
+        found[name] = value
+    return found
 
 
 def _stop(processes: Sequence[_Process]) -> None:

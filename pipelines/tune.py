@@ -52,7 +52,7 @@ _METRIC = flags.DEFINE_enum(
 _PARALLEL = flags.DEFINE_integer("parallel", 0, "Runs at a time; 0: one for each core.")
 _SEARCH_SEED = flags.DEFINE_integer("search_seed", 0, "Seed of the search itself.")
 
-_NEVER_SEARCHED = ("eval_split", "model_dir", "seed", "resume", "flagfile")
+_NEVER_SEARCHED = ("eval_split", "eval_max_queries", "model_dir", "seed", "resume", "flagfile")
 _STUDY_FILE = "study.db"
 _BEST_FILE = "best.flags"
 _INTERRUPTED = "interrupted"  # attribute of the study: numbers of the trials asked for again
@@ -135,8 +135,10 @@ class Search:
         lines = [
             f"# Validation {self._metric} {best.value:.4f}: the best of {len(self._completed())} "
             f"trials, seeds {', '.join(self._seeds)}.",
-            *(f"--{name}={value}" for name, value in self._base.items() if name != "eval_split"),
-            *(f"--{name}={value}" for name, value in best.user_attrs[_FLAGS].items()),
+            *(
+                f"--{name}={value}"
+                for name, value in (self._base | best.user_attrs[_FLAGS]).items()
+            ),
         ]
         aside = self._dir / f"{_BEST_FILE}.tmp"
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -237,15 +239,17 @@ def _digest(chosen: Mapping[str, str]) -> str:
 
 
 def _base_flags() -> dict[str, str]:
-    base = {"flagfile": _BASE_FLAGFILE.value} if _BASE_FLAGFILE.value else {}
-    for line in _BASE_FLAG.value:
-        name, equals, value = line.partition("=")
-        if not equals:
-            raise InputError(f"--base_flag={line!r} is not of the form name=value")
-        base[name.lstrip("-")] = value
-    if _DATA_DIR.value:
-        base["data_dir"] = _DATA_DIR.value
-    return base
+    overrides = [*_BASE_FLAG.value, *([f"data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else [])]
+    for name in runner.read_flags("", overrides):
+        _check_not_ours(name)
+    # A config names one run's directory and seed; a search has many.
+    found = runner.read_flags(_BASE_FLAGFILE.value or "", overrides)
+    return {name: value for name, value in found.items() if name not in _NEVER_SEARCHED}
+
+
+def _check_not_ours(name: str) -> None:
+    if name in _NEVER_SEARCHED:
+        raise InputError(f"{name} is not for --base_flag or --search: the search sets it")
 
 
 def main(argv: list[str]) -> None:
@@ -253,9 +257,8 @@ def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
     base, space = _base_flags(), search_space.parse(_SEARCH.value)
-    for name in (*base, *(parameter.name for parameter in space)):
-        if name in _NEVER_SEARCHED and name != "flagfile":
-            raise InputError(f"{name} is not for --base_flag or --search: the search sets it")
+    for parameter in space:
+        _check_not_ours(parameter.name)
     if not space or not _OUTPUT_DIR.value:
         raise InputError("--search and --output_dir are needed (docs/tuning.md)")
     output_dir = pathlib.Path(_OUTPUT_DIR.value)

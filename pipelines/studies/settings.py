@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
-import re
 from collections.abc import Mapping, Sequence
 
-from absl import flags
-
-from pipelines.runner import Run
+from pipelines.runner import Run, read_flags
 from ssl_recsys.config import FEATURE_DROPOUT, METHODS
 from ssl_recsys.errors import InputError
 
@@ -31,7 +27,6 @@ _OWN_FLAGS = (
     "eval_split",
     "flagfile",
 )
-_FLAG = re.compile(r"--?(\w+)(?:=(.*))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,30 +198,9 @@ def setting(
 
 
 def read_base_flags(flagfile: str, overrides: Sequence[str]) -> dict[str, str]:
-    """The training flags that all runs share, from a flag file and `name=value` overrides.
-
-    Args:
-      flagfile: a flag file of `ssl_recsys.train`; empty for none.
-      overrides: `name=value`, later ones winning.
-
-    Raises:
-      InputError: for a missing file or something that is no flag.
-    """
-    lines: list[str] = []
-    if flagfile:
-        if not pathlib.Path(flagfile).is_file():
-            raise InputError(f"no flag file {flagfile}; the experiments' are in configs/")
-        lines = flags.FlagValues().read_flags_from_files([f"--flagfile={flagfile}"])
-    found: dict[str, str] = {}
-    for line in [*lines, *(f"--{override}" for override in overrides)]:
-        match = _FLAG.fullmatch(line.strip())
-        if match is None:
-            raise InputError(f"expected a training flag as name=value, got {line!r}")
-        name, value = match.groups()
-        if value is None:  # a boolean flag: --name or --noname
-            name, value = (name[2:], "false") if name.startswith("no") else (name, "true")
-        found[name] = value
+    """The training flags that all runs share, see `pipelines.runner.read_flags`."""
     # A config names one run's method and directory; a study has many.
+    found = read_flags(flagfile, overrides)
     return {name: value for name, value in found.items() if name not in _OWN_FLAGS}
 
 

@@ -73,9 +73,20 @@ def test_a_stopped_runner_ends_its_processes(tmp_path, dataset):
     assert all(process.has_ended() for process in running)
 
 
-def test_flagfile_comes_before_the_flags_that_override_it(tmp_path):
-    run = runner.Run("a", {"seed": "3", "flagfile": "x.flags"})
-    assert run.arguments(tmp_path) == ["--flagfile=x.flags", "--seed=3", f"--model_dir={tmp_path}"]
+def test_flags_are_read_from_a_file_and_overridden(tmp_path):
+    path = tmp_path / "a.flags"
+    path.write_text("# A comment\n--seed=3\n--logq_correction\n--nosymmetric_loss\n--alpha=1\n")
+    assert runner.read_flags(str(path), ["alpha=2", "--pooling=mean"]) == {
+        "seed": "3",
+        "logq_correction": "true",
+        "symmetric_loss": "false",
+        "alpha": "2",
+        "pooling": "mean",
+    }
+    with pytest.raises(InputError, match="no flag file"):
+        runner.read_flags(str(tmp_path / "other.flags"), [])
+    with pytest.raises(InputError, match="name=value"):
+        runner.read_flags("", ["learning rate=1"])
 
 
 @pytest.mark.parametrize(
