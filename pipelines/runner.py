@@ -8,7 +8,6 @@ passes between them are flags, and files in the run's model directory.
 from __future__ import annotations
 
 import collections
-import contextlib
 import ctypes
 import dataclasses
 import os
@@ -97,7 +96,7 @@ class LocalRunner:
 
     def __init__(self, directory: pathlib.Path, *, parallel: int = 0):
         self._directory = directory
-        cores = _cores()
+        cores = available_cores()
         self._slots = _share(cores, parallel or len(cores))
 
     def run_all(self, runs: Iterable[Run]) -> Generator[Finished, None, None]:
@@ -106,9 +105,8 @@ class LocalRunner:
         waiting = iter(runs)
         free = collections.deque(self._slots)
         running: list[_Process] = []
-        with contextlib.ExitStack() as stack:
-            stack.callback(lambda: _stop(running))
-            is_last = False
+        is_last = False
+        try:
             while True:
                 while free and not is_last:
                     run = next(waiting, None)
@@ -125,6 +123,9 @@ class LocalRunner:
                     yield process.result()
                 if not ended:
                     time.sleep(_POLL_SECONDS)
+        finally:
+            for process in running:
+                process.stop()
 
 
 class _Process:
@@ -200,12 +201,7 @@ def read_flags(flagfile: str, overrides: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _stop(processes: Sequence[_Process]) -> None:
-    for process in processes:
-        process.stop()
-
-
-def _cores() -> list[int]:
+def available_cores() -> list[int]:
     """The cores that this process may use; systems without affinity number them all."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import optuna
 from absl import flags, logging
+from optuna.trial import TrialState
 
+from data_prep.compressed import write_aside
 from pipelines import runner, search_space
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
+from ssl_recsys.run_dir import METRICS_FILE, read_json
 
 _BASE_FLAGFILE = flags.DEFINE_string(
     "base_flagfile", None, "Flag file of ssl_recsys.train with what is not searched."
@@ -81,8 +84,6 @@ class Search:
         metric: str = "recall@50",
         search_seed: int = 0,
     ):
-        import optuna
-
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._base = dict(base)
         self._space = space
@@ -140,15 +141,12 @@ class Search:
                 for name, value in (self._base | best.user_attrs[_FLAGS]).items()
             ),
         ]
-        aside = self._dir / f"{_BEST_FILE}.tmp"
-        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(aside, self._dir / _BEST_FILE)
+        with write_aside(self._dir / _BEST_FILE) as stream:
+            stream.write(("\n".join(lines) + "\n").encode())
 
     def _runs(
         self, num_trials: int, of_run: dict[str, int], values: dict[int, list[float]]
     ) -> Iterator[runner.Run]:
-        import optuna
-
         while self._begun() < num_trials:
             trial = self.study.ask()
             chosen = {parameter.name: parameter.suggest(trial) for parameter in self._space}
@@ -156,7 +154,7 @@ class Search:
             values[trial.number] = []
             name = _digest(chosen)
             if any(used.startswith(name) for used in of_run):  # the same flags, asked for again
-                self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                self.study.tell(trial, state=TrialState.FAIL)
                 continue
             for seed in self._seeds:
                 run = f"{name}-{seed}"
@@ -164,11 +162,9 @@ class Search:
                 yield runner.Run(run, self._base | chosen | _OURS | {"seed": seed})
 
     def _tell(self, number: int, values: Sequence[float], last: runner.Finished) -> None:
-        import optuna
-
         mean = float(np.mean(values))
         if np.isnan(mean):
-            self.study.tell(number, state=optuna.trial.TrialState.FAIL)
+            self.study.tell(number, state=TrialState.FAIL)
             print(f"trial {number} failed, see {last.model_dir}.log", flush=True)
             return
         self.study.tell(number, mean)
@@ -180,7 +176,7 @@ class Search:
         )
 
     def _value(self, model_dir: pathlib.Path) -> float:
-        metrics = json.loads((model_dir / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_json(model_dir / METRICS_FILE)
         if metrics["split"] != "validation":
             raise InputError(f"{model_dir} was not evaluated on validation pairs; delete it")
         return float(metrics["overall"][self._metric])
@@ -205,27 +201,21 @@ class Search:
 
     def _requeue_interrupted(self) -> None:
         """Asks again for what a killed session was trying; its runs go on from a checkpoint."""
-        import optuna
-
-        state = optuna.trial.TrialState
-        for trial in self.study.get_trials(states=(state.RUNNING,)):
-            self.study.tell(trial.number, state=state.FAIL)
+        for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
+            self.study.tell(trial.number, state=TrialState.FAIL)
             interrupted = [*self.study.user_attrs.get(_INTERRUPTED, []), trial.number]
             self.study.set_user_attr(_INTERRUPTED, interrupted)
             self.study.enqueue_trial(trial.params)
 
     def _begun(self) -> int:
         """Trials that have a result, or will have one; a failed run is a result."""
-        import optuna
-
-        state = optuna.trial.TrialState
-        begun = self.study.get_trials(states=(state.COMPLETE, state.RUNNING, state.FAIL))
+        begun = self.study.get_trials(
+            states=(TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL)
+        )
         return len(begun) - len(self.study.user_attrs.get(_INTERRUPTED, []))
 
     def _completed(self) -> list:
-        import optuna
-
-        return self.study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+        return self.study.get_trials(states=(TrialState.COMPLETE,))
 
 
 # What every run of a search is told last.

@@ -118,9 +118,7 @@ def masked(
 def random_half(num_features: int, seed: tf.Tensor) -> tf.Tensor:
     """`[num_features]` bool with `num_features // 2` True, all choices equally likely."""
     order = tf.argsort(random_bits([num_features], seed), stable=True)
-    return tf.reduce_any(
-        tf.one_hot(order[: num_features // 2], num_features, on_value=True, off_value=False), axis=0
-    )
+    return tf.argsort(order) < num_features // 2  # each feature's place in the order
 
 
 def random_row(rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

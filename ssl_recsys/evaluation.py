@@ -120,11 +120,14 @@ def evaluate_pairs(
         comparison = {"scann": compare_with_exact(index, data)}
     else:
         search = ExactSearch(data.item_embeddings)
-    pairs = (data.query_of_pair, data.item_rows)
-    if data.query_rows is None:
-        ranks = search.ranks(data.query_embeddings, *pairs, max(ks))
-    else:
-        ranks = ranks_without_query(search, data.query_embeddings, data.query_rows, *pairs, max(ks))
+    ranks = pair_ranks(
+        search,
+        data.query_embeddings,
+        data.query_of_pair,
+        data.item_rows,
+        max(ks),
+        query_rows=data.query_rows,
+    )
     head_mask = metrics.head_items(data.head, data.train_count)[data.item_rows]
     popular_ranks = metrics.top_popular_ranks(data.train_count, data.item_rows)
     return {
@@ -139,27 +142,30 @@ def evaluate_pairs(
     }
 
 
-def ranks_without_query(
+def pair_ranks(
     search: Search,
     query_embeddings: npt.NDArray[np.float32],
-    query_rows: npt.NDArray[np.integer],
     query_of_pair: npt.NDArray[np.integer],
     item_rows: npt.NDArray[np.integer],
     max_rank: int,
+    *,
+    query_rows: npt.NDArray[np.integer] | None,
 ) -> npt.NDArray[np.int32]:
-    """Ranks as `ExactSearch.ranks`, each query's own item left out of the corpus.
+    """Ranks as `ExactSearch.ranks`, each query's own item left out of the corpus if it is told.
 
     Args:
       search: over the whole corpus.
       query_embeddings: `[num_queries, dim]` float32.
-      query_rows: `[num_queries]` int, the queries' own catalog rows.
       query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
       item_rows: `[num_pairs]` int, catalog rows.
       max_rank: ranks beyond it are not told apart.
+      query_rows: `[num_queries]` int, the queries' own catalog rows; None: the whole corpus.
 
     Returns:
       `[num_pairs]` int32 in 1 .. max_rank + 1. A pair of an item with itself keeps its rank.
     """
+    if query_rows is None:
+        return search.ranks(query_embeddings, query_of_pair, item_rows, max_rank)
     own = np.arange(len(query_rows))
     ranks = search.ranks(
         query_embeddings,

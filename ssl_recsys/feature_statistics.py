@@ -73,6 +73,18 @@ def inverse_document_frequency(
     return (weights / mean).astype(np.float32)
 
 
+def value_counts(values: npt.NDArray[np.integer], vocab_size: int) -> scipy.sparse.csr_matrix:
+    """`[n, vocab_size]` sparse float32, how often each item has each value.
+
+    Args:
+      values: `[n, max_values]` ids, 0 being no value.
+      vocab_size: number of ids.
+    """
+    rows, columns = np.nonzero(values)
+    entries = (np.ones(len(rows), np.float32), (rows, values[rows, columns]))
+    return scipy.sparse.csr_matrix(entries, shape=(len(values), vocab_size))
+
+
 def mutual_information(features: Features, specs: Sequence[FeatureSpec]) -> npt.NDArray[np.float64]:
     """Mutual information of every two features, in nats (paper v4, correlated feature masking).
 
@@ -117,13 +129,10 @@ def correlated_masks(information: npt.NDArray[np.floating]) -> npt.NDArray[np.bo
 
 def _has_value(values: npt.NDArray[np.integer], vocab_size: int) -> scipy.sparse.csr_matrix:
     """`[n, vocab_size]` 1 where an item has a value; an item without any has id 0."""
-    rows, columns = np.nonzero(values)
-    empty = np.flatnonzero((values == 0).all(axis=1))
-    ids = np.concatenate([values[rows, columns], np.zeros(len(empty), values.dtype)])
-    ones = np.ones(len(ids), np.float64)
-    shape = (len(values), vocab_size)
-    counts = scipy.sparse.csr_matrix((ones, (np.concatenate([rows, empty]), ids)), shape)
-    return (counts > 0).astype(np.float64)
+    has_value = (value_counts(values, vocab_size) > 0).astype(np.float64)
+    empty = np.flatnonzero(has_value.getnnz(axis=1) == 0)
+    entries = (np.ones(len(empty)), (empty, np.zeros_like(empty)))
+    return has_value + scipy.sparse.csr_matrix(entries, shape=has_value.shape)
 
 
 def _distributions(values: npt.NDArray[np.generic], spec: FeatureSpec) -> scipy.sparse.csr_matrix:

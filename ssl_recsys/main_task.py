@@ -72,7 +72,11 @@ class MainTask(tf.keras.layers.Layer):
           Scalar.
         """
         config = self._config
-        rows = batch.gather(inputs["item_row"])
+        # Between replicas a gather is an exchange: only where somebody looks at the rows.
+        if config.remove_accidental_hits or self._frequency is not None or self._queue is not None:
+            rows = batch.gather(inputs["item_row"])
+        else:
+            rows = tf.fill([batch.global_size], -1)
         log_q = tf.zeros([batch.global_size])
         if self._frequency is not None and training:
             log_q = self._frequency(rows, step)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from ssl_recsys.catalog import Catalog
+from ssl_recsys.feature_statistics import value_counts
 from ssl_recsys.schema import FeatureSpec
 
 _BLOCK_ROWS = 512
@@ -79,12 +80,9 @@ def tfidf(catalog: Catalog, features: Sequence[FeatureSpec]) -> scipy.sparse.csr
     for spec in features:
         if not spec.is_embedded:
             continue
-        values = catalog.features[spec.name]
-        rows, columns = np.nonzero(values)
-        entries = (np.ones(len(rows), np.float32), (rows, values[rows, columns]))
-        has_value = scipy.sparse.csr_matrix(entries, shape=(catalog.num_items, spec.vocab_size))
-        num_items_with = np.asarray((has_value > 0).sum(axis=0)).ravel()
-        parts.append(has_value[:, num_items_with > 1])
+        counts = value_counts(catalog.features[spec.name], spec.vocab_size)
+        num_items_with = np.asarray((counts > 0).sum(axis=0)).ravel()
+        parts.append(counts[:, num_items_with > 1])
     joined = scipy.sparse.hstack(parts, format="csr", dtype=np.float32)
     if joined.shape[1] == 0:
         return joined

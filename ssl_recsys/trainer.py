@@ -22,7 +22,7 @@ from ssl_recsys.catalog import Catalog
 from ssl_recsys.config import RunConfig
 from ssl_recsys.embedding import Embedder, embed_rows
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation import ranks_without_query
+from ssl_recsys.evaluation import pair_ranks
 from ssl_recsys.exact_search import ExactSearch
 from ssl_recsys.feature_statistics import needed_by
 from ssl_recsys.input_pipeline import TrainingPairs
@@ -265,11 +265,14 @@ class Trainer:
             side: embed_rows(self._embedders[side], self._catalog, rows)
             for side, rows in ((ITEM, None), (QUERY, distinct))
         }
-        search, pairs = ExactSearch(embeddings[ITEM]), (query_of_pair, items)
-        if self._config.training.exclude_query:
-            ranks = ranks_without_query(search, embeddings[QUERY], distinct, *pairs, _VALIDATION_K)
-        else:
-            ranks = search.ranks(embeddings[QUERY], *pairs, _VALIDATION_K)
+        ranks = pair_ranks(
+            ExactSearch(embeddings[ITEM]),
+            embeddings[QUERY],
+            query_of_pair,
+            items,
+            _VALIDATION_K,
+            query_rows=distinct if self._config.training.exclude_query else None,
+        )
         values = {
             f"{name}@{k}": float(function(ranks, k))
             for name, function in (("recall", metrics.recall_at), ("map", metrics.map_at))

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.runner import available_cores
 from ssl_recsys.run_dir import read_json, write_json
 
 FILE = "provenance.json"
@@ -26,7 +27,7 @@ def note_start(directory: pathlib.Path, arguments: Sequence[str]) -> None:
         "versions": {name: _version(name) for name in _PACKAGES},
         "system": platform.system(),
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": len(available_cores()),
         "memory_gb": _memory_gb(),
     }
     if not starts or starts[-1] != now:
@@ -70,10 +71,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_gb() -> int | None:

@@ -117,8 +117,8 @@ def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
         scores[np.arange(5), query_rows] = -np.inf
         of_pairs = scores[query_of_pair, item_rows][:, np.newaxis]
         expected = (scores[query_of_pair] >= of_pairs).sum(axis=1)  # the item itself is among them
-        got = evaluation.ranks_without_query(
-            ExactSearch(items), queries, query_rows, query_of_pair, item_rows, max_rank
+        got = evaluation.pair_ranks(
+            ExactSearch(items), queries, query_of_pair, item_rows, max_rank, query_rows=query_rows
         )
         np.testing.assert_array_equal(got, np.minimum(expected, max_rank + 1))
 
