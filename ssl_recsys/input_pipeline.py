@@ -23,6 +23,7 @@ from ssl_recsys.records import open_builder, read_all
 _BLOCK_RECORDS = 2048
 _FILES_AT_ONCE = 16
 _RECORDS_OF_A_FILE = 16
+_PREFETCHED_BATCHES = 8
 
 
 def load_pairs(data_dir: str | os.PathLike[str], split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +132,7 @@ class TrainingPairs:
             local = context.get_per_replica_batch_size(self.batch_size)
             rows = rows.rebatch(local, drop_remainder=True)
         joined = rows.map(self._join, tf.data.AUTOTUNE, deterministic=True)
-        return joined.prefetch(tf.data.AUTOTUNE)
+        return joined.prefetch(_PREFETCHED_BATCHES).with_options(_without_tuning())
 
     def _batch_rows(
         self, epoch: int, step: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]
@@ -176,6 +177,17 @@ class TrainingPairs:
             tf.data.AUTOTUNE,
             deterministic=True,
         )
+
+
+def _without_tuning() -> tf.data.Options:
+    """No tuning of a pipeline while it runs.
+
+    At the end of an epoch its thread can sleep for seconds before it lets the iterator go, which
+    took a third of the time of short epochs (TensorFlow 2.20).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 class _PackedFeatures:
