@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -39,6 +41,23 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy(_devices()[0])
 
 
+def distribute(
+    strategy: tf.distribute.Strategy,
+    make_dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
+) -> Iterable[Any]:
+    """Batches of a dataset, on their way to the devices ahead of time.
+
+    Args:
+      strategy: a strategy.
+      make_dataset: an input pipeline's dataset of per-replica batches.
+    """
+    if isinstance(strategy, tf.distribute.OneDeviceStrategy) and not _has_accelerator(strategy):
+        # Nothing to copy to. TensorFlow's stages for it tune themselves in threads that can sleep
+        # for seconds before they let go of an iterator at the end of an epoch (2.20).
+        return make_dataset(tf.distribute.InputContext())
+    return strategy.distribute_datasets_from_function(make_dataset)
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes checkpoints, logs and results."""
     resolver = strategy.cluster_resolver
@@ -66,6 +85,13 @@ def _choose() -> str:
     if "TF_CONFIG" in os.environ:
         return "multi_worker"
     return "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
+
+
+def _has_accelerator(strategy: tf.distribute.Strategy) -> bool:
+    device_types = [
+        tf.DeviceSpec.from_string(device).device_type for device in strategy.extended.worker_devices
+    ]
+    return any(device_type != "CPU" for device_type in device_types)
 
 
 def _devices() -> list[str]:

@@ -29,7 +29,7 @@ from ssl_recsys.input_pipeline import TrainingPairs
 from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
 from ssl_recsys.optimizers import make_optimizer
 from ssl_recsys.schema import FeatureSpec
-from ssl_recsys.strategies import is_chief
+from ssl_recsys.strategies import distribute, is_chief
 
 # Steps between two looks at the loss: a look waits for the device.
 _STEPS_PER_CALL = 16
@@ -231,8 +231,8 @@ class Trainer:
     def _batches(self, skip_steps: int) -> Iterator[Any]:
         epoch = int(self._read("epoch"))
         return iter(
-            self._strategy.distribute_datasets_from_function(
-                lambda context: self._pairs.epoch(epoch, skip_steps, context)
+            distribute(
+                self._strategy, lambda context: self._pairs.epoch(epoch, skip_steps, context)
             )
         )
 
