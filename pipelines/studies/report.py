@@ -80,7 +80,11 @@ def content(
         return [drawn[name] for name in names if name in drawn]
 
     return [
-        Section("In short", _summary(results, info), [_verdict_table(results)]),
+        Section(
+            "In short",
+            _summary(results, info),
+            [tables.headline_table(results), _verdict_table(results)],
+        ),
         Section(
             "Methods compared", (), [tables.overall_table(results, one) for one in study.fractions]
         ),

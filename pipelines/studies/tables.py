@@ -22,6 +22,9 @@ LABELS = {
     "fd_fm_so": "FD+FM+SO",
 }
 _OVERALL = tuple(("overall", metric) for metric in ("recall@10", "recall@50", "map@10", "map@50"))
+_HEADLINE = tuple(
+    (part, metric) for part in ("overall", "head", "tail") for metric in ("recall@10", SCORE)
+)
 _V1 = "paper (v1)"
 _SLICES = tuple((part, metric) for part in ("tail", "head") for metric in ("recall@10", SCORE))
 
@@ -67,6 +70,12 @@ def metric_title(metric: str) -> str:
     """`recall@10` as Recall@10."""
     name, _, k = metric.partition("@")
     return f"{ {'recall': 'Recall', 'map': 'MAP'}[name] }@{k}"
+
+
+def headline_table(results: Results) -> Table:
+    """Ours alone with all training pairs: overall, head and tail."""
+    title = f"Test pairs, {fraction_title(results.largest)}"
+    return _result_table(results, results.largest, _HEADLINE, title=title, ours_alone=True)
 
 
 def overall_table(results: Results, fraction: float) -> Table:
@@ -204,7 +213,12 @@ def p_text(p_value: float | None) -> str:
 
 
 def _result_table(
-    results: Results, fraction: float, columns: Sequence[tuple[str, str]], *, title: str
+    results: Results,
+    fraction: float,
+    columns: Sequence[tuple[str, str]],
+    *,
+    title: str,
+    ours_alone: bool = False,
 ) -> Table:
     methods = results.study.methods
     values = {
@@ -224,8 +238,10 @@ def _result_table(
             Cell(
                 _result_lines(
                     values[method, column],
-                    None if method == BASELINE else values[BASELINE, column],
-                    _paper_line(results.study.paper, fraction, column, method),
+                    None if method == BASELINE or ours_alone else values[BASELINE, column],
+                    None
+                    if ours_alone
+                    else _paper_line(results.study.paper, fraction, column, method),
                 ),
                 best=method in best[column],
             )
@@ -265,12 +281,14 @@ def _result_note(
 ) -> str:
     counts = [len(results.final(method, fraction)) for method in results.study.methods]
     seeds = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    note = (
-        f"Mean ± standard deviation over {seeds} seeds; gain over the baseline with the p-value of "
-        "the paired t-test over seeds (two-sided, not corrected for the number of tests). The "
-        "trained method with the best mean is in bold."
-    )
     lines = [line for _, cells in rows for cell in cells for line in cell.lines]
+    note = f"Mean ± standard deviation over {seeds} seeds"
+    if any(", p" in line for line in lines):
+        note += (
+            "; gain over the baseline with the p-value of the paired t-test over seeds "
+            "(two-sided, not corrected for the number of tests)"
+        )
+    note += ". The trained method with the best mean is in bold."
     if any(line.startswith("paper") for line in lines):
         dataset = paper.TITLES[results.study.paper]
         note += f" Under ours the paper's figure on its {dataset}, and its gain."
