@@ -22,7 +22,6 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import pathlib
 import platform
 import statistics
 import time
@@ -32,6 +31,8 @@ from typing import Any, TypeVar
 from absl import flags, logging
 
 from data_prep.compressed import write_aside
+from pipelines.machine import memory_gb, processor
+from pipelines.runner import available_cores
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
 
@@ -229,20 +230,12 @@ def _parse(holder: flags.FlagHolder[Any], name: str) -> Any:
 
 def machine() -> dict[str, Any]:
     """The processor, how many of its cores are open to this process, memory, system."""
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
-        "processor": _processor(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "processor": processor(),
+        "cores": len(available_cores()),
+        "memory_gb": memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-
-
-def _processor() -> str:
-    path = pathlib.Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

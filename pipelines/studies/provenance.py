@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import pathlib
 import platform
 import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.machine import memory_gb, processor
 from pipelines.runner import available_cores
 from ssl_recsys.run_dir import read_json, write_json
 
@@ -26,9 +26,9 @@ def note_start(directory: pathlib.Path, arguments: Sequence[str]) -> None:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "system": platform.system(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(available_cores()),
-        "memory_gb": _memory_gb(),
+        "memory_gb": memory_gb(),
     }
     if not starts or starts[-1] != now:
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,18 +62,3 @@ def _git(root: pathlib.Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
     ).stdout.strip()
-
-
-def _processor() -> str:
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gb() -> int | None:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)
