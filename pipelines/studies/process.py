@@ -33,7 +33,7 @@ def carry_out(study: Study, store: Store, runner: Runner) -> None:
     """
     records: dict[Setting, Record] = {}
     total = sum(plan.stage_sizes(study).values())
-    with tqdm.tqdm(total=total, unit="run", desc="study", smoothing=0.1) as progress:
+    with tqdm.tqdm(total=total, unit="run", desc="study", smoothing=0) as progress:
         for stage in plan.STAGES:
             # Choices of the stages before are known here, or the stage would be missing.
             runs = plan.stages(study, validation_scores(records))[stage]
@@ -80,11 +80,18 @@ def _carry_out_stage(
     for run in finished:  # a stop may have come between a run's end and this
         store.settle(run)
     waiting = [run.run(study) for run in runs if not store.is_finished(run)]
-    progress.initial += len(finished)
-    progress.update(len(finished))
+    _pass_over(progress, len(finished))
     # Closed at once when a run fails, which ends the others.
     with contextlib.closing(runner.run_all(waiting)) as ended:
         for one in ended:
             check(one)
             store.settle(by_name[one.run.name])
             progress.update()
+
+
+def _pass_over(progress: tqdm.tqdm, number: int) -> None:
+    """Counts what was finished before; the time left is reckoned from this start's runs alone."""
+    progress.initial += number
+    progress.n += number
+    progress.last_print_n = progress.n
+    progress.refresh()

@@ -104,7 +104,7 @@ def test_dry_run_needs_no_dataset():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^tune +6 runs .*\nalpha +56 runs .*\ndropout +34 runs", done.stdout)
+    assert re.search(r"^tune +8 runs .*\nalpha +56 runs .*\ndropout +34 runs", done.stdout)
 
 
 @pytest.mark.parametrize("name", ["smoke", "wiki", "aai"])

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from pipelines.studies import figures, process, provenance, report
+from pipelines.studies import figures, plan, process, provenance, report
 from pipelines.studies.results import Results
 from pipelines.studies.store import Store
 from ssl_recsys.config import METHODS
@@ -30,6 +30,15 @@ def write_report(directory, store):
     write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
     process.write_report(study_runs.study(), store, directory, study_runs.INFO)
     return json.loads((directory / "results.json").read_text())
+
+
+def test_time_left_is_reckoned_from_this_start(tmp_path, capsys):
+    carry_out(tmp_path)
+    total = sum(plan.stage_sizes(study_runs.study()).values())
+    capsys.readouterr()
+    carry_out(tmp_path)
+    # Nothing was run, so nothing is known of the speed.
+    assert re.search(rf"{total}/{total} \[\d\d:\d\d<\?, \?run/s\]", capsys.readouterr().err)
 
 
 def test_every_stage_is_run_and_the_choices_are_the_best(tmp_path):
@@ -64,7 +73,7 @@ def test_a_stop_between_a_runs_end_and_its_measurement_loses_nothing(tmp_path):
     other = Store(tmp_path / "b")
     runner = FormulaRunner(other.runs_dir)
     study = study_runs.study()
-    first = process.plan.tune_runs(study)[0]
+    first = plan.tune_runs(study)[0]
     study_runs.write_run(first.run(study), other.runs_dir / first.name)  # ended, not measured
     process.carry_out(study, other, runner)
     assert first.name not in runner.ran
