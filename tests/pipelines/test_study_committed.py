@@ -1,0 +1,42 @@
+"""The finished studies in docs/results, and what README says of them."""
+
+import json
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results"
+STUDIES = sorted(path.parent for path in RESULTS.glob("*/report.md"))
+
+
+def first_table(report):
+    """Lines of the first table."""
+    lines = report.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    end = next(number for number in range(begin, len(lines)) if not lines[number])
+    return lines[begin:end]
+
+
+def test_readme_has_the_wikipedia_studys_first_table():
+    table = first_table((RESULTS / "study_wiki" / "report.md").read_text(encoding="utf-8"))
+    assert len(table) == 2 + 1 + 9  # head, TopPopular, nine methods
+    assert "\n".join(table) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("directory", STUDIES, ids=lambda path: path.name)
+def test_studies_are_whole_and_speak_of_no_machine(directory):
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in directory.rglob("*")
+        if path.suffix in (".md", ".html", ".json", ".svg")
+    ]
+    assert not any("INCOMPLETE" in text for text in texts)
+    assert not any(re.search(r"/(?:tmp|home|root|work|dev)/", text) for text in texts)
+    results = json.loads((directory / "results.json").read_text(encoding="utf-8"))
+    methods = {run["method"] for run in results["runs"] if run["split"] == "test"}
+    assert methods == set(results["study"]["methods"])
+    images = [path.stat().st_size for path in directory.glob("figures/*")]
+    assert images
+    assert sum(images) < 300_000
