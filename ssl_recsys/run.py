@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from ssl_recsys import evaluation, run_dir, schema
@@ -18,7 +17,7 @@ from ssl_recsys.embedding import embed_rows
 from ssl_recsys.errors import InputError
 from ssl_recsys.export import Exported, export_run, load_export
 from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
-from ssl_recsys.strategies import is_chief, make_strategy
+from ssl_recsys.strategies import device_kind, is_chief, make_strategy
 from ssl_recsys.trainer import Trainer
 
 _SAMPLE_SEED = 20_070_128
@@ -76,7 +75,7 @@ def train_and_evaluate(
         f"{info.name}: {info.num_items:,} items, {training_pairs.num_pairs:,} training pairs, "
         f"{training_pairs.steps_per_epoch:,} steps of {training_pairs.batch_size:,} an epoch; "
         f"{type(strategy).__name__} on {strategy.num_replicas_in_sync} x "
-        f"{_device_kind(strategy)}",
+        f"{device_kind(strategy)}",
         flush=True,
     )
     trainer = Trainer(
@@ -168,11 +167,6 @@ def compare(
         evaluated=_sampled(pairs[split], max_queries),
         split=split,
     ).results(methods)
-
-
-def _device_kind(strategy: tf.distribute.Strategy) -> str:
-    device = strategy.extended.worker_devices[0]
-    return tf.DeviceSpec.from_string(device).device_type or device
 
 
 def _sampled(

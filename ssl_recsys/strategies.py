@@ -51,7 +51,7 @@ def distribute(
       strategy: a strategy.
       make_dataset: an input pipeline's dataset of per-replica batches.
     """
-    if isinstance(strategy, tf.distribute.OneDeviceStrategy) and not _has_accelerator(strategy):
+    if isinstance(strategy, tf.distribute.OneDeviceStrategy) and device_kind(strategy) == "CPU":
         # Nothing to copy to. TensorFlow's stages for it tune themselves in threads that can sleep
         # for seconds before they let go of an iterator at the end of an epoch (2.20).
         return make_dataset(tf.distribute.InputContext())
@@ -70,6 +70,12 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
+def device_kind(strategy: tf.distribute.Strategy) -> str:
+    """What the replicas are on, such as CPU or GPU."""
+    device = strategy.extended.worker_devices[0]
+    return tf.DeviceSpec.from_string(device).device_type or device
+
+
 def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
     """Whether shapes must not depend on the data.
 
@@ -85,13 +91,6 @@ def _choose() -> str:
     if "TF_CONFIG" in os.environ:
         return "multi_worker"
     return "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one_device"
-
-
-def _has_accelerator(strategy: tf.distribute.Strategy) -> bool:
-    device_types = [
-        tf.DeviceSpec.from_string(device).device_type for device in strategy.extended.worker_devices
-    ]
-    return any(device_type != "CPU" for device_type in device_types)
 
 
 def _devices() -> list[str]:

@@ -234,19 +234,15 @@ def _result_table(
         ("TopPopular", [Cell(["-" if one is None else number(one)]) for one in popular])
     ]
     for method in methods:
-        cells = [
-            Cell(
-                _result_lines(
-                    values[method, column],
-                    None if method == BASELINE or ours_alone else values[BASELINE, column],
-                    None
-                    if ours_alone
-                    else _paper_line(results.study.paper, fraction, column, method),
-                ),
-                best=method in best[column],
+        cells = []
+        for column in columns:
+            lines = _result_lines(
+                values[method, column],
+                None if method == BASELINE else values[BASELINE, column],
+                _paper_line(results.study.paper, fraction, column, method),
             )
-            for column in columns
-        ]
+            shown = lines[:1] if ours_alone else lines
+            cells.append(Cell(shown, best=method in best[column]))
         rows.append((LABELS[method], cells))
     heads = [
         metric_title(metric) if part == "overall" else f"{part} {metric_title(metric)}"
