@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks import harness, processes, wikitext_peers
-from data_prep import bzip2_blocks, dump_files, wiki_site
-from data_prep.wikitext import MalformedPageError, PageParser
+from data_prep.wiki import bzip2_blocks, dump_files, sites
+from data_prep.wiki.wikitext import MalformedPageError, PageParser
 from ssl_recsys.errors import InputError
 
 _PAGE_END = b"</page>"
@@ -102,7 +102,7 @@ def _decode(dump: pathlib.Path, size: int) -> bytes:
 def _parse(path: pathlib.Path) -> int:
     """Parses all pages of a plain XML file as the job does; returns the number of links."""
     found = dump_files.find_sources(str(path))
-    parser = PageParser(wiki_site.parse_site(found[0][1]) or wiki_site.Site())
+    parser = PageParser(sites.parse_site(found[0][1]) or sites.Site())
     links = 0
     with ThreadPoolExecutor(1) as executor:
         reader = dump_files.PageReader(executor, 1)

@@ -9,21 +9,14 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsDict
 
-from data_prep import (
-    encode,
-    install_dataset,
-    install_encoding,
-    install_items,
-    install_logs,
-    install_pairs,
-    install_spec,
-    output_dir,
-    problems,
-    tables,
-)
+from data_prep import encode, output_dir, problems, tables
 from data_prep.input_files import InputFile, find_files
-from data_prep.install_items import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED
-from data_prep.install_pairs import LOG_RECORDS_BAD
+from data_prep.installs.dataset import Numbered, NumberItems, SplitPairs
+from data_prep.installs.encoding import encode_items
+from data_prep.installs.items import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED, ItemOptions, ReadItems
+from data_prep.installs.logs import BY_TIME, BY_USER, parse_duration
+from data_prep.installs.pairs import LOG_RECORDS_BAD, MakePairs, PairOptions, ReadLog
+from data_prep.installs.spec import HISTORY, InstallSpec
 from pipelines import beam_job
 from pipelines.app_install_options import ERROR, AppInstallOptions
 from ssl_recsys import schema
@@ -65,8 +58,8 @@ def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> s
     logs = find_files(options.installs, "--installs")
     apps = find_files(options.apps, "--apps")
     log_columns = spec.log_columns(
-        needs_time=options.split_by == install_logs.BY_TIME,
-        needs_user=options.split_by == install_logs.BY_USER,
+        needs_time=options.split_by == BY_TIME,
+        needs_user=options.split_by == BY_USER,
     )
     _check_columns(logs, log_columns, "log", spec)
     _check_columns(apps, spec.item_columns(), "item table", spec)
@@ -86,7 +79,7 @@ def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> s
 
 
 def _check_columns(
-    files: Sequence[InputFile], wanted: Sequence[str], what: str, spec: install_spec.InstallSpec
+    files: Sequence[InputFile], wanted: Sequence[str], what: str, spec: InstallSpec
 ) -> None:
     for file in files:
         names = tables.column_names(file.path)
@@ -94,11 +87,7 @@ def _check_columns(
         if not missing:
             continue
         hint = "name the right ones with --features_spec or the --..._column flags"
-        if (
-            what == "log"
-            and spec.log.kind == install_spec.HISTORY
-            and {"seed", "candidate"} <= {*names}
-        ):
+        if what == "log" and spec.log.kind == HISTORY and {"seed", "candidate"} <= {*names}:
             hint = "for a log of seeds and candidates add --log_kind=landing_page"
         raise InputError(
             f"{file.path} has no column {', '.join(map(repr, missing))}, which the {what} needs; "
@@ -111,7 +100,7 @@ class _Job:
     """The pipeline's inputs."""
 
     options: AppInstallOptions
-    spec: install_spec.InstallSpec
+    spec: InstallSpec
     log_columns: tuple[str, ...]
     logs: Sequence[InputFile]
     apps: Sequence[InputFile]
@@ -120,25 +109,25 @@ class _Job:
     def build(self, pipeline: beam.Pipeline) -> None:
         """Adds all steps."""
         num_shards = self.options.num_shards or _auto_shards(self.logs)
-        pair_options = install_pairs.PairOptions(
+        pair_options = PairOptions(
             log=self.spec.log,
             columns=self.log_columns,
-            window=install_logs.parse_duration(self.options.window),
+            window=parse_duration(self.options.window),
             max_pairs_per_user=self.options.max_pairs_per_user,
             split_by=self.options.split_by,
             num_shards=num_shards,
         )
         tables_of_items = tuple(file.path for file in self.apps)
-        item_options = install_items.ItemOptions(self.spec, tables_of_items, num_shards)
+        item_options = ItemOptions(self.spec, tables_of_items, num_shards)
         log = (
             pipeline
             | "Logs" >> beam.Create([file.path for file in self.logs])
-            | "ReadLog" >> install_pairs.ReadLog(pair_options, self.staging)
+            | "ReadLog" >> ReadLog(pair_options, self.staging)
         )
         items = (
             pipeline
             | "ItemTables" >> beam.Create(list(enumerate(tables_of_items)))
-            | "ReadItems" >> install_items.ReadItems(item_options, self.staging)
+            | "ReadItems" >> ReadItems(item_options, self.staging)
         )
         bad = (
             (log.bad, items.bad)
@@ -152,25 +141,23 @@ class _Job:
             >> beam.Map(_check_bad, AsDict(bad), self.options.max_bad_records, self.staging)
         )
         numbered = {
-            "pairs": log.events | "MakePairs" >> install_pairs.MakePairs(pair_options),
+            "pairs": log.events | "MakePairs" >> MakePairs(pair_options),
             "names": log.names,
             "rows": items.rows,
-        } | "NumberItems" >> install_dataset.NumberItems(item_options, may_go_on)
+        } | "NumberItems" >> NumberItems(item_options, may_go_on)
         repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
         self._write(numbered, item_options, [bad, repeated])
 
     def _write(
         self,
-        numbered: install_dataset.Numbered,
-        item_options: install_items.ItemOptions,
+        numbered: Numbered,
+        item_options: ItemOptions,
         found: Sequence[beam.PCollection],
     ) -> None:
         """Adds the steps from numbered items and pairs to files; `found` are facts already."""
         pipeline, staging = numbered.pairs.pipeline, self.staging
-        pairs = numbered.pairs | "SplitPairs" >> install_dataset.SplitPairs(self.options.split)
-        encoded = install_encoding.encode_items(
-            numbered.items, numbered.item_counts, pairs, item_options
-        )
+        pairs = numbered.pairs | "SplitPairs" >> SplitPairs(self.options.split)
+        encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options)
         seed = self.options.split_seed
         files = (
             encoded.items | "WriteCatalog" >> encode.WriteCatalog(staging, encoded.num_items),
@@ -211,7 +198,7 @@ def _check_bad(
 
 def _dataset_info(
     options: AppInstallOptions,
-    spec: install_spec.InstallSpec,
+    spec: InstallSpec,
     files: Sequence[InputFile],
     counters: Mapping[str, int],
     facts: Mapping[str, Any],
@@ -253,7 +240,7 @@ def _check_result(
     counters: Mapping[str, int],
     num_pairs: Mapping[str, int],
     options: AppInstallOptions,
-    spec: install_spec.InstallSpec,
+    spec: InstallSpec,
 ) -> None:
     number = {name: counters.get(name, 0) for name in COUNTERS}
     if not number["events"]:
@@ -265,7 +252,7 @@ def _check_result(
             f"{number['events']:,} events in {options.installs} give no pair: no user has two "
             f"items within --window={options.window}; make it longer, and see whether "
             f"--timestamp_unit is {spec.log.timestamp_unit}"
-            if spec.log.kind == install_spec.HISTORY
+            if spec.log.kind == HISTORY
             else f"in all {number['events']:,} events of {options.installs} the seed is the "
             "candidate; see whether the columns are the right ones"
         )
@@ -281,7 +268,7 @@ def _check_result(
             f"{number['pairs']:,} in all): change --validation_fraction and --test_fraction"
             + (
                 "; pairs of the same moment stay together"
-                if options.split_by == install_logs.BY_TIME
+                if options.split_by == BY_TIME
                 else ", or --split_seed"
             )
         )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from data_prep import install_dataset, install_logs, install_spec, splits
+from data_prep import splits
+from data_prep.installs import logs
+from data_prep.installs.dataset import LogSplit
+from data_prep.installs.spec import InstallSpec, read_spec
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 
@@ -37,7 +40,7 @@ class AppInstallOptions:
     title_column: str = ""
     window: str = "1d"
     max_pairs_per_user: int = 20_000
-    split_by: str = install_logs.BY_TIME
+    split_by: str = logs.BY_TIME
     split_seed: int = 0
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
@@ -54,7 +57,7 @@ class AppInstallOptions:
                     f"--{name} is missing: name the {what}'s file, a comma list or a glob"
                 )
         for name, values in (
-            ("split_by", install_logs.SPLITS),
+            ("split_by", logs.SPLITS),
             ("duplicate_items", (ERROR, FIRST)),
         ):
             if getattr(self, name) not in values:
@@ -66,13 +69,13 @@ class AppInstallOptions:
                 raise InputError(f"--{name} must not be negative (got {getattr(self, name)})")
         if not 0 <= self.num_shards <= _MAX_SHARDS:
             raise InputError(f"--num_shards must be in [0, {_MAX_SHARDS}] (got {self.num_shards})")
-        install_logs.parse_duration(self.window)
+        logs.parse_duration(self.window)
         _ = self.split, self.head  # check their fractions
 
     @property
-    def split(self) -> install_dataset.LogSplit:
+    def split(self) -> LogSplit:
         """How pairs are divided."""
-        return install_dataset.LogSplit(
+        return LogSplit(
             by=self.split_by,
             fractions=splits.SplitRule(
                 by=splits.BY_PAIR,
@@ -87,10 +90,10 @@ class AppInstallOptions:
         """Which items are the head."""
         return schema.HeadRule(schema.HEAD_TOP_FRACTION, self.head_fraction)
 
-    def spec(self) -> install_spec.InstallSpec:
+    def spec(self) -> InstallSpec:
         """What the columns mean: the spec file or the defaults, changed by the flags."""
-        spec = install_spec.read_spec(self.features_spec) if self.features_spec else None
-        spec = spec or install_spec.InstallSpec()
+        spec = read_spec(self.features_spec) if self.features_spec else None
+        spec = spec or InstallSpec()
         given = {
             "kind": self.log_kind,
             "user": self.user_column,

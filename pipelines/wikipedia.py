@@ -17,17 +17,11 @@ from typing import Any
 import apache_beam as beam
 from absl import flags
 
-from data_prep import (
-    dump_files,
-    encode,
-    output_dir,
-    splits,
-    wiki_counters,
-    wiki_graph,
-    wiki_items,
-    wiki_pages,
-    wiki_site,
-)
+from data_prep import encode, output_dir, splits
+from data_prep.wiki import dump_files, read_pages, sites
+from data_prep.wiki.counters import COUNTERS, WARNINGS
+from data_prep.wiki.encoding import FeatureOptions, encode_wiki
+from data_prep.wiki.link_graph import BuildGraph, GraphOptions
 from pipelines import beam_job
 from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
@@ -99,10 +93,10 @@ class WikipediaOptions:
         )
 
     @property
-    def features(self) -> wiki_items.FeatureOptions:
+    def features(self) -> FeatureOptions:
         """How features are encoded."""
-        fields = [field.name for field in dataclasses.fields(wiki_items.FeatureOptions)]
-        return wiki_items.FeatureOptions(**{name: getattr(self, name) for name in fields})
+        fields = [field.name for field in dataclasses.fields(FeatureOptions)]
+        return FeatureOptions(**{name: getattr(self, name) for name in fields})
 
     def recorded(self) -> dict[str, Any]:
         """The options that the dataset depends on, for `dataset.json`."""
@@ -173,7 +167,7 @@ def make_dataset(options: WikipediaOptions, beam_args: Sequence[str] = ()) -> sc
             num_pairs=num_pairs,
             head=schema.HeadRule(schema.HEAD_IN_TRAINING),
             split={**options.split.as_dict(), "by": options.split_by},
-            counters=dict.fromkeys(wiki_counters.COUNTERS, 0) | counters,
+            counters=dict.fromkeys(COUNTERS, 0) | counters,
             sources=_source_facts(sources, facts["source"]),
             options=options.recorded(),
         )
@@ -182,29 +176,29 @@ def make_dataset(options: WikipediaOptions, beam_args: Sequence[str] = ()) -> sc
     return info
 
 
-def _site(found: Sequence[tuple[dump_files.Source, bytes]]) -> wiki_site.Site:
+def _site(found: Sequence[tuple[dump_files.Source, bytes]]) -> sites.Site:
     """The wiki that all files belong to."""
-    sites = [(source.path, wiki_site.parse_site(head)) for source, head in found]
-    known = [(path, site) for path, site in sites if site is not None]
+    parsed = [(source.path, sites.parse_site(head)) for source, head in found]
+    known = [(path, site) for path, site in parsed if site is not None]
     for path, site in known[1:]:
         if site.name != known[0][1].name:
             raise InputError(
                 f"{known[0][0]} and {path} are dumps of different wikis ({known[0][1].name!r}, "
                 f"{site.name!r}); make a dataset of each"
             )
-    return known[0][1] if known else wiki_site.Site()
+    return known[0][1] if known else sites.Site()
 
 
 def _build(
     pipeline: beam.Pipeline,
     options: WikipediaOptions,
     sources: list[dump_files.Source],
-    site: wiki_site.Site,
+    site: sites.Site,
     staging: str,
 ) -> None:
     num_shards = options.num_shards or _auto_shards(sources)
     cores = min(_MAX_DECODE_THREADS, os.cpu_count() or 1)
-    read = wiki_pages.ReadPages(
+    read = read_pages.ReadPages(
         site,
         num_shards,
         keep_titles=options.link_targets == ALL,
@@ -214,14 +208,12 @@ def _build(
         pipeline
         | "Ranges" >> beam.Create(dump_files.plan_ranges(sources, options.range_mib << 20))
         | "SpreadRanges" >> beam.Reshuffle()
-        | "ReadPages" >> beam.ParDo(read).with_outputs(*wiki_pages.OUTPUTS)
+        | "ReadPages" >> beam.ParDo(read).with_outputs(*read_pages.OUTPUTS)
     )
-    graph = {tag: parsed[tag] for tag in wiki_pages.OUTPUTS} | "Graph" >> wiki_graph.BuildGraph(
-        wiki_graph.GraphOptions(
-            num_shards, options.link_targets, options.min_in_links, options.split
-        )
+    graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(
+        GraphOptions(num_shards, options.link_targets, options.min_in_links, options.split)
     )
-    encoded = wiki_items.encode_wiki(graph, options.split, options.features, num_shards)
+    encoded = encode_wiki(graph, options.split, options.features, num_shards)
     files = (
         encoded.items | "WriteCatalog" >> encode.WriteCatalog(staging, encoded.num_items),
         encoded.pairs
@@ -291,8 +283,8 @@ def main(argv: list[str]) -> None:
     beam_job.show_progress()
     started = time.monotonic()
     info = make_dataset(options, argv[1:])
-    print(f"\n{beam_job.counter_table(info.counters, wiki_counters.COUNTERS)}\n")
-    for name, meaning in wiki_counters.WARNINGS.items():
+    print(f"\n{beam_job.counter_table(info.counters, COUNTERS)}\n")
+    for name, meaning in WARNINGS.items():
         if info.counters.get(name):
             print(f"warning: {meaning} ({name}: {info.counters[name]})", file=sys.stderr)
     pairs = ", ".join(f"{count:,} {split}" for split, count in info.num_pairs.items())

@@ -37,6 +37,15 @@ def test_data_prep_knows_only_the_contract(path: pathlib.Path) -> None:
     assert {name for name in used if not name.startswith(CONTRACT)} <= {"ssl_recsys"}
 
 
+ROOMS = ("wiki", "installs", "synthetic")
+
+
+@pytest.mark.parametrize("path", modules("data_prep"), ids=lambda path: path.stem)
+def test_rooms_of_data_prep_know_nothing_of_each_other(path: pathlib.Path) -> None:
+    used = {room for room in ROOMS for name in imports(path) if f"data_prep.{room}" in name}
+    assert used <= {path.parent.name}  # what stands at the top uses no room
+
+
 def test_model_library_imports_have_no_cycle() -> None:
     graph = {
         f"ssl_recsys.{path.stem}": {

@@ -8,7 +8,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from data_prep import bzip2_blocks, dump_files
+from data_prep.wiki import bzip2_blocks, dump_files
 from ssl_recsys.errors import InputError
 
 EXECUTOR = ThreadPoolExecutor(2)

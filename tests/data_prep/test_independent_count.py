@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data_prep import dump_files, wiki_site
-from data_prep.wikitext import PageParser
+from data_prep.wiki import dump_files, sites
+from data_prep.wiki.wikitext import PageParser
 
 SHARED = pathlib.Path(
     os.environ.get(
@@ -68,7 +68,7 @@ def count_with_mwparserfromhell(path):
 def count_with_this_package(path):
     [(source, head)] = dump_files.find_sources(str(path))
     reader = dump_files.PageReader(ThreadPoolExecutor(1), 1)
-    parser = PageParser(wiki_site.parse_site(head))
+    parser = PageParser(sites.parse_site(head))
     [part] = dump_files.plan_ranges([source], 1 << 40)
     pages = [parser.parse(raw) for raw in reader.pages(part)]
     pages = [page for page in pages if page.namespace == 0]

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_prep import install_dataset, install_logs, splits, tables
-from data_prep.install_logs import BY_PAIR, BY_TIME, BY_USER, Events, Pairs
-from data_prep.install_spec import LANDING_PAGE, LogSpec
+from data_prep import splits, tables
+from data_prep.installs import logs
+from data_prep.installs.dataset import time_cuts
+from data_prep.installs.logs import BY_PAIR, BY_TIME, BY_USER, Events, Pairs
+from data_prep.installs.spec import LANDING_PAGE, LogSpec
 from data_prep.sampling import SampleByDigest
 from ssl_recsys.errors import InputError
 
@@ -22,13 +24,13 @@ SECOND = 1_000_000
     [("1d", 86400), ("12h", 43200), ("30min", 1800), ("45s", 45), ("1w", 604800), ("0.5 h", 1800)],
 )
 def test_durations(text, seconds):
-    assert install_logs.parse_duration(text) == seconds * SECOND
+    assert logs.parse_duration(text) == seconds * SECOND
 
 
 @pytest.mark.parametrize("text", ["", "1", "d", "-1d", "0d", "1 month", "99999999999d"])
 def test_durations_that_are_none(text):
     with pytest.raises(InputError, match="like 1d or 12h"):
-        install_logs.parse_duration(text)
+        logs.parse_duration(text)
 
 
 def test_timestamps():
@@ -36,18 +38,18 @@ def test_timestamps():
         ["1.5", "-2", "2e3", "1970-01-02", "1970-01-01 00:00:03", "1970-01-01T01:00:00+01:00",
          "1970-01-01T00:00:01Z", "", None, "soon", "1e300", "nan", "2020-13-01"]
     )  # fmt: skip
-    times, usable = install_logs.timestamps(column, "s")
+    times, usable = logs.timestamps(column, "s")
     assert usable.tolist() == [True] * 7 + [False] * 6
     assert (times[:7] / SECOND).tolist() == [1.5, -2, 2000, 86400, 3, 0, 1]
-    assert install_logs.timestamps(pa.array(["7"]), "ms")[0].tolist() == [7000]
+    assert logs.timestamps(pa.array(["7"]), "ms")[0].tolist() == [7000]
 
 
 def test_timestamps_of_arrow_types():
     moments = pa.array([1500, None], pa.timestamp("ms"))
-    times, usable = install_logs.timestamps(moments, "d")
+    times, usable = logs.timestamps(moments, "d")
     assert times[0] == 1_500_000
     assert usable.tolist() == [True, False]
-    assert install_logs.timestamps(pa.array([3], pa.int32()), "min")[0].tolist() == [180 * SECOND]
+    assert logs.timestamps(pa.array([3], pa.int32()), "min")[0].tolist() == [180 * SECOND]
 
 
 def plain_pairs(events, window):
@@ -71,11 +73,11 @@ def as_events(events):
 
 def windowed(events, window, cap=0, split_by=BY_TIME):
     counters = collections.Counter()
-    parts = install_logs.history_pairs(
+    parts = logs.history_pairs(
         as_events(events), window=window, max_pairs_per_user=cap, split_by=split_by,
         counters=counters,
     )  # fmt: skip
-    return install_logs.join(parts), counters
+    return logs.join(parts), counters
 
 
 def test_window_by_hand():
@@ -93,7 +95,7 @@ def test_window_by_hand():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_window_against_plain_python(monkeypatch, seed):
-    monkeypatch.setattr(install_logs, "_EXPANDED_AT_ONCE", 30)  # several parts
+    monkeypatch.setattr(logs, "_EXPANDED_AT_ONCE", 30)  # several parts
     rng = random.Random(seed)
     events = [
         (rng.randrange(6), rng.randrange(25), rng.randrange(100)) for _ in range(rng.randrange(200))
@@ -133,13 +135,13 @@ def test_equal_pairs_get_digests_of_their_own_whatever_their_order():
     query = np.array([5, 5, 6, 5], np.uint64)
     item = np.array([7, 7, 7, 7], np.uint64)
     times = np.array([3, 1, 2, 1], np.int64)
-    pairs, digests = install_logs.number_pairs(Pairs(query, item, times))
+    pairs, digests = logs.number_pairs(Pairs(query, item, times))
     assert pairs.query.tolist() == [5, 5, 5, 6]
     assert pairs.divider.tolist() == [1, 1, 3, 2]
     assert len(set(digests.tolist())) == 4
-    back = install_logs.number_pairs(Pairs(query[::-1], item[::-1], times[::-1]))
+    back = logs.number_pairs(Pairs(query[::-1], item[::-1], times[::-1]))
     assert np.array_equal(back[1], digests)
-    empty, none = install_logs.number_pairs(install_logs.join([]))
+    empty, none = logs.number_pairs(logs.join([]))
     assert len(empty.item) == len(none) == 0
 
 
@@ -153,7 +155,7 @@ def test_read_history():
     rows = rows_of(
         user_id=["u", "v", "", "u"], app_id=["a", "b", "c", " a"], timestamp=["1", "x", "3", "4"]
     )
-    events, keys, bad = install_logs.read_events(rows, LogSpec())
+    events, keys, bad = logs.read_events(rows, LogSpec())
     assert events.query is None
     assert events.item.tolist() == [splits.text_digest("a")] * 2
     assert events.user.tolist() == [splits.text_digest("u")] * 2
@@ -167,7 +169,7 @@ def test_read_history():
 
 def test_read_landing_pages_without_users_or_times():
     rows = rows_of(seed=["a", "b"], candidate=["b", ""])
-    events, keys, bad = install_logs.read_events(rows, LogSpec(kind=LANDING_PAGE))
+    events, keys, bad = logs.read_events(rows, LogSpec(kind=LANDING_PAGE))
     assert events.query.tolist() == [splits.text_digest("a")]
     assert events.item.tolist() == [splits.text_digest("b")]
     assert events.time.tolist() == events.user.tolist() == [0]
@@ -178,9 +180,9 @@ def test_read_landing_pages_without_users_or_times():
 def test_time_cuts():
     rule = splits.SplitRule(by="pair", validation_fraction=0.2, test_fraction=0.3)
     times = np.arange(100)[::-1] * 7
-    assert install_dataset.time_cuts(times, rule) == (350, 490)
-    assert install_dataset.time_cuts(np.zeros(0), rule) == (0, 0)
-    assert install_dataset.time_cuts(np.array([5]), rule) == (5, 5)
+    assert time_cuts(times, rule) == (350, 490)
+    assert time_cuts(np.zeros(0), rule) == (0, 0)
+    assert time_cuts(np.array([5]), rule) == (5, 5)
 
 
 def test_sample_does_not_depend_on_how_the_data_is_divided():

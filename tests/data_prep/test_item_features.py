@@ -9,10 +9,11 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from data_prep import install_items, install_spec, item_features, tables
-from data_prep.install_items import ItemOptions, ItemRows
-from data_prep.install_logs import Keys
-from data_prep.install_spec import InstallSpec, ItemFeature, read_spec
+from data_prep import tables
+from data_prep.installs import item_features
+from data_prep.installs.items import ItemOptions, ItemRows, choose_items, is_key
+from data_prep.installs.logs import Keys
+from data_prep.installs.spec import NORMALIZATIONS, InstallSpec, ItemFeature, read_spec
 from data_prep.splits import text_digests
 from data_prep.vocab import BuildVocabularies
 from ssl_recsys.errors import InputError
@@ -84,7 +85,7 @@ def test_other_scales():
     np.testing.assert_allclose(same.encode(np.array([4.0, 5.0]))[:, 0], [0, 1])
     as_is = item_features.learn_scale("none", np.array([4.0]))
     np.testing.assert_allclose(as_is.encode(np.array([-70.0]))[:, 0], [-70])
-    for normalize in install_spec.NORMALIZATIONS:
+    for normalize in NORMALIZATIONS:
         nothing = item_features.learn_scale(normalize, np.zeros(0))
         assert np.isfinite(nothing.encode(np.array([1.0, np.nan]))).all()
 
@@ -111,7 +112,7 @@ def test_first_row_of_a_key_is_kept_and_unknown_items_are_added():
     ]
     names = [Keys(["x", "z"], text_digests(["x", "z"]))]
     used = np.sort(text_digests(["x", "z"]))
-    items, repeated = install_items.choose_items(parts, names, used, OPTIONS)
+    items, repeated = choose_items(parts, names, used, OPTIONS)
     assert np.all(items.digests[1:] > items.digests[:-1])
     found = dict(zip(items.keys.to_pylist(), items.features[1], strict=True))
     assert found["x"] == 4.0  # of line 7 of the first file
@@ -160,8 +161,8 @@ def test_popularity_from_training():
 def test_with_key():
     spec = InstallSpec().with_key("package")
     assert spec.key == spec.features[0].column == "package"
-    assert install_items.is_key(spec.features[0], spec)
-    assert not install_items.is_key(spec.features[1], spec)
+    assert is_key(spec.features[0], spec)
+    assert not is_key(spec.features[1], spec)
 
 
 FEATURE = {"name": "f", "kind": "bag", "column": "c"}

@@ -4,7 +4,8 @@ import pytest
 from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
-from data_prep import shards, splits, vocab, wiki_items
+from data_prep import shards, splits, vocab
+from data_prep.wiki.encoding import title_ngrams
 from ssl_recsys.errors import InputError
 
 DIGESTS = splits.text_digests([f"title {index}" for index in range(20_000)])
@@ -119,4 +120,4 @@ def test_build_vocabulary(counts):
     ],
 )
 def test_title_ngrams(title, expected):
-    assert wiki_items.title_ngrams(title) == expected
+    assert title_ngrams(title) == expected

@@ -4,11 +4,11 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from data_prep import wiki_site
 from data_prep.splits import text_digest
-from data_prep.wikitext import MalformedPageError, PageParser
+from data_prep.wiki import sites
+from data_prep.wiki.wikitext import MalformedPageError, PageParser
 
-SITE = wiki_site.parse_site(
+SITE = sites.parse_site(
     """<siteinfo><dbname>ukwiki</dbname><case>first-letter</case><namespaces>
     <namespace key="0" case="first-letter" />
     <namespace key="6" case="first-letter">Файл</namespace>
@@ -61,7 +61,7 @@ def test_digests_are_those_of_the_titles():
 
 
 def test_case_sensitive_wiki():
-    site = wiki_site.parse_site(b"<siteinfo><case>case-sensitive</case></siteinfo>")
+    site = sites.parse_site(b"<siteinfo><case>case-sensitive</case></siteinfo>")
     assert links("[[a]] [[A]]", site=site) == ["a", "A"]
 
 
@@ -152,14 +152,12 @@ def test_any_text_is_a_page(text, start):
 @hypothesis.given(st.text(max_size=40), st.booleans())
 def test_a_title_is_found_again_by_its_link(text, underscores):
     """A page's title, written as a link, names the page."""
-    title = SITE.fix_case(wiki_site.clean_title(text.replace("%", "").replace("#", "")))
-    hypothesis.assume(
-        wiki_site.is_legal(title) and ":" not in title and html.unescape(title) == title
-    )
+    title = SITE.fix_case(sites.clean_title(text.replace("%", "").replace("#", "")))
+    hypothesis.assume(sites.is_legal(title) and ":" not in title and html.unescape(title) == title)
     raw = html.escape(title.replace(" ", "_") if underscores else title)
-    kind, found = wiki_site.parse_target(raw.encode(), SITE)
-    assert (kind, found) == (wiki_site.TO_ARTICLE, title)
-    assert wiki_site.parse_title(html.escape(title).encode(), SITE, 0) == (0, title)
+    kind, found = sites.parse_target(raw.encode(), SITE)
+    assert (kind, found) == (sites.TO_ARTICLE, title)
+    assert sites.parse_title(html.escape(title).encode(), SITE, 0) == (0, title)
 
 
 @hypothesis.given(st.text("abAB_ :.'#%|é", max_size=12))
@@ -167,5 +165,5 @@ def test_fast_path_equals_the_general_one(text):
     raw = text.replace("|", "").encode()
     hypothesis.assume(raw)
     kind, title, digest = PageParser(SITE)._target(raw)
-    assert (kind, title) == wiki_site.parse_target(raw, SITE)
-    assert digest == (text_digest(title) if kind == wiki_site.TO_ARTICLE else 0)
+    assert (kind, title) == sites.parse_target(raw, SITE)
+    assert digest == (text_digest(title) if kind == sites.TO_ARTICLE else 0)

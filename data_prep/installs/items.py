@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 
-from data_prep import install_logs, item_features, problems, tables
+from data_prep import problems, tables
 from data_prep.counting import count
-from data_prep.install_logs import Keys
-from data_prep.install_spec import InstallSpec, ItemFeature
-from data_prep.item_features import Column
+from data_prep.installs import item_features, logs
+from data_prep.installs.item_features import Column
+from data_prep.installs.logs import Keys
+from data_prep.installs.spec import InstallSpec, ItemFeature
 from data_prep.shards import find, group_indices, range_index
 from ssl_recsys import schema
 
@@ -116,7 +117,7 @@ def _read_items(
     has_key = np.asarray(pc.not_equal(keys, ""))
     for row in np.flatnonzero(~has_key).tolist():
         bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), f"{spec.key} is empty"))
-    digests, _ = install_logs.digests(keys)
+    digests, _ = logs.digests(keys)
     titles = tables.texts(rows.columns[spec.title]) if spec.title else _no_text(len(keys))
     places = (number << 40) | rows.lines
     every = ItemRows(digests, places, keys, titles, features)

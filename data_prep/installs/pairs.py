@@ -15,10 +15,11 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import TaggedOutput
 
-from data_prep import install_logs, problems, tables
+from data_prep import problems, tables
 from data_prep.counting import count, count_all
-from data_prep.install_logs import Events, Keys, Pairs
-from data_prep.install_spec import HISTORY, LogSpec
+from data_prep.installs import logs
+from data_prep.installs.logs import Events, Keys, Pairs
+from data_prep.installs.spec import HISTORY, LogSpec
 from data_prep.shards import by_shard, group_indices, range_index
 
 _Keyed = tuple[int, Any]
@@ -102,7 +103,7 @@ class _ReadEvents(beam.DoFn):
         """Yields the tagged columns of one piece."""
         options = self._options
         rows = problems.parse(piece, options.columns, self._directory)
-        events, keys, bad = install_logs.read_events(rows, options.log)
+        events, keys, bad = logs.read_events(rows, options.log)
         count("events", len(events.item))
         for shard, columns in self._by_shard(events):
             yield TaggedOutput("events", (shard, columns))
@@ -121,7 +122,7 @@ class _ReadEvents(beam.DoFn):
             return
         differ = events.query != events.item
         count("pairs_with_itself", len(differ) - differ.sum())
-        pairs = install_logs.make_pairs(
+        pairs = logs.make_pairs(
             options.split_by,
             query=events.query[differ],
             item=events.item[differ],
@@ -163,7 +164,7 @@ class MakePairs(beam.PTransform):
 def _pair_histories(element: _Keyed, options: PairOptions) -> Iterator[_Keyed]:
     counters: Counter[str] = Counter()
     user, item, time = (np.concatenate(column) for column in zip(*element[1], strict=True))
-    parts = install_logs.history_pairs(
+    parts = logs.history_pairs(
         Events(user, item, time),
         window=options.window,
         max_pairs_per_user=options.max_pairs_per_user,

@@ -11,9 +11,9 @@ import dataclasses
 import re
 from collections import Counter
 
-from data_prep import wiki_site
 from data_prep.splits import text_digest
-from data_prep.wiki_site import Site, Target
+from data_prep.wiki import sites
+from data_prep.wiki.sites import Site, Target
 
 _NAMESPACE = re.compile(rb"<ns>\s*(-?\d+)\s*</ns>")
 _TEXT_TAG = re.compile(rb"<text\b[^>]*>")
@@ -31,7 +31,7 @@ _HIDDEN = re.compile(
 _PLAIN_TARGET = re.compile(
     rb"(?=.{1,255}\Z)[A-Za-z0-9][A-Za-z0-9'(),./!-]*(?: [A-Za-z0-9'(),./!-]+)*"
 )
-_INTERWIKI = (wiki_site.TO_INTERWIKI, "", 0)
+_INTERWIKI = (sites.TO_INTERWIKI, "", 0)
 _REDIRECT_TEXT = re.compile(r"\s*[#\uff03]\s*([^\s:\[]+)\s*:?\s*\[\[([^\[\]|\n]+)")
 _REDIRECT_HEAD_BYTES = 1000
 _CACHE_SIZE = 200_000
@@ -75,7 +75,7 @@ class PageParser:
         # A namespace of the same name comes first.
         self._interwiki = frozenset(
             prefix.encode("ascii")
-            for prefix in wiki_site.INTERWIKI_PREFIXES.difference(site.namespaces)
+            for prefix in sites.INTERWIKI_PREFIXES.difference(site.namespaces)
         )
         self.counters: Counter[str] = Counter()
 
@@ -89,7 +89,7 @@ class PageParser:
         head = page[: text_tag.start()] if text_tag else page
         namespace, title = self._title(head)
         result = Page(namespace, title)
-        if namespace != wiki_site.ARTICLE:
+        if namespace != sites.ARTICLE:
             return result
         text = self._text(page, text_tag)
         result.redirect = self._redirect(head, text)
@@ -104,7 +104,7 @@ class PageParser:
             raise MalformedPageError("no <title>")
         number = _NAMESPACE.search(head, end)
         try:
-            return wiki_site.parse_title(
+            return sites.parse_title(
                 head[start + len(b"<title>") : end], self._site, int(number[1]) if number else None
             )
         except ValueError as error:
@@ -134,9 +134,9 @@ class PageParser:
         if not flagged and not start.startswith((b"#", "\uff03".encode())):
             return None
         found = _REDIRECT_TEXT.match(start.decode("utf-8", "ignore"))
-        if found and (flagged or found[1].casefold() in wiki_site.REDIRECT_WORDS):
+        if found and (flagged or found[1].casefold() in sites.REDIRECT_WORDS):
             return Target(*self._target(found[2].encode("utf-8"))[:2])
-        return Target(wiki_site.INVALID) if flagged else None
+        return Target(sites.INVALID) if flagged else None
 
     def _links(self, text: bytes, page: Page) -> None:
         text = _HIDDEN.sub(b"", text)
@@ -147,14 +147,14 @@ class PageParser:
         counters["links_found"] += len(found)
         for raw in found:
             kind, name, digest = targets.get(raw) or self._target(raw)
-            if kind == wiki_site.TO_ARTICLE:
+            if kind == sites.TO_ARTICLE:
                 if digest in links:
                     counters["links_duplicate"] += 1
                 elif name == page.title:
                     counters["links_self"] += 1
                 else:
                     links[digest] = name
-            elif kind == wiki_site.TO_CATEGORY:
+            elif kind == sites.TO_CATEGORY:
                 counters["category_links"] += 1
                 categories[name] = None
             else:
@@ -166,12 +166,12 @@ class PageParser:
     def _target(self, raw: bytes) -> tuple[str, str, int]:
         """Kind and title of a link's target, and the title's digest if it is an article."""
         if _PLAIN_TARGET.fullmatch(raw):
-            kind, title = wiki_site.TO_ARTICLE, self._site.fix_case(raw.decode("ascii"))
+            kind, title = sites.TO_ARTICLE, self._site.fix_case(raw.decode("ascii"))
         elif raw.partition(b":")[0] in self._interwiki:
             return _INTERWIKI  # mostly links to other languages, each seen once: not cached
         else:
-            kind, title = wiki_site.parse_target(raw, self._site)
-        digest = text_digest(title) if kind == wiki_site.TO_ARTICLE else 0
+            kind, title = sites.parse_target(raw, self._site)
+        digest = text_digest(title) if kind == sites.TO_ARTICLE else 0
         if len(self._targets) >= _CACHE_SIZE:
             self._targets.clear()
         target = self._targets[raw] = kind, title, digest

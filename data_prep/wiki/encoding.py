@@ -19,7 +19,7 @@ from data_prep import encode, splits
 from data_prep.counting import count, count_all
 from data_prep.shards import concatenate, find, range_index
 from data_prep.vocab import BuildVocabulary, Vocabulary
-from data_prep.wiki_graph import Graph
+from data_prep.wiki.link_graph import Graph
 from ssl_recsys import schema
 
 ID, TITLE_NGRAMS, CATEGORIES = "id", "title_ngrams", "categories"

@@ -16,10 +16,11 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsIter, TaggedOutput
 
-from data_prep import splits, wiki_pages
+from data_prep import splits
 from data_prep.counting import count
 from data_prep.shards import by_shard, concatenate, find
-from data_prep.wiki_pages import ENDLESS, NO_ARTICLE
+from data_prep.wiki import read_pages
+from data_prep.wiki.read_pages import ENDLESS, NO_ARTICLE
 
 MAX_REDIRECT_HOPS = 4
 
@@ -63,7 +64,7 @@ class Graph(NamedTuple):
 
 
 class BuildGraph(beam.PTransform):
-    """Makes a Graph of the outputs of `wiki_pages.ReadPages`."""
+    """Makes a Graph of the outputs of `read_pages.ReadPages`."""
 
     def __init__(self, options: GraphOptions):
         super().__init__()
@@ -73,14 +74,14 @@ class BuildGraph(beam.PTransform):
         """Tables of pages, then redirects, then links."""
         options = self._options
         nodes = (
-            {tag: parsed[tag] for tag in (wiki_pages.PAGES, wiki_pages.REDIRECTS)}
+            {tag: parsed[tag] for tag in (read_pages.PAGES, read_pages.REDIRECTS)}
             | "GroupPages" >> beam.CoGroupByKey()
             | "FirstOfTitle"
             >> beam.ParDo(_first_of_title).with_outputs("articles", "redirects", "known", "dropped")
         )
         finals = self._follow(nodes.redirects, nodes.known)
         links = (
-            {"links": parsed[wiki_pages.LINKS], "known": nodes.known, "finals": finals}
+            {"links": parsed[read_pages.LINKS], "known": nodes.known, "finals": finals}
             | "GroupLinksByTarget" >> beam.CoGroupByKey()
             | "ResolveLinks" >> beam.FlatMap(_resolve_links, AsIter(nodes.dropped), options)
         )
@@ -88,7 +89,7 @@ class BuildGraph(beam.PTransform):
             {
                 "links": links,
                 "articles": nodes.articles,
-                "titles": parsed[wiki_pages.TITLES],
+                "titles": parsed[read_pages.TITLES],
             }
             | "GroupLinksByArticle" >> beam.CoGroupByKey()
             | "ChooseItems"
@@ -120,11 +121,11 @@ class BuildGraph(beam.PTransform):
 def _first_of_title(element: _Keyed) -> Iterator[TaggedOutput]:
     """Keeps the first page of each title; articles and redirects of a shard."""
     shard, groups = element
-    pages = list(groups[wiki_pages.PAGES])
+    pages = list(groups[read_pages.PAGES])
     ordinals, digests = concatenate([page[:2] for page in pages], 2)
     titles = [title for page in pages for title in page[2]]
     categories = [names for page in pages for names in page[3]]
-    redirects = concatenate(groups[wiki_pages.REDIRECTS], 3)
+    redirects = concatenate(groups[read_pages.REDIRECTS], 3)
     all_digests = np.concatenate([digests, redirects[1]])
     order = np.lexsort((np.concatenate([ordinals, redirects[0]]), all_digests))
     first = order[np.unique(all_digests[order], return_index=True)[1]]  # by digest

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.pvalue import AsDict
 
-from data_prep import encode, item_features, splits
+from data_prep import encode, splits
 from data_prep.counting import count, count_all
-from data_prep.install_dataset import first_rows
-from data_prep.install_items import ItemOptions, ItemRows, is_key
-from data_prep.install_spec import ItemFeature
+from data_prep.installs import item_features
+from data_prep.installs.dataset import first_rows
+from data_prep.installs.items import ItemOptions, ItemRows, is_key
+from data_prep.installs.spec import ItemFeature
 from data_prep.sampling import SampleByDigest
 from data_prep.vocab import BuildVocabularies, Vocabulary
 from ssl_recsys import schema

@@ -13,10 +13,11 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsDict, AsSingleton, TaggedOutput
 
-from data_prep import install_items, install_logs, splits
+from data_prep import splits
 from data_prep.counting import count
-from data_prep.install_items import ItemOptions, ItemRows
-from data_prep.install_logs import BY_TIME
+from data_prep.installs import logs
+from data_prep.installs.items import ITEM_ROWS_REPEATED, ItemOptions, ItemRows, choose_items
+from data_prep.installs.logs import BY_TIME
 from data_prep.sampling import SampleByDigest
 from data_prep.shards import by_shard, find
 
@@ -136,10 +137,10 @@ def _choose_items(
 ) -> Iterator[TaggedOutput]:
     """The shard's items, and its pairs by the seed's shard."""
     shard, groups = element
-    pairs, digests = install_logs.number_pairs(install_logs.join(groups["pairs"]))
+    pairs, digests = logs.number_pairs(logs.join(groups["pairs"]))
     count("pairs", len(digests))
     used = np.unique(np.concatenate([pairs.item, *groups["seeds"]]))
-    items, repeated = install_items.choose_items(groups["rows"], groups["names"], used, options)
+    items, repeated = choose_items(groups["rows"], groups["names"], used, options)
     position = find(pairs.item, items.digests)[0].astype(np.int32)
     yield TaggedOutput("items", (shard, items))
     yield TaggedOutput("item_counts", (shard, len(items.digests)))
@@ -148,7 +149,7 @@ def _choose_items(
     ):
         yield TaggedOutput("pairs", (query_shard, LinkedPairs(shard, *columns)))
     for record in repeated:
-        yield TaggedOutput("repeated", (install_items.ITEM_ROWS_REPEATED, record))
+        yield TaggedOutput("repeated", (ITEM_ROWS_REPEATED, record))
 
 
 def _table(shard: int, items: ItemRows) -> tuple[int, np.ndarray]:

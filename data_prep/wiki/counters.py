@@ -1,6 +1,6 @@
 """What the counters of the Wikipedia job mean."""
 
-from data_prep.wiki_graph import MAX_REDIRECT_HOPS
+from data_prep.wiki.link_graph import MAX_REDIRECT_HOPS
 
 # In the order of the table at the end.
 COUNTERS = {

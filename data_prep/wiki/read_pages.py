@@ -11,13 +11,13 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from data_prep import wiki_site
 from data_prep.counting import count, count_all
-from data_prep.dump_files import PageReader, Range
 from data_prep.shards import by_shard, group_indices, range_index
 from data_prep.splits import text_digest
-from data_prep.wiki_site import Site
-from data_prep.wikitext import MalformedPageError, Page, PageParser
+from data_prep.wiki import sites
+from data_prep.wiki.dump_files import PageReader, Range
+from data_prep.wiki.sites import Site
+from data_prep.wiki.wikitext import MalformedPageError, Page, PageParser
 
 # Redirects that lead to no article have one of these in place of a target's digest.
 NO_ARTICLE = 0
@@ -101,13 +101,13 @@ class ReadPages(beam.DoFn):
             _log.info("read part %d of %d: %d pages", part.number + 1, part.total, number)
 
     def _add(self, batch: _Batch, ordinal: int, page: Page) -> None:
-        if page.namespace != wiki_site.ARTICLE:
+        if page.namespace != sites.ARTICLE:
             count("pages_other_namespace", 1)
             return
         digest = text_digest(page.title)
         if page.redirect is not None:
             target = NO_ARTICLE
-            if page.redirect.kind == wiki_site.TO_ARTICLE:
+            if page.redirect.kind == sites.TO_ARTICLE:
                 target = text_digest(page.redirect.title)
                 self._keep(batch, [target], [page.redirect.title])
             batch.redirects.append((ordinal, digest, target))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import bzip2_blocks
+from data_prep.wiki import bzip2_blocks
 from ssl_recsys.errors import InputError
 
 XML, BZIP2, GZIP, XZ = "xml", "bz2", "gz", "xz"

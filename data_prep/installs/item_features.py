@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep import tables
-from data_prep.install_spec import AS_IS, LOG_NORMALIZED, QUANTILE, ItemFeature
+from data_prep.installs.spec import AS_IS, LOG_NORMALIZED, QUANTILE, ItemFeature
 from ssl_recsys import schema
 
 # What a missing number is written as, besides an empty value.

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_prep import splits, tables
-from data_prep.install_spec import HISTORY, TIMESTAMP_UNITS, LogSpec
+from data_prep.installs.spec import HISTORY, TIMESTAMP_UNITS, LogSpec
 from ssl_recsys.errors import InputError
 
 # What a split keeps together: pairs of the same time, of the same user, of the same two items.
