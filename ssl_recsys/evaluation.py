@@ -43,7 +43,10 @@ class EvaluationData:
       query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
       item_rows: `[num_pairs]` int, catalog rows.
       item_embeddings: `[num_items, dim]` float32, L2-normalised, in row order.
-      train_count: `[num_items]` int, training pairs that have the item as their item side.
+      train_count: `[num_items]` int, training pairs that have the item as their item side; the
+        head is told by them.
+      item_counts: the same of the pairs that the model was trained on, which may be a fraction;
+        TopPopular ranks by them.
       head: which items are the head.
       split: name of the split, for the reader.
       query_rows: `[num_queries]` int, the queries' own catalog rows, where an item is not to be
@@ -59,6 +62,7 @@ class EvaluationData:
     item_rows: npt.NDArray[np.integer]
     item_embeddings: npt.NDArray[np.float32]
     train_count: npt.NDArray[np.integer]
+    item_counts: npt.NDArray[np.integer]
     head: schema.HeadRule
     split: str
     query_rows: npt.NDArray[np.integer] | None = None
@@ -68,10 +72,11 @@ class EvaluationData:
         num_items, item_dim = check_embeddings(self.item_embeddings, side="item").shape
         if query_dim != item_dim:
             raise ValueError(f"queries have {query_dim} dimensions, items {item_dim}")
-        if np.shape(self.train_count) != (num_items,):
-            raise ValueError(
-                f"train_count must be [num_items = {num_items}] (got {np.shape(self.train_count)})"
-            )
+        for name, counts in (("train_count", self.train_count), ("item_counts", self.item_counts)):
+            if np.shape(counts) != (num_items,):
+                raise ValueError(
+                    f"{name} must be [num_items = {num_items}] (got {np.shape(counts)})"
+                )
         check_pairs(
             self.query_of_pair, self.item_rows, num_queries=num_queries, num_items=num_items
         )
@@ -129,7 +134,7 @@ def evaluate_pairs(
         query_rows=data.query_rows,
     )
     head_mask = metrics.head_items(data.head, data.train_count)[data.item_rows]
-    popular_ranks = metrics.top_popular_ranks(data.train_count, data.item_rows)
+    popular_ranks = metrics.top_popular_ranks(data.item_counts, data.item_rows)
     return {
         "split": data.split,
         "retrieval": retrieval,

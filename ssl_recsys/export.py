@@ -4,7 +4,7 @@
 export/
   query_tower/, item_tower/   SavedModels: features -> {"embedding": [batch, dim]}
   item_embeddings.npy         [num_items, dim] float32, L2-normalised, in row order
-  catalog.npz                 train_count and the encoded features
+  catalog.npz                 train_count, item_counts and the encoded features
   keys.txt, titles.txt        one item a line, in row order
   pairs_<split>.npy           [2, num_pairs] int32: query rows, item rows
   dataset.json                the dataset's description
@@ -57,6 +57,8 @@ class Exported:
     Attributes:
       info: the dataset's description.
       catalog: all items.
+      item_counts: `[num_items]` int64, pairs that the model was trained on, by their item; with
+        `train_fraction` fewer than the catalog's `train_count`.
       item_embeddings: `[num_items, dim]` float32.
       query_tower: embeds queries.
       path: the export directory.
@@ -64,6 +66,7 @@ class Exported:
 
     info: schema.DatasetInfo
     catalog: Catalog
+    item_counts: np.ndarray
     item_embeddings: np.ndarray
     query_tower: Embedder
     path: pathlib.Path
@@ -85,6 +88,7 @@ def export_run(
     model: TwoTowerModel,
     catalog: Catalog,
     info: schema.DatasetInfo,
+    item_counts: np.ndarray,
     pairs: Mapping[str, tuple[np.ndarray, np.ndarray]],
     model_dir: str | os.PathLike[str],
 ) -> pathlib.Path:
@@ -94,6 +98,7 @@ def export_run(
       model: the trained model.
       catalog: all items.
       info: the dataset's description.
+      item_counts: `[num_items]` int64, training pairs by their item.
       pairs: held-out pairs by split.
       model_dir: the run's directory.
 
@@ -110,6 +115,7 @@ def export_run(
     np.save(aside / _EMBEDDINGS, embeddings)
     arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
     arrays["train_count"] = catalog.train_count
+    arrays["item_counts"] = item_counts
     with (aside / _CATALOG).open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     _write_lines(aside / "keys.txt", catalog.keys)
@@ -138,6 +144,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
             train_count=arrays["train_count"],
             features={spec.name: arrays[_FEATURE_PREFIX + spec.name] for spec in info.features},
         )
+        item_counts = arrays["item_counts"]
     embeddings = np.load(path / _EMBEDDINGS)
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
@@ -146,7 +153,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
 
     # The signature keeps no reference to the variables that it reads; `saved` does.
     query_tower = functools.partial(_call_signature, saved, signature)
-    return Exported(info, catalog, embeddings, query_tower, path)
+    return Exported(info, catalog, item_counts, embeddings, query_tower, path)
 
 
 def _call_signature(

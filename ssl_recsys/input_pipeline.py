@@ -59,6 +59,11 @@ class TrainingPairs:
         which stand in random order.
       draw_from_catalog: add rows drawn uniformly from the whole catalog, as `ssl`.
 
+    Attributes:
+      num_pairs: how many there are.
+      item_counts: `[num_items]` int64, pairs by their item.
+      batch_size: pairs in a global batch, at most `num_pairs`.
+
     Raises:
       InputError: if there are no training pairs.
     """
@@ -78,18 +83,16 @@ class TrainingPairs:
         self._seed = seed
         self._draw_from_catalog = draw_from_catalog
         self._split = _fraction_of_records(data_dir, fraction)
-        counts = np.zeros(catalog.num_items, np.int64)
-        num_pairs = 0
+        self.item_counts = np.zeros(catalog.num_items, np.int64)
         counting = self._pair_blocks(shuffle_seed=None)
         for _, items in read_all(counting, data_dir, schema.PAIRS_DIR):
-            num_pairs += len(items)
-            counts += np.bincount(items, minlength=catalog.num_items)
-        if num_pairs == 0:
+            self.item_counts += np.bincount(items, minlength=catalog.num_items)
+        self.num_pairs = int(self.item_counts.sum())
+        if self.num_pairs == 0:
             raise InputError(f"{data_dir} has no training pairs at train_fraction={fraction}")
-        self.num_pairs = num_pairs
-        self.batch_size = min(batch_size, num_pairs)
+        self.batch_size = min(batch_size, self.num_pairs)
         # log of each item's share of the pairs; items without a pair never come up in a batch.
-        log_q = np.log(np.maximum(counts, 1) / num_pairs).astype(np.float32)
+        log_q = np.log(np.maximum(self.item_counts, 1) / self.num_pairs).astype(np.float32)
         with tf.device("CPU"):  # the join runs on the host, where the arrays should stay
             self._log_q = tf.constant(log_q)
             self._features = _PackedFeatures(catalog.features)

@@ -90,7 +90,7 @@ def train_and_evaluate(
     model = trainer.train()
     if not is_chief(strategy):
         return
-    export_run(model, catalog, info, held_out, model_dir)
+    export_run(model, catalog, info, training_pairs.item_counts, held_out, model_dir)
     if eval_split == "none":
         return
     results = evaluate(
@@ -133,6 +133,7 @@ def evaluate(
         item_rows=item_rows,
         item_embeddings=exported.item_embeddings,
         train_count=exported.catalog.train_count,
+        item_counts=exported.item_counts,
         head=exported.info.head,
         split=split,
         query_rows=distinct if exclude_query else None,

@@ -23,6 +23,7 @@ def hand_made(**changes):
         "item_rows": np.array([0, 2, 3]),
         "item_embeddings": np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8]], np.float32),
         "train_count": np.array([0, 5, 0, 2]),
+        "item_counts": np.array([0, 5, 0, 2]),
         "head": schema.HeadRule(),
         "split": "test",
     }
@@ -39,9 +40,22 @@ def random_data(num_items=300, num_queries=40, num_pairs=100, seed=0):
         item_rows=rng.integers(0, num_items, num_pairs),
         item_embeddings=(items / np.linalg.norm(items, axis=1, keepdims=True)).astype("f4"),
         train_count=rng.integers(0, 3, num_items),
+        item_counts=rng.integers(0, 3, num_items),
         head=schema.HeadRule(),
         split="validation",
     )
+
+
+def test_top_popular_knows_only_the_pairs_that_were_trained_on():
+    data = hand_made(item_counts=np.array([0, 0, 1, 0]))
+    result = evaluation.evaluate_pairs(data, ks=(1, 3))
+    # Items in the order 2, 0, 1, 3: the pairs' items 0, 2 and 3 have the ranks 2, 1 and 4.
+    popular = result["baselines"]["top_popular"]
+    assert popular["overall"]["recall@1"] == pytest.approx(1 / 3)
+    assert popular["overall"]["map@3"] == pytest.approx((1 / 2 + 1) / 3)
+    # The head is still told by all training pairs: item 3 alone of these.
+    assert (popular["head"]["num_pairs"], popular["head"]["recall@3"]) == (1, 0.0)
+    assert result["head"] == evaluation.evaluate_pairs(hand_made(), ks=(1, 3))["head"]
 
 
 def test_metrics_by_hand():
@@ -209,6 +223,8 @@ def test_unusable_input():
         hand_made(item_embeddings=np.full((4, 2), np.inf, np.float32))
     with pytest.raises(ValueError, match="train_count"):
         hand_made(train_count=np.zeros(3, int))
+    with pytest.raises(ValueError, match="item_counts"):
+        hand_made(item_counts=np.zeros(3, int))
     with pytest.raises(ValueError, match="dimensions"):
         hand_made(query_embeddings=np.ones((2, 3), np.float32))
     with pytest.raises(ValueError, match="item_rows"):

@@ -68,6 +68,8 @@ def test_fraction_takes_whole_records(catalog: Catalog, data_dir: pathlib.Path) 
     # 1,998 pairs are 8 records of up to 256: half of them is 4 records
     pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0, fraction=0.5)
     assert pairs.num_pairs == 4 * 256
+    seen = rows_of(list(pairs.epoch(0).as_numpy_iterator()))
+    np.testing.assert_array_equal(np.bincount(seen, minlength=120), pairs.item_counts)
     assert TrainingPairs(data_dir, catalog, batch_size=64, seed=0, fraction=1e-6).num_pairs == 256
 
 

@@ -9,6 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from ssl_recsys.catalog import load_catalog
+from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
+from ssl_recsys.metrics import top_popular_ranks
 from tests.ssl_recsys import commands
 
 ARGUMENTS = ("--method=fd_fm_so", "--dropout_granularity=value", "--logq_correction")
@@ -35,6 +38,26 @@ def test_metrics_file_has_the_documented_form(trained: pathlib.Path) -> None:
     assert pairs == metrics["overall"]["num_pairs"] == metrics["num_pairs"]
     # 120 items of 8 topics: a guess puts an item among 50 in 42% of the cases.
     assert metrics["overall"]["recall@50"] > 0.7
+
+
+def test_top_popular_counts_the_runs_own_pairs(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    arguments = ("--train_fraction=0.2", "--max_epochs=1")
+    done = commands.run(
+        "ssl_recsys.train", *commands.small_run(data_dir, tmp_path / "run", *arguments)
+    )
+    assert done.returncode == 0, done.stderr
+    catalog = load_catalog(data_dir)
+    _, items = load_pairs(data_dir, "test")
+    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0, fraction=0.2)
+    recall = {
+        name: np.mean(top_popular_ranks(counts, items) <= 10)
+        for name, counts in (("own", pairs.item_counts), ("all", catalog.train_count))
+    }
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found["baselines"]["top_popular"]["overall"]["recall@10"] == pytest.approx(recall["own"])
+    assert recall["own"] != recall["all"]
 
 
 def test_run_directory_holds_what_serving_needs(trained: pathlib.Path) -> None:
