@@ -199,13 +199,13 @@ def _protocol(results: Results) -> list[str]:
         "pairs; all methods then have its rate, as in the paper.",
         "2. Each self-supervised method's alpha is chosen from "
         f"{', '.join(f'{alpha:g}' for alpha in study.alphas)} by Recall@50 on validation pairs, "
-        f"with all training pairs and {study.choosing_seeds} seed(s); it is kept for smaller "
+        f"with all training pairs and {_seeds(study.choosing_seeds)}; it is kept for smaller "
         "fractions.",
         "3. The dropout rate is swept at alpha 1 on validation pairs; nothing is chosen from it."
         if study.dropout_rates
         else "3. The dropout rate is not swept.",
-        f"4. The final runs have {study.final_seeds} other seeds. They alone read test pairs. Of "
-        "each run the epoch counts whose validation Recall@50 is best.",
+        f"4. The final runs have {_seeds(study.final_seeds, 'other ')}. They alone read test "
+        "pairs. Of each run the epoch counts whose validation Recall@50 is best.",
         "Metrics are per test pair against the whole corpus by exact search; equal scores count "
         "against the model (docs/evaluation.md).",
         "All runs share: " + ", ".join(f"{name} {value}" for name, value in shown) + ".",
@@ -214,6 +214,10 @@ def _protocol(results: Results) -> list[str]:
             for fraction, epochs in study.epochs_at.items()
         ),
     ]
+
+
+def _seeds(number: int, other: str = "") -> str:
+    return f"{number} {other}seed" + ("" if number == 1 else "s")
 
 
 def _provenance_table(results: Results, starts: Sequence[Mapping[str, Any]]) -> Table:
