@@ -207,7 +207,7 @@ def dropout_peak(results: Results) -> Verdict:
 
 
 def dropout_fall(results: Results) -> Verdict:
-    """RQ5: whether FD is under the baseline at all high rates, at none, or at some."""
+    """RQ5: whether FD is under the baseline at all high rates, and only there, or at none."""
     question = (
         "RQ5b. Does FD fall under the baseline at high dropout rates (Recall@50, validation)?"
     )
@@ -224,7 +224,8 @@ def dropout_fall(results: Results) -> Verdict:
         f"{', '.join(f'{rate:g}' for rate in below) or 'none'}"
     )
     is_below = [rate in below for rate in high]
-    verdict = AGREE if all(is_below) else DISAGREE if not any(is_below) else NOT_DECIDED
+    falls = all(is_below) and len(below) < len(means)  # from above
+    verdict = AGREE if falls else DISAGREE if not any(is_below) else NOT_DECIDED
     return Verdict(question, theirs, ours, verdict)
 
 

@@ -163,6 +163,18 @@ def test_noise_decides_nothing():
 
 
 @pytest.mark.parametrize(
+    ("curve", "verdict"),
+    [  # the baseline's is 0.15
+        ({0.1: 0.16, 0.3: 0.14, 0.9: 0.14}, "agree"),
+        ({0.1: 0.14, 0.3: 0.14, 0.9: 0.14}, "not decided"),  # it never was above
+        ({0.1: 0.14, 0.3: 0.16, 0.9: 0.16}, "disagree"),
+    ],
+)
+def test_a_fall_begins_above_the_baseline(curve, verdict):
+    assert verdicts.dropout_fall(results(lambda *_: 0.1, curve.get)).verdict == verdict
+
+
+@pytest.mark.parametrize(
     ("lead_of_fd", "verdict"),
     # Noise differs by less than 0.0003 between methods.
     [(0.05, "disagree"), (-0.05, "agree"), (0.0001, "not decided")],
