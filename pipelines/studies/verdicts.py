@@ -207,7 +207,7 @@ def dropout_peak(results: Results) -> Verdict:
 
 
 def dropout_fall(results: Results) -> Verdict:
-    """RQ5: whether FD is under the baseline at all high rates, and only there, or at none."""
+    """RQ5: whether FD, above the baseline at some rate, is under it at all high ones or at none."""
     question = (
         "RQ5b. Does FD fall under the baseline at high dropout rates (Recall@50, validation)?"
     )
