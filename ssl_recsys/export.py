@@ -133,18 +133,25 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
 
     Raises:
       FileNotFoundError: if the run is not finished.
-      InputError: if its files do not fit each other.
+      InputError: if its files do not fit each other, or another version wrote them.
     """
     path = run_dir.finished_run(model_dir)
     info = schema.read_dataset_info(path)
-    with np.load(path / _CATALOG) as arrays:
-        catalog = Catalog(
-            keys=_read_lines(path / "keys.txt"),
-            titles=_read_lines(path / "titles.txt"),
-            train_count=arrays["train_count"],
-            features={spec.name: arrays[_FEATURE_PREFIX + spec.name] for spec in info.features},
+    with np.load(path / _CATALOG) as file:
+        arrays = dict(file)
+    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features]
+    missing = {"train_count", "item_counts", *feature_names} - arrays.keys()
+    if missing:
+        raise InputError(
+            f"{path / _CATALOG} lacks {', '.join(sorted(missing))}: it is damaged, or another "
+            "version wrote it; train the run again"
         )
-        item_counts = arrays["item_counts"]
+    catalog = Catalog(
+        keys=_read_lines(path / "keys.txt"),
+        titles=_read_lines(path / "titles.txt"),
+        train_count=arrays["train_count"],
+        features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
+    )
     embeddings = np.load(path / _EMBEDDINGS)
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
@@ -153,7 +160,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
 
     # The signature keeps no reference to the variables that it reads; `saved` does.
     query_tower = functools.partial(_call_signature, saved, signature)
-    return Exported(info, catalog, item_counts, embeddings, query_tower, path)
+    return Exported(info, catalog, arrays["item_counts"], embeddings, query_tower, path)
 
 
 def _call_signature(

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from ssl_recsys.catalog import load_catalog
+from ssl_recsys.errors import InputError
+from ssl_recsys.export import load_export
 from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
 from ssl_recsys.metrics import top_popular_ranks
 from tests.ssl_recsys import commands
@@ -98,6 +101,17 @@ def test_evaluate_and_recommend_need_only_the_run(
     assert lines[0].startswith("Item 5 of topic")
     assert len(lines) == 4
     assert not any(line.split("  ")[-2].startswith("Item 5 ") for line in lines[1:])
+
+
+def test_an_export_of_another_version_is_refused(
+    trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    shutil.copytree(trained / "export", tmp_path / "run" / "export")
+    path = tmp_path / "run" / "export" / "catalog.npz"
+    with np.load(path) as arrays:
+        np.savez(path, **{name: array for name, array in arrays.items() if name != "item_counts"})
+    with pytest.raises(InputError, match=r"catalog.npz lacks item_counts.*train the run again"):
+        load_export(tmp_path / "run")
 
 
 def test_recommend_suggests_similar_keys(trained: pathlib.Path) -> None:
