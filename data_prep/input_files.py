@@ -19,13 +19,32 @@ class InputFile(NamedTuple):
 
 
 def find_files(named: str, flag: str) -> list[InputFile]:
-    """Finds the files that a comma list of paths and globs names.
-
-    Returns:
-      The files, each once, in the order named (a glob's by name).
+    """Finds the files that a comma list of paths and globs names, see `match_files`.
 
     Raises:
       InputError: if a path or glob names no file, or a directory, or a file is empty.
+    """
+    found = match_files(named, before=f"{flag}: ")
+    if not found:
+        raise InputError(f"{flag} names no file")
+    for file in found:
+        _check(file, flag)
+    return found
+
+
+def match_files(named: str, *, before: str = "", after: str = "") -> list[InputFile]:
+    """The files that a comma list of paths and globs names, not looked into.
+
+    Args:
+      named: the list; empty entries do not count.
+      before: what an error begins with.
+      after: what the error of a path or glob without a file ends with.
+
+    Returns:
+      The files, each once, in the order named (a glob's by name); none if the list is empty.
+
+    Raises:
+      InputError: if a path or glob names no file, or cannot be looked for.
     """
     found: dict[str, InputFile] = {}
     for pattern in (part.strip() for part in named.split(",")):
@@ -34,15 +53,11 @@ def find_files(named: str, flag: str) -> list[InputFile]:
         try:
             matches = FileSystems.match([pattern])[0].metadata_list
         except (BeamIOError, OSError, ValueError) as error:
-            raise InputError(f"{flag}: cannot look for {pattern}: {error}") from error
+            raise InputError(f"{before}cannot look for {pattern}: {error}") from error
         if not matches:
-            raise InputError(f"{flag}: no file {pattern}")
+            raise InputError(f"{before}no file {pattern}{after}")
         for match in sorted(matches, key=lambda match: match.path):
             found.setdefault(match.path, InputFile(match.path, match.size_in_bytes))
-    if not found:
-        raise InputError(f"{flag} names no file")
-    for file in found.values():
-        _check(file, flag)
     return list(found.values())
 
 

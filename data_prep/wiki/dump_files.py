@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from data_prep.input_files import match_files
 from data_prep.wiki import bzip2_blocks
 from ssl_recsys.errors import InputError
 
@@ -61,21 +62,10 @@ def find_sources(dump: str) -> list[tuple[Source, bytes]]:
     Raises:
       InputError: if there is no such file, or a file is empty or no dump.
     """
-    found: dict[str, int] = {}
-    for pattern in (part.strip() for part in dump.split(",")):
-        if not pattern:
-            continue
-        try:
-            matches = FileSystems.match([pattern])[0].metadata_list
-        except (BeamIOError, OSError, ValueError) as error:
-            raise InputError(f"cannot look for {pattern}: {error}") from error
-        if not matches:
-            raise InputError(f"no file {pattern}; {_HOW_TO}")
-        for match in sorted(matches, key=lambda match: match.path):
-            found.setdefault(match.path, match.size_in_bytes)
+    found = match_files(dump, after=f"; {_HOW_TO}")
     if not found:
         raise InputError(f"--dump names no file; {_HOW_TO}")
-    return [_check_source(path, size) for path, size in found.items()]
+    return [_check_source(*file) for file in found]
 
 
 def plan_ranges(sources: list[Source], range_bytes: int) -> list[Range]:
