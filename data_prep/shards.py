@@ -7,7 +7,7 @@ one length) of many rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -37,6 +37,20 @@ def by_shard(
     """Yields (shard, the rows of `columns` whose digest lies in it)."""
     for shard, where in group_indices(range_index(digests, count), count):
         yield shard, tuple(column[where] for column in columns)
+
+
+def first_rows(counts: Mapping[int, int], num_shards: int) -> np.ndarray:
+    """Where rows numbered shard after shard begin.
+
+    Args:
+      counts: rows of each shard; shards without rows may be missing.
+      num_shards: how many shards there are.
+
+    Returns:
+      `[num_shards + 1]` int64: the row of each shard's first item, and the number of items.
+    """
+    sizes = [counts.get(shard, 0) for shard in range(num_shards)]
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def concatenate(batches: Iterable[tuple[np.ndarray, ...]], num_columns: int) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from data_prep.installs import logs
 from data_prep.installs.items import ITEM_ROWS_REPEATED, ItemOptions, ItemRows, choose_items
 from data_prep.installs.logs import BY_TIME
 from data_prep.sampling import SampleByDigest
-from data_prep.shards import by_shard, find
+from data_prep.shards import by_shard, find, first_rows
 
 # Where time divides the pairs is read off a sample: its error is a few hundredths of a percent.
 _SAMPLED_TIMES = 1 << 20
@@ -154,12 +154,6 @@ def _choose_items(
 
 def _table(shard: int, items: ItemRows) -> tuple[int, np.ndarray]:
     return shard, items.digests
-
-
-def first_rows(item_counts: Mapping[int, int], num_shards: int) -> np.ndarray:
-    """The row of each shard's first item, and the number of items; `[num_shards + 1]`."""
-    sizes = [item_counts.get(shard, 0) for shard in range(num_shards)]
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _to_rows(

@@ -15,10 +15,10 @@ from apache_beam.pvalue import AsDict
 from data_prep import encode, splits
 from data_prep.counting import count, count_all
 from data_prep.installs import item_features
-from data_prep.installs.dataset import first_rows
 from data_prep.installs.items import ItemOptions, ItemRows, is_key
 from data_prep.installs.spec import ItemFeature
 from data_prep.sampling import SampleByDigest
+from data_prep.shards import first_rows
 from data_prep.vocab import BuildVocabularies, Vocabulary
 from ssl_recsys import schema
 

@@ -17,7 +17,7 @@ from apache_beam.pvalue import AsDict, AsSingleton, TaggedOutput
 
 from data_prep import encode, splits
 from data_prep.counting import count, count_all
-from data_prep.shards import concatenate, find, range_index
+from data_prep.shards import concatenate, find, first_rows, range_index
 from data_prep.vocab import BuildVocabulary, Vocabulary
 from data_prep.wiki.link_graph import Graph
 from ssl_recsys import schema
@@ -154,12 +154,6 @@ def _sum_columns(rows: Iterable[Sequence[int]]) -> list[int]:
     return [sum(column) for column in zip([0] * len(schema.PAIR_SPLITS), *rows, strict=True)]
 
 
-def _first_rows(item_counts: Mapping[int, int], num_shards: int) -> np.ndarray:
-    """The row of each shard's first item."""
-    sizes = [item_counts.get(shard, 0) for shard in range(num_shards)]
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
 def _link_rows(
     element: _Keyed, item_counts: Mapping[int, int], split: splits.SplitRule, num_shards: int
 ) -> Iterator[TaggedOutput]:
@@ -170,9 +164,9 @@ def _link_rows(
     position, exists = find(sources, table)
     if not exists.all():
         raise AssertionError("a link's source is no item")
-    first_rows = _first_rows(item_counts, num_shards)
-    query_row = first_rows[shard] + position
-    item_row = first_rows[range_index(targets, num_shards)] + target_position.astype(np.int64)
+    starts = first_rows(item_counts, num_shards)
+    query_row = starts[shard] + position
+    item_row = starts[range_index(targets, num_shards)] + target_position.astype(np.int64)
     of_split = splits.pair_splits(sources, targets, split)
     query_counts = np.bincount(position[of_split == splits.TRAIN], minlength=len(table))
     digests = splits.pair_digests(sources, targets)
@@ -230,7 +224,7 @@ def _encode_items(
 ) -> Iterator[encode.ItemBatch]:
     (table, titles, categories), train_counts, _ = _counts(element)
     shard = element[0]
-    first_row = int(_first_rows(item_counts, num_shards)[shard])
+    first_row = int(first_rows(item_counts, num_shards)[shard])
     position, has_id = find(table, id_table[0])
     ids = np.where(has_id, id_table[1][position] if len(id_table[1]) else 0, 0)
     sizes = {ID: len(id_table[0]) + 1, TITLE_NGRAMS: ngram_vocab.size}
