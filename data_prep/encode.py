@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -30,6 +30,29 @@ PairBatch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 ItemBatch = tuple[int, list[bytes]]
 # (folder, split, file number, records, bytes) of a written file
 FileStats = tuple[str, str, int, int, int]
+
+
+class EncodedDataset(NamedTuple):
+    """What a job makes of its source, ready to be written.
+
+    Attributes:
+      items: ItemBatch elements.
+      pairs: PairBatch elements.
+      num_items: one element.
+      num_pairs: one element, the numbers of pairs by split.
+      vocabularies: (feature, tokens) elements.
+    """
+
+    items: beam.PCollection
+    pairs: beam.PCollection
+    num_items: beam.PCollection
+    num_pairs: beam.PCollection
+    vocabularies: beam.PCollection
+
+
+def sum_splits(rows: Iterable[Sequence[int]]) -> list[int]:
+    """Sums numbers of pairs by split, in the order of `schema.PAIR_SPLITS`."""
+    return [sum(column) for column in zip([0] * len(schema.PAIR_SPLITS), *rows, strict=True)]
 
 
 def num_files(count: int, per_file: int) -> int:

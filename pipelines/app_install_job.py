@@ -155,24 +155,11 @@ class _Job:
         found: Sequence[beam.PCollection],
     ) -> None:
         """Adds the steps from numbered items and pairs to files; `found` are facts already."""
-        pipeline, staging = numbered.pairs.pipeline, self.staging
         pairs = numbered.pairs | "SplitPairs" >> SplitPairs(self.options.split)
         encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options)
-        seed = self.options.split_seed
-        files = (
-            encoded.items | "WriteCatalog" >> encode.WriteCatalog(staging, encoded.num_items),
-            pairs | "WritePairs" >> encode.WritePairs(staging, encoded.num_pairs, seed=seed),
-        )
         paths = [file.path for file in (*self.logs, *self.apps)]
-        facts = {
-            "file": files | "Files" >> beam.Flatten(),
-            "num_items": encoded.num_items,
-            "num_pairs": encoded.num_pairs,
-            "source": beam_job.source_digests(pipeline, paths),
-        }
-        named = [values | f"Fact_{kind}" >> beam.Map(_fact, kind) for kind, values in facts.items()]
-        vocab_sizes = beam_job.write_vocabularies(encoded.vocabularies, staging)
-        beam_job.write_facts([*named, *found, vocab_sizes], staging)
+        facts = beam_job.write_dataset(encoded, self.staging, paths, seed=self.options.split_seed)
+        beam_job.write_facts([*facts, *found], self.staging)
 
 
 def _auto_shards(logs: Sequence[InputFile]) -> int:
@@ -181,10 +168,6 @@ def _auto_shards(logs: Sequence[InputFile]) -> int:
         for file in logs
     )
     return min(_MAX_SHARDS, -(-text_bytes // _BYTES_PER_SHARD))
-
-
-def _fact(value: Any, kind: str) -> tuple[str, Any]:
-    return kind, value
 
 
 def _check_bad(

@@ -103,6 +103,38 @@ def _tells_no_input_error(record: logging.LogRecord) -> bool:
     return not (isinstance(kind, type) and issubclass(kind, InputError))
 
 
+def write_dataset(
+    encoded: encode.EncodedDataset, directory: str, sources: Sequence[str], *, seed: int
+) -> list[beam.PCollection]:
+    """Adds the steps that write a dataset, all but what the driver writes at the end.
+
+    Args:
+      encoded: the dataset.
+      directory: the dataset directory being written.
+      sources: paths of the source files, whose digests are taken.
+      seed: of the order of the pairs.
+
+    Returns:
+      Facts for `write_facts`: `file`, `num_items`, `num_pairs`, `source` and `vocab_size`.
+    """
+    files = (
+        encoded.items | "WriteCatalog" >> encode.WriteCatalog(directory, encoded.num_items),
+        encoded.pairs | "WritePairs" >> encode.WritePairs(directory, encoded.num_pairs, seed=seed),
+    )
+    facts = {
+        "file": files | "Files" >> beam.Flatten(),
+        "num_items": encoded.num_items,
+        "num_pairs": encoded.num_pairs,
+        "source": source_digests(encoded.items.pipeline, sources),
+    }
+    named = [values | f"Fact_{kind}" >> beam.Map(_fact, kind) for kind, values in facts.items()]
+    return [*named, write_vocabularies(encoded.vocabularies, directory)]
+
+
+def _fact(value: Any, kind: str) -> tuple[str, Any]:
+    return kind, value
+
+
 def write_vocabularies(vocabularies: beam.PCollection, directory: str) -> beam.PCollection:
     """Writes vocabulary files; gives `("vocab_size", (feature, ids))`, id 0 counted."""
     return vocabularies | "WriteVocabularies" >> beam.Map(_write_vocabulary, directory)

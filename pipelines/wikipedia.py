@@ -214,23 +214,9 @@ def _build(
         GraphOptions(num_shards, options.link_targets, options.min_in_links, options.split)
     )
     encoded = encode_wiki(graph, options.split, options.features, num_shards)
-    files = (
-        encoded.items | "WriteCatalog" >> encode.WriteCatalog(staging, encoded.num_items),
-        encoded.pairs
-        | "WritePairs" >> encode.WritePairs(staging, encoded.num_pairs, seed=options.split_seed),
-    )
-    facts = {
-        "file": files | "Files" >> beam.Flatten(),
-        "num_items": encoded.num_items,
-        "num_pairs": encoded.num_pairs,
-        "source": beam_job.source_digests(pipeline, [source.path for source in sources]),
-    }
-    named = [
-        values | f"Fact_{kind}" >> beam.Map(lambda value, kind=kind: (kind, value))
-        for kind, values in facts.items()
-    ]
-    vocab_sizes = beam_job.write_vocabularies(encoded.vocabularies, staging)
-    beam_job.write_facts([*named, vocab_sizes], staging)
+    paths = [source.path for source in sources]
+    facts = beam_job.write_dataset(encoded, staging, paths, seed=options.split_seed)
+    beam_job.write_facts(facts, staging)
 
 
 def _auto_shards(sources: Sequence[dump_files.Source]) -> int:

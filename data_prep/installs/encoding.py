@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -32,28 +32,12 @@ _Keyed = tuple[int, Any]
 _IdTable = tuple[np.ndarray, np.ndarray]
 
 
-class Encoded(NamedTuple):
-    """What `encode_items` gives.
-
-    Attributes:
-      items: encode.ItemBatch elements.
-      num_items: one element.
-      num_pairs: one element, the numbers of pairs by split.
-      vocabularies: (feature, tokens) elements.
-    """
-
-    items: beam.PCollection
-    num_items: beam.PCollection
-    num_pairs: beam.PCollection
-    vocabularies: beam.PCollection
-
-
 def encode_items(
     items: beam.PCollection,
     item_counts: beam.PCollection,
     pairs: beam.PCollection,
     options: ItemOptions,
-) -> Encoded:
+) -> encode.EncodedDataset:
     """Adds the steps from items and pairs to catalog records.
 
     Args:
@@ -85,25 +69,22 @@ def encode_items(
         vocabularies | "MakeIds" >> beam.Map(_make_ids, options),
         scales,
     ) | "Learned" >> beam.Flatten()
-    return Encoded(
+    return encode.EncodedDataset(
         items=counted
         | "EncodeItems" >> beam.FlatMap(_encode_items, of_shard, AsDict(learned), options),
+        pairs=pairs,
         num_items=item_counts
         | "ItemCounts" >> beam.Values()
         | "NumItems" >> beam.CombineGlobally(sum),
         num_pairs=pairs
         | "CountSplits" >> beam.Map(_count_splits)
-        | "NumPairs" >> beam.CombineGlobally(_sum_columns),
+        | "NumPairs" >> beam.CombineGlobally(encode.sum_splits),
         vocabularies=vocabularies,
     )
 
 
 def _count_splits(batch: encode.PairBatch) -> list[int]:
     return np.bincount(batch[0], minlength=len(schema.PAIR_SPLITS)).tolist()
-
-
-def _sum_columns(rows: Iterable[Sequence[int]]) -> list[int]:
-    return [sum(column) for column in zip([0] * len(schema.PAIR_SPLITS), *rows, strict=True)]
 
 
 def _count_uses(

@@ -8,8 +8,8 @@ import logging
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -69,24 +69,6 @@ class FeatureOptions:
         )
 
 
-class Encoded(NamedTuple):
-    """What `EncodeWiki` gives.
-
-    Attributes:
-      items: encode.ItemBatch elements.
-      pairs: encode.PairBatch elements.
-      num_items: one element.
-      num_pairs: one element, the numbers of pairs by split.
-      vocabularies: (feature, tokens) elements.
-    """
-
-    items: beam.PCollection
-    pairs: beam.PCollection
-    num_items: beam.PCollection
-    num_pairs: beam.PCollection
-    vocabularies: beam.PCollection
-
-
 def title_ngrams(title: str) -> list[str]:
     """The casefolded words of a title, then its pairs of neighbouring words, each once."""
     words = _WORD.findall(title.casefold())
@@ -96,7 +78,7 @@ def title_ngrams(title: str) -> list[str]:
 
 def encode_wiki(
     graph: Graph, split: splits.SplitRule, options: FeatureOptions, num_shards: int
-) -> Encoded:
+) -> encode.EncodedDataset:
     """Adds the steps from the graph to encoded records."""
     item_counts = AsDict(graph.item_counts)
     linked = (
@@ -139,19 +121,15 @@ def encode_wiki(
         tokens | f"Name_{name}" >> beam.Map(lambda found, name=name: (name, found))
         for name, tokens in vocabularies.items()
     ]
-    return Encoded(
+    return encode.EncodedDataset(
         items=items,
         pairs=linked.pairs,
         num_items=graph.item_counts
         | "ItemCounts" >> beam.Values()
         | "NumItems" >> beam.CombineGlobally(sum),
-        num_pairs=linked.split_counts | "NumPairs" >> beam.CombineGlobally(_sum_columns),
+        num_pairs=linked.split_counts | "NumPairs" >> beam.CombineGlobally(encode.sum_splits),
         vocabularies=named | "Vocabularies" >> beam.Flatten(),
     )
-
-
-def _sum_columns(rows: Iterable[Sequence[int]]) -> list[int]:
-    return [sum(column) for column in zip([0] * len(schema.PAIR_SPLITS), *rows, strict=True)]
 
 
 def _link_rows(
