@@ -87,7 +87,7 @@ def _make_systems(
     """Our training and the tutorial's, its Examples written to `scratch`."""
     from benchmarks import tfrs_tutorial, training
     from ssl_recsys import config
-    from ssl_recsys.input_pipeline import load_pairs
+    from ssl_recsys.data.input_pipeline import load_pairs
 
     run = config.RunConfig(
         tower=config.TowerConfig(options.embedding_dim, options.hidden_layers),
@@ -114,9 +114,9 @@ def _make_systems(
 
 def _recall(system: Any, data_dir: pathlib.Path) -> float:
     """Recall@50 on the validation pairs against the whole catalog."""
-    from ssl_recsys import metrics
-    from ssl_recsys.exact_search import ExactSearch
-    from ssl_recsys.input_pipeline import load_pairs
+    from ssl_recsys.data.input_pipeline import load_pairs
+    from ssl_recsys.evaluation import metrics
+    from ssl_recsys.search.exact import ExactSearch
 
     query_rows, item_rows = load_pairs(data_dir, "validation")
     distinct, query_of_pair = np.unique(query_rows, return_inverse=True)

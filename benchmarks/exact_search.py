@@ -89,7 +89,7 @@ def _rows(timings: dict[str, harness.Timing], options: Options) -> list[harness.
 def _ours(
     items: np.ndarray, queries: np.ndarray, targets: np.ndarray, options: Options
 ) -> dict[str, Callable[[], Any]]:
-    from ssl_recsys.exact_search import ExactSearch
+    from ssl_recsys.search.exact import ExactSearch
 
     exact = ExactSearch(items)
     return {

@@ -31,8 +31,8 @@ from typing import Any, TypeVar
 from absl import flags, logging
 
 from data_prep.compressed import write_aside
-from pipelines.machine import memory_gb, processor
-from pipelines.runner import available_cores
+from pipelines.experiments.machine import memory_gb, processor
+from pipelines.experiments.runner import available_cores
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
 

@@ -19,8 +19,8 @@ def main(data_dir: str, batch_size: int, repetitions: int) -> None:
     """Takes every batch of an epoch, once for each repetition."""
     import tensorflow as tf
 
-    from ssl_recsys.catalog import load_catalog
-    from ssl_recsys.input_pipeline import TrainingPairs
+    from ssl_recsys.data.catalog import load_catalog
+    from ssl_recsys.data.input_pipeline import TrainingPairs
 
     pairs = TrainingPairs(data_dir, load_catalog(data_dir), batch_size=batch_size, seed=0)
     epochs = iter(range(repetitions + 1))

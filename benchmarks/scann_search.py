@@ -53,8 +53,8 @@ def measure(options: Options) -> harness.Report:
 def _measure_corpus(
     items: np.ndarray, queries: np.ndarray, options: Options
 ) -> tuple[list[harness.Row], dict[str, Any]]:
-    from ssl_recsys.exact_search import ExactSearch
-    from ssl_recsys.scann_search import ScannSearch
+    from ssl_recsys.search.exact import ExactSearch
+    from ssl_recsys.search.scann import ScannSearch
 
     # Recall is measured on other queries than those that the index is calibrated with.
     sample, queries = queries[::2], queries[1::2]
@@ -151,7 +151,7 @@ def _train(directory: pathlib.Path, options: Options) -> tuple[np.ndarray, np.nd
     """Trains on a synthetic dataset; the queries are those of its validation pairs."""
     from benchmarks.training import Training
     from ssl_recsys import config
-    from ssl_recsys.input_pipeline import load_pairs
+    from ssl_recsys.data.input_pipeline import load_pairs
 
     sizes = synthetic_dataset.Sizes(options.trained_items, 5 * options.trained_items)
     synthetic_dataset.write(directory, sizes)

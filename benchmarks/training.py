@@ -14,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_recsys import schema
-from ssl_recsys.catalog import load_catalog
 from ssl_recsys.config import RunConfig
-from ssl_recsys.embedding import embed_rows
-from ssl_recsys.input_pipeline import TrainingPairs
-from ssl_recsys.model import TwoTowerModel
-from ssl_recsys.optimizers import make_optimizer
+from ssl_recsys.data.catalog import load_catalog
+from ssl_recsys.data.input_pipeline import TrainingPairs
+from ssl_recsys.model.embedding import embed_rows
+from ssl_recsys.model.two_tower import TwoTowerModel
+from ssl_recsys.training.optimizers import make_optimizer
 
 
 class Training:

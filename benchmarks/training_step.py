@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
-from pipelines.studies.paper import STEPS_PER_SECOND
+from pipelines.experiments.studies.paper import STEPS_PER_SECOND
 
 # Shares of the baseline's steps/s that are aimed at, and those of the paper (v1, Table 6).
 _TARGETS = {"so": 0.93, "do": 0.97, "fm": 0.85, "fd": 0.75, "fd_fm": 0.65, "fd_fm_so": 0.60}
@@ -106,8 +106,8 @@ def _make_step(method: str, options: Options) -> Callable[[], Any]:
     import tensorflow as tf
 
     from ssl_recsys import config
-    from ssl_recsys.model import TwoTowerModel
-    from ssl_recsys.optimizers import make_optimizer
+    from ssl_recsys.model.two_tower import TwoTowerModel
+    from ssl_recsys.training.optimizers import make_optimizer
 
     run = config.RunConfig(
         tower=config.TowerConfig(

@@ -15,7 +15,7 @@ from pathlib import Path
 from absl import flags, logging
 
 from data_prep.compressed import write_aside
-from pipelines.item_frequency import draw, measure
+from pipelines.experiments.item_frequency import draw, measure
 from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
 

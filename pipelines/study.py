@@ -12,10 +12,10 @@ import sys
 
 from absl import flags, logging
 
-from pipelines.runner import LocalRunner
-from pipelines.studies import paper, plan, process, provenance
-from pipelines.studies.settings import Study, read_base_flags
-from pipelines.studies.store import Store
+from pipelines.experiments.runner import LocalRunner
+from pipelines.experiments.studies import paper, plan, process, provenance
+from pipelines.experiments.studies.settings import Study, read_base_flags
+from pipelines.experiments.studies.store import Store
 from ssl_recsys import cli, schema
 from ssl_recsys.config import METHODS
 from ssl_recsys.errors import InputError

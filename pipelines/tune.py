@@ -20,10 +20,10 @@ from absl import flags, logging
 from optuna.trial import TrialState
 
 from data_prep.compressed import write_aside
-from pipelines import runner, search_space
+from pipelines.experiments import runner, search_space
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
-from ssl_recsys.run_dir import METRICS_FILE, read_json
+from ssl_recsys.training.run_dir import METRICS_FILE, read_json
 
 _BASE_FLAGFILE = flags.DEFINE_string(
     "base_flagfile", None, "Flag file of ssl_recsys.train with what is not searched."

@@ -38,8 +38,9 @@ def main(argv: list[str]) -> None:
         raise InputError(f"--methods: {unknown[0]!r} is none of {', '.join(_ALL)}")
     if _MAX_QUERIES.value < 0:
         raise InputError(f"--max_queries must be at least 0 (got {_MAX_QUERIES.value})")
-    from ssl_recsys import evaluation, run, run_dir
-    from ssl_recsys.export import load_export
+    from ssl_recsys.evaluation import pairs as evaluation
+    from ssl_recsys.training import run, run_dir
+    from ssl_recsys.training.export import load_export
 
     results = run.compare(
         pathlib.Path(_DATA_DIR.value), _METHODS.value, _SPLIT.value, _MAX_QUERIES.value

@@ -36,8 +36,9 @@ def main(argv: list[str]) -> None:
         raise InputError("--model_dir is needed: a directory that ssl_recsys.train wrote")
     if _MAX_QUERIES.value < 0:
         raise InputError(f"--max_queries must be at least 0 (got {_MAX_QUERIES.value})")
-    from ssl_recsys import evaluation, run, run_dir
-    from ssl_recsys.export import load_export
+    from ssl_recsys.evaluation import pairs as evaluation
+    from ssl_recsys.training import run, run_dir
+    from ssl_recsys.training.export import load_export
 
     tables = {}
     for model_dir in _MODEL_DIR.value:
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> None:
 
 def _excludes_query(model_dir: pathlib.Path) -> bool:
     """What the flag says, or else the run's configuration; a bare export has none."""
-    from ssl_recsys import run_dir
+    from ssl_recsys.training import run_dir
 
     path = model_dir / run_dir.CONFIG_FILE
     if _EXCLUDE_QUERY.value is not None or not path.is_file():

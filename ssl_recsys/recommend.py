@@ -49,9 +49,9 @@ def main(argv: list[str]) -> None:
         raise InputError("--model_dir and --query (or --random_queries) are needed")
     if _K.value < 1:
         raise InputError(f"--k must be at least 1 (got {_K.value})")
-    from ssl_recsys import retrieval
-    from ssl_recsys.embedding import embed_rows
-    from ssl_recsys.export import load_export
+    from ssl_recsys.model.embedding import embed_rows
+    from ssl_recsys.search import interface as retrieval
+    from ssl_recsys.training.export import load_export
 
     exported = load_export(_MODEL_DIR.value)
     catalog = exported.catalog

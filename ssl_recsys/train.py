@@ -229,7 +229,7 @@ def main(argv: list[str]) -> None:
         raise InputError("--data_dir and --model_dir are needed (the configs name both)")
     info = schema.read_dataset_info(_DATA_DIR.value)
     # TensorFlow takes seconds to load: only after the flags are known to be good.
-    from ssl_recsys import run
+    from ssl_recsys.training import run
 
     run.train_and_evaluate(
         settings,

@@ -9,10 +9,10 @@ import sys
 from absl import flags
 from absl.testing import flagsaver
 
-from pipelines.runner import Finished
-from pipelines.studies import process
-from pipelines.studies.settings import Study
-from pipelines.studies.store import Store
+from pipelines.experiments.runner import Finished
+from pipelines.experiments.studies import process
+from pipelines.experiments.studies.settings import Study
+from pipelines.experiments.studies.store import Store
 from ssl_recsys import schema, train
 
 FLAGS = {

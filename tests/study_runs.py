@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from pipelines.runner import Finished, Run
-from pipelines.studies.settings import Study
+from pipelines.experiments.runner import Finished, Run
+from pipelines.experiments.studies.settings import Study
 from ssl_recsys import schema
 from ssl_recsys.config import METHODS
 

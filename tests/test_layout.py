@@ -48,7 +48,7 @@ def test_rooms_of_data_prep_know_nothing_of_each_other(path: pathlib.Path) -> No
 
 def test_model_library_imports_have_no_cycle() -> None:
     graph = {
-        f"ssl_recsys.{path.stem}": {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): {
             name for name in imports(path) if (ROOT / f"{name.replace('.', '/')}.py").is_file()
         }
         for path in modules("ssl_recsys")

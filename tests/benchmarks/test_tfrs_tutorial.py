@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from benchmarks import synthetic_dataset, tfrs_tutorial, training
 from ssl_recsys import config, schema
-from ssl_recsys.input_pipeline import load_pairs
+from ssl_recsys.data.input_pipeline import load_pairs
 
 BATCH = 32
 

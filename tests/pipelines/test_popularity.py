@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipelines import item_frequency
+from pipelines.experiments import item_frequency
 from ssl_recsys.errors import InputError
 from tests.install_data import make, write_input
 

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from pipelines import runner
+from pipelines.experiments import runner
 from ssl_recsys.errors import InputError
 from tests import small_dataset
 

@@ -9,10 +9,10 @@ import shutil
 
 import pytest
 
-from pipelines.studies import process
-from pipelines.studies.store import Store
+from pipelines.experiments.studies import process
+from pipelines.experiments.studies.store import Store
 from ssl_recsys.config import METHODS
-from ssl_recsys.run_dir import write_json
+from ssl_recsys.training.run_dir import write_json
 from tests import study_runs
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")

@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 
-from pipelines.studies import diagnostics, paper, stats, store, verdicts
-from pipelines.studies.plan import Choices, alpha_runs, dropout_runs, final_runs, tune_runs
-from pipelines.studies.results import Results
-from pipelines.studies.store import Record
+from pipelines.experiments.studies import diagnostics, paper, stats, store, verdicts
+from pipelines.experiments.studies.plan import (
+    Choices,
+    alpha_runs,
+    dropout_runs,
+    final_runs,
+    tune_runs,
+)
+from pipelines.experiments.studies.results import Results
+from pipelines.experiments.studies.store import Record
 from tests import study_runs
 
 

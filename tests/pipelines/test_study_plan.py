@@ -5,9 +5,9 @@ import dataclasses
 
 import pytest
 
-from pipelines.studies import plan, results
-from pipelines.studies.settings import Study, read_base_flags
-from pipelines.studies.store import Record
+from pipelines.experiments.studies import plan, results
+from pipelines.experiments.studies.settings import Study, read_base_flags
+from pipelines.experiments.studies.store import Record
 from ssl_recsys.config import METHODS
 from ssl_recsys.errors import InputError
 from tests import study_runs

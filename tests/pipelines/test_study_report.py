@@ -8,12 +8,12 @@ import re
 
 import pytest
 
-from pipelines.studies import figures, plan, process, provenance, report
-from pipelines.studies.results import Results
-from pipelines.studies.store import Store
+from pipelines.experiments.studies import figures, plan, process, provenance, report
+from pipelines.experiments.studies.results import Results
+from pipelines.experiments.studies.store import Store
 from ssl_recsys.config import METHODS
 from ssl_recsys.errors import InputError
-from ssl_recsys.run_dir import write_json
+from ssl_recsys.training.run_dir import write_json
 from tests import study_runs
 from tests.study_runs import FormulaRunner
 

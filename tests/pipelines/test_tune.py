@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from pipelines import runner, search_space, tune
+from pipelines import tune
+from pipelines.experiments import runner, search_space
 from ssl_recsys.errors import InputError
 from tests import small_dataset
 

@@ -7,7 +7,6 @@ import pytest
 
 from data_prep import encode
 from ssl_recsys import schema
-from ssl_recsys.catalog import load_catalog
 from ssl_recsys.config import (
     LossConfig,
     SSLConfig,
@@ -16,8 +15,9 @@ from ssl_recsys.config import (
     parse_fm_groups,
     resolve_fm_groups,
 )
+from ssl_recsys.data.catalog import load_catalog
+from ssl_recsys.data.input_pipeline import load_pairs
 from ssl_recsys.errors import InputError
-from ssl_recsys.input_pipeline import load_pairs
 from tests.small_dataset import SPECS
 from tests.ssl_recsys import commands
 

@@ -3,7 +3,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_recsys.bags import PaddedBags, RaggedBags
+from ssl_recsys.model.bags import PaddedBags, RaggedBags
 
 TABLE = tf.Variable(np.random.default_rng(0).normal(size=(7, 3)), dtype=tf.float32)
 

@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from ssl_recsys import evaluation, schema
+from ssl_recsys import schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.retrieval import ExactSearch, ScannSearch
+from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.search.interface import ExactSearch, ScannSearch
 
 needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from ssl_recsys import feature_statistics as statistics
+from ssl_recsys.data import statistics as statistics
 from ssl_recsys.schema import BAG, CATEGORICAL, DENSE, FeatureSpec
 
 COLOUR = FeatureSpec("colour", CATEGORICAL, vocab_size=3)

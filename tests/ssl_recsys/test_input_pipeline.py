@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys.catalog import Catalog, load_catalog
-from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
+from ssl_recsys.data.catalog import Catalog, load_catalog
+from ssl_recsys.data.input_pipeline import TrainingPairs, load_pairs
 
 
 @pytest.fixture(scope="module")

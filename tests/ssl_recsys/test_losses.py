@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_recsys import losses
+from ssl_recsys.model import losses
 
 # Unit vectors of 2 dimensions: [3, 4] / 5 and the axes.
 LEFT = tf.constant([[1.0, 0.0], [0.6, 0.8]])

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ssl_recsys import metrics, schema
+from ssl_recsys import schema
+from ssl_recsys.evaluation import metrics
 
 TOP_TENTH = schema.HeadRule(schema.HEAD_TOP_FRACTION, 0.1)
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import augment, config, losses
+from ssl_recsys import config
+from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
-from ssl_recsys.feature_statistics import CatalogStatistics
-from ssl_recsys.item_frequency import StreamingFrequency
-from ssl_recsys.model import ITEM, QUERY, TwoTowerModel
-from ssl_recsys.replicas import ReplicaBatch
-from ssl_recsys.ssl_tasks import fold_in
+from ssl_recsys.model import augment, losses
+from ssl_recsys.model.replicas import ReplicaBatch
+from ssl_recsys.model.ssl_tasks import fold_in
+from ssl_recsys.model.streaming_frequency import StreamingFrequency
+from ssl_recsys.model.two_tower import ITEM, QUERY, TwoTowerModel
 from tests.small_dataset import SPECS
 
 BATCH = 16

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.optimizers import make_optimizer
+from ssl_recsys.training.optimizers import make_optimizer
 
 
 def updated(static_shapes: bool, ids: list[int], jit_compile: bool = False) -> np.ndarray:

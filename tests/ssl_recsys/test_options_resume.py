@@ -6,7 +6,8 @@ import pathlib
 
 import numpy as np
 
-from ssl_recsys import config, run, schema
+from ssl_recsys import config, schema
+from ssl_recsys.training import run
 
 EVERYTHING = config.RunConfig(
     tower=config.TowerConfig(

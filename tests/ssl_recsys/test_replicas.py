@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_recsys.replicas import ReplicaBatch
+from ssl_recsys.model.replicas import ReplicaBatch
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_recsys import exact_search, retrieval
 from ssl_recsys.errors import InputError
-from ssl_recsys.retrieval import ExactSearch, ScannParams, ScannSearch, choose_scann_params
-from ssl_recsys.scann_params import calibrate
+from ssl_recsys.search import exact as exact_search
+from ssl_recsys.search import interface as retrieval
+from ssl_recsys.search.interface import ExactSearch, ScannParams, ScannSearch, choose_scann_params
+from ssl_recsys.search.scann_params import calibrate
 
 needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
 

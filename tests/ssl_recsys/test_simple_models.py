@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from ssl_recsys import evaluation, schema
-from ssl_recsys.catalog import Catalog
-from ssl_recsys.comparison import Comparison, ranks_by_score
-from ssl_recsys.simple_models import (
+from ssl_recsys import schema
+from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.evaluation.comparison import Comparison, ranks_by_score
+from ssl_recsys.evaluation.simple_models import (
     SETTINGS,
     AlternatingLeastSquares,
     ContentCosine,

@@ -3,9 +3,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.catalog import load_catalog
-from ssl_recsys.input_pipeline import TrainingPairs
-from ssl_recsys.strategies import distribute
+from ssl_recsys.data.catalog import load_catalog
+from ssl_recsys.data.input_pipeline import TrainingPairs
+from ssl_recsys.training.strategies import distribute
 
 
 def test_one_cpu_reads_the_pipeline_itself(data_dir: pathlib.Path) -> None:

@@ -10,11 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from ssl_recsys.catalog import load_catalog
+from ssl_recsys.data.catalog import load_catalog
+from ssl_recsys.data.input_pipeline import TrainingPairs, load_pairs
 from ssl_recsys.errors import InputError
-from ssl_recsys.export import load_export
-from ssl_recsys.input_pipeline import TrainingPairs, load_pairs
-from ssl_recsys.metrics import top_popular_ranks
+from ssl_recsys.evaluation.metrics import top_popular_ranks
+from ssl_recsys.training.export import load_export
 from tests.ssl_recsys import commands
 
 ARGUMENTS = ("--method=fd_fm_so", "--dropout_granularity=value", "--logq_correction")

@@ -1,0 +1,1 @@
+"""Experiments: training runs in processes of their own, searches and studies."""

@@ -1,0 +1,1 @@
+"""Datasets as the model sees them: catalog, pairs, batches, statistics."""

@@ -1,0 +1,151 @@
+"""The catalog of a dataset directory as arrays in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_recsys import schema
+from ssl_recsys.data.records import read_all, record_files
+from ssl_recsys.errors import InputError
+
+_PARSE_BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    """All items, as arrays whose index is the catalog row.
+
+    Attributes:
+      keys: `[num_items]` object array of str; unique names.
+      titles: `[num_items]` object array of str.
+      train_count: `[num_items]` int64, training pairs with the item as their item side.
+      features: feature name -> `[num_items, width]` int32 ids or float32 values. A bag's width
+        is that of its longest value list, at most its spec's `max_values`.
+    """
+
+    keys: np.ndarray
+    titles: np.ndarray
+    train_count: np.ndarray
+    features: Mapping[str, np.ndarray]
+
+    @property
+    def num_items(self) -> int:
+        """Number of items."""
+        return len(self.keys)
+
+    def batches(self, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+        """Features of all rows in order, `batch_size` at a time, the last batch shorter."""
+        for begin in range(0, self.num_items, batch_size):
+            yield self.rows(slice(begin, begin + batch_size))
+
+    def rows(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+        """Features of the given rows."""
+        return {name: values[rows] for name, values in self.features.items()}
+
+
+def load_catalog(data_dir: str | os.PathLike[str]) -> Catalog:
+    """Reads the catalog of a dataset directory.
+
+    Raises:
+      FileNotFoundError: if there is none.
+      InputError: for a corrupt record file, duplicate keys, or rows out of order.
+    """
+    info = schema.read_dataset_info(data_dir)
+    files = record_files(data_dir, schema.CATALOG_DIR, schema.CATALOG_SPLIT)
+    description = _catalog_description(info)
+    dataset = (
+        tf.data.TFRecordDataset(files, num_parallel_reads=1)
+        .batch(_PARSE_BATCH)
+        .map(lambda records: _parse_catalog(records, description), tf.data.AUTOTUNE)
+        .prefetch(2)
+    )
+    parts = list(read_all(dataset, data_dir, schema.CATALOG_DIR))
+    columns = {name: _stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+    rows = columns.pop("row", np.zeros(0, np.int64))
+    if len(rows) != info.num_items or not np.array_equal(rows, np.arange(info.num_items)):
+        raise InputError(
+            f"{data_dir}/{schema.CATALOG_DIR} does not hold the rows 0 to {info.num_items - 1} in "
+            f"order that {schema.DATASET_FILE} announces; make the dataset again"
+        )
+    catalog = Catalog(
+        keys=_to_text(columns.pop("key")),
+        titles=_to_text(columns.pop("title")),
+        train_count=columns.pop("train_count"),
+        features={
+            spec.name: columns[spec.name]
+            if spec.kind == schema.DENSE
+            else columns[spec.name].astype(np.int32)
+            for spec in info.features
+        },
+    )
+    _check_catalog(catalog, info, data_dir)
+    return catalog
+
+
+def _catalog_description(info: schema.DatasetInfo) -> dict[str, Any]:
+    """How a catalog record is parsed (docs/dataset.md)."""
+    description: dict[str, Any] = {
+        "row": tf.io.FixedLenFeature([], tf.int64),
+        "key": tf.io.FixedLenFeature([], tf.string),
+        "title": tf.io.FixedLenFeature([], tf.string),
+        "train_count": tf.io.FixedLenFeature([], tf.int64),
+    }
+    for spec in info.features:
+        if spec.kind == schema.CATEGORICAL:
+            description[spec.name] = tf.io.FixedLenFeature([1], tf.int64)
+        elif spec.kind == schema.BAG:
+            description[spec.name] = tf.io.RaggedFeature(tf.int64)
+        else:
+            description[spec.name] = tf.io.FixedLenFeature([spec.max_values], tf.float32)
+    return description
+
+
+def _parse_catalog(records: tf.Tensor, description: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    parsed = tf.io.parse_example(records, description)
+    return {
+        name: value.to_tensor() if isinstance(value, tf.RaggedTensor) else value
+        for name, value in parsed.items()
+    }
+
+
+def _stack(arrays: list[np.ndarray]) -> np.ndarray:
+    """Concatenates rows, narrower arrays padded with zeros to the widest (at least 1 wide)."""
+    if arrays[0].ndim == 1:
+        return np.concatenate(arrays)
+    width = max(1, *(array.shape[1] for array in arrays))
+    padded = [np.pad(array, ((0, 0), (0, width - array.shape[1]))) for array in arrays]
+    return np.concatenate(padded)
+
+
+def _to_text(values: np.ndarray) -> np.ndarray:
+    return np.array([value.decode("utf-8") for value in values], dtype=object)
+
+
+def _check_catalog(
+    catalog: Catalog, info: schema.DatasetInfo, data_dir: str | os.PathLike[str]
+) -> None:
+    keys, counts = np.unique(catalog.keys.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise InputError(
+            f"{data_dir}/{schema.CATALOG_DIR} has the key {str(keys[counts > 1][0])!r} "
+            f"{counts.max()} times; keys name items and must be unique"
+        )
+    for spec in info.features:
+        values = catalog.features[spec.name]
+        if not spec.is_embedded:
+            in_range = bool(np.isfinite(values).all())
+            expected = "finite"
+        else:
+            in_range = bool(values.min(initial=0) >= 0 and values.max(initial=0) < spec.vocab_size)
+            expected = f"between 0 and {spec.vocab_size - 1}"
+        if not in_range:
+            raise InputError(
+                f"{data_dir}/{schema.CATALOG_DIR}: feature {spec.name} must be {expected}, as "
+                f"{schema.DATASET_FILE} says; make the dataset again"
+            )

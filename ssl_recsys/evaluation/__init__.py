@@ -1,0 +1,1 @@
+"""From embeddings and pairs to ranks, metrics and tables."""

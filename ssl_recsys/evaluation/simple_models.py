@@ -1,0 +1,266 @@
+"""What a sceptic tries first: recommenders without a neural network.
+
+Each is fitted to the training pairs and the catalog and scores the whole corpus for a query. They
+are baselines: they hold sparse `[num_items, num_items]` matrices, and a query costs the time of a
+dense row of scores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+
+from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.data.statistics import value_counts
+from ssl_recsys.schema import FeatureSpec
+
+_BLOCK_ROWS = 512
+MOST_NEIGHBOURS = 100
+
+# `[n]` query rows -> `[n, num_items]` scores, higher is better.
+Scorer = Callable[[npt.NDArray[np.integer]], npt.NDArray[np.floating]]
+Pairs = tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What the models are fitted to.
+
+    Attributes:
+      pairs: `[num_items, num_items]` sparse float32, how often a training pair joins query and
+        item.
+      content: `[num_items, num_values]` sparse float32 TF-IDF vectors of unit length, or zero for
+        an item that shares no feature value with another.
+    """
+
+    pairs: scipy.sparse.csr_matrix
+    content: scipy.sparse.csr_matrix
+
+    @classmethod
+    def of(cls, catalog: Catalog, features: Sequence[FeatureSpec], train: Pairs) -> Evidence:
+        """Gathers the evidence of a dataset, see `pair_counts` and `tfidf`."""
+        return cls(pair_counts(train, catalog.num_items), tfidf(catalog, features))
+
+    @functools.cached_property
+    def nearest(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Each item's `MOST_NEIGHBOURS` nearest ones by content, see `nearest_neighbours`."""
+        return nearest_neighbours(self.content, MOST_NEIGHBOURS)
+
+
+def pair_counts(train: Pairs, num_items: int) -> scipy.sparse.csr_matrix:
+    """`[num_items, num_items]` number of training pairs of each query and item."""
+    counts = np.ones(len(train[0]), np.float32)
+    return scipy.sparse.csr_matrix((counts, train), shape=(num_items, num_items))
+
+
+def tfidf(catalog: Catalog, features: Sequence[FeatureSpec]) -> scipy.sparse.csr_matrix:
+    """TF-IDF vectors of the items' categorical and bag values.
+
+    Values of one item only, such as its id, join nothing and are left out; dense features are
+    not used. Inverse document frequencies are smoothed and vectors have unit length
+    (scikit-learn's TfidfTransformer).
+
+    Args:
+      catalog: all items.
+      features: the dataset's features.
+
+    Returns:
+      `[num_items, num_values]` sparse float32.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    parts = []
+    for spec in features:
+        if not spec.is_embedded:
+            continue
+        counts = value_counts(catalog.features[spec.name], spec.vocab_size)
+        num_items_with = np.asarray((counts > 0).sum(axis=0)).ravel()
+        parts.append(counts[:, num_items_with > 1])
+    joined = scipy.sparse.hstack(parts, format="csr", dtype=np.float32)
+    if joined.shape[1] == 0:
+        return joined
+    return scipy.sparse.csr_matrix(TfidfTransformer().fit_transform(joined), dtype=np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class CoOccurrence:
+    """Item co-occurrence: how often training pairs join query and item.
+
+    Attributes:
+      both_directions: count pairs (item, query) as well.
+    """
+
+    both_directions: bool
+
+    def fit(self, evidence: Evidence) -> Scorer:
+        """The scorer."""
+        counts = evidence.pairs
+        if self.both_directions:
+            counts = (counts + counts.T).tocsr()
+        return lambda queries: counts[queries].toarray()
+
+
+@dataclasses.dataclass(frozen=True)
+class ContentCosine:
+    """Cosine of TF-IDF vectors of the features; knows no pairs."""
+
+    def fit(self, evidence: Evidence) -> Scorer:
+        """The scorer."""
+        content, transposed = evidence.content, evidence.content.T.tocsr()
+        return lambda queries: (content[queries] @ transposed).toarray()
+
+
+@dataclasses.dataclass(frozen=True)
+class ContentNeighbours:
+    """Training pairs propagated to items of similar content.
+
+    With S the cosines of each item with its nearest neighbours and itself, and A the counts of
+    training pairs, scores are S A S^T: an item is good if items like the query were paired with
+    items like it. With `item_side` off they are S A, which knows no item without a pair.
+
+    Attributes:
+      num_neighbours: neighbours of an item, besides itself; at most `MOST_NEIGHBOURS`.
+      power: cosines are raised to it.
+      item_side: propagate on the item side, too.
+      content_weight: weight of the cosine of query and item, which is added.
+    """
+
+    num_neighbours: int
+    power: float
+    item_side: bool
+    content_weight: float
+
+    def fit(self, evidence: Evidence) -> Scorer:
+        """The scorer."""
+        similar = similarities(*evidence.nearest, self.num_neighbours, self.power)
+        if self.item_side:
+            # Each candidate's weights sum to 1, lest items with many neighbours win everywhere.
+            sums = np.asarray(similar.sum(axis=1)).ravel()
+            normalised = scipy.sparse.diags(1.0 / sums) @ similar
+            propagated = (evidence.pairs @ normalised.T).tocsr()
+        else:
+            propagated = evidence.pairs
+        cosine = ContentCosine().fit(evidence)
+
+        def scores(queries: npt.NDArray[np.integer]) -> npt.NDArray[np.floating]:
+            found = (similar[queries] @ propagated).toarray()
+            return found + self.content_weight * cosine(queries) if self.content_weight else found
+
+        return scores
+
+
+def nearest_neighbours(
+    content: scipy.sparse.csr_matrix, num_neighbours: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Each item's nearest other items, the nearest first.
+
+    Args:
+      content: `[num_items, num_values]` vectors of unit length or zero.
+      num_neighbours: kept for each item, fewer where there are not as many items.
+
+    Returns:
+      `[num_items, kept]` the neighbours' rows and their cosines.
+    """
+    num_items = content.shape[0]
+    kept = min(num_neighbours, num_items - 1)
+    transposed = content.T.tocsr()
+    rows = np.zeros((num_items, kept), np.int64)
+    cosines = np.zeros((num_items, kept), np.float32)
+    for begin in range(0, num_items if kept else 0, _BLOCK_ROWS):
+        block = (content[begin : begin + _BLOCK_ROWS] @ transposed).toarray()
+        places = np.arange(len(block))
+        block[places, begin + places] = -1.0  # the item itself comes last
+        best = np.argpartition(-block, kept - 1, axis=1)[:, :kept]
+        found = np.take_along_axis(block, best, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        chosen = slice(begin, begin + len(block))
+        rows[chosen] = np.take_along_axis(best, order, axis=1)
+        cosines[chosen] = np.take_along_axis(found, order, axis=1)
+    return rows, cosines
+
+
+def similarities(
+    rows: npt.NDArray[np.int64], cosines: npt.NDArray[np.float32], num_neighbours: int, power: float
+) -> scipy.sparse.csr_matrix:
+    """Cosines, raised to `power`, of each item with its nearest neighbours; with itself 1.
+
+    Args:
+      rows: `[num_items, kept]` the neighbours, the nearest first.
+      cosines: `[num_items, kept]`.
+      num_neighbours: how many of them to take.
+      power: exponent.
+
+    Returns:
+      `[num_items, num_items]` sparse float32.
+    """
+    num_items = len(rows)
+    columns, values = rows[:, :num_neighbours], cosines[:, :num_neighbours] ** power
+    own_rows = np.repeat(np.arange(num_items), columns.shape[1])
+    similar = scipy.sparse.csr_matrix(
+        (values.ravel(), (own_rows, columns.ravel())), shape=(num_items, num_items)
+    )
+    similar.eliminate_zeros()
+    return (similar + scipy.sparse.identity(num_items, np.float32)).tocsr()
+
+
+@dataclasses.dataclass(frozen=True)
+class AlternatingLeastSquares:
+    """Matrix factorization of the pair counts (Hu, Koren, Volinsky 2008), by `implicit`.
+
+    An item without a training pair on its side has factors of zero.
+
+    Attributes:
+      factors: width of the factors.
+      regularization: L2 weight.
+    """
+
+    factors: int
+    regularization: float
+
+    def fit(self, evidence: Evidence) -> Scorer:
+        """The scorer."""
+        import implicit.cpu.als
+        import threadpoolctl
+
+        # implicit's threads call BLAS; threads within those would only fight.
+        with threadpoolctl.threadpool_limits(1, "blas"):
+            return self._fit(implicit.cpu.als, evidence)
+
+    def _fit(self, als: types.ModuleType, evidence: Evidence) -> Scorer:
+        model = als.AlternatingLeastSquares(
+            factors=self.factors, regularization=self.regularization, random_state=0
+        )
+        model.fit(evidence.pairs, show_progress=False)
+        return lambda queries: model.user_factors[queries] @ model.item_factors.T
+
+
+SimpleModel = CoOccurrence | ContentCosine | ContentNeighbours | AlternatingLeastSquares
+
+
+def _grid(kind: Callable[..., SimpleModel], **values: Sequence[object]) -> Iterator[SimpleModel]:
+    for chosen in itertools.product(*values.values()):
+        yield kind(**dict(zip(values, chosen, strict=True)))
+
+
+# Name -> the settings that are tried; validation pairs choose among them.
+SETTINGS: Mapping[str, tuple[SimpleModel, ...]] = {
+    "co_occurrence": tuple(_grid(CoOccurrence, both_directions=(False, True))),
+    "tfidf": (ContentCosine(),),
+    "content_knn": tuple(
+        _grid(
+            ContentNeighbours,
+            num_neighbours=(10, 30, 100),
+            power=(1.0, 2.0),
+            item_side=(False, True),
+            content_weight=(0.0, 0.5),
+        )
+    ),
+    "als": tuple(_grid(AlternatingLeastSquares, factors=(32, 64, 128), regularization=(0.05, 1.0))),
+}

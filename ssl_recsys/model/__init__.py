@@ -1,0 +1,1 @@
+"""The two-tower model: look-up, views, towers, losses and tasks."""

@@ -1,0 +1,164 @@
+"""The self-supervised tasks of one side: views, encoders and their losses.
+
+Source of the tasks: Yao et al., "Self-supervised Learning for Large-scale Item
+Recommendations" (arXiv 2007.12865), section 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_recsys.config import FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT, SSLConfig
+from ssl_recsys.model import augment, losses
+from ssl_recsys.model.look_up import Activations, LookedUp
+from ssl_recsys.model.replicas import ReplicaBatch
+from ssl_recsys.model.towers import Tower
+from ssl_recsys.schema import FeatureSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedSide:
+    """One side of a batch, as its self-supervised tasks see it.
+
+    Attributes:
+      activations: feature name -> `[batch, width]`, without any dropout.
+      embeddings: `[batch, dim]` the tower's output for them, if `SSLTasks.uses_embeddings`.
+      views: `[batch, dim]` the tower's output for each of `SSLTasks.views`.
+    """
+
+    activations: Activations
+    embeddings: tf.Tensor
+    views: Sequence[tf.Tensor]
+
+
+class SSLTasks(tf.keras.layers.Layer):
+    """The self-supervised losses of one tower.
+
+    Args:
+      specs: the dataset's features.
+      config: tasks and their settings.
+      fm_groups: resolved groups of feature names, one FM encoder each.
+      widths: feature name -> width of its activation.
+      masks: `[num_masks, num_features]` bool, the masks of correlated feature masking; None where
+        `config.view_masking` is another.
+      compute_dtype: type of the FM encoders' and the losses' arithmetic.
+      name: the layer's name.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[FeatureSpec],
+        config: SSLConfig,
+        fm_groups: Sequence[Sequence[str]],
+        widths: Mapping[str, int],
+        *,
+        masks: np.ndarray | None,
+        compute_dtype: str,
+        name: str,
+    ):
+        super().__init__(name=name)
+        self._specs = tuple(specs)
+        self._config = config
+        self._masks = masks
+        self._arithmetic = tf.as_dtype(compute_dtype)
+        self.fm_encoders: list[Tower] = []
+        if FEATURE_MASKING in config.tasks:
+            self.fm_encoders = [
+                Tower(
+                    {feature: widths[feature] for feature in group},
+                    config.fm_hidden_layers,
+                    name=f"fm_encoder_{index}",
+                    compute_dtype=compute_dtype,
+                )
+                for index, group in enumerate(fm_groups)
+            ]
+
+    @property
+    def uses_embeddings(self) -> bool:
+        """Whether a task works on the tower's output for the whole features."""
+        return SPREAD_OUT in self._config.tasks
+
+    def views(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> list[Activations]:
+        """The views that the tower is to embed: FD's two, none without FD.
+
+        Args:
+          looked_up: the side's look-up.
+          batch: its place in the global batch.
+          seed: `[2]` int32, new in every step.
+        """
+        if FEATURE_DROPOUT not in self._config.tasks:
+            return []
+        views = [
+            augment.dropout(
+                self._specs,
+                looked_up,
+                batch,
+                rate=self._config.dropout_rate,
+                granularity=self._config.dropout_granularity,
+                seed=fold_in(seed, index),
+            )
+            for index in (0, 1)
+        ]
+        if self._config.view_masking == "none":
+            return views
+        masked = self._mask(fold_in(seed, len(views)))
+        return [
+            augment.masked(self._specs, view, looked_up.missing, mask)
+            for view, mask in zip(views, (masked, ~masked), strict=True)
+        ]
+
+    def _mask(self, seed: tf.Tensor) -> tf.Tensor:
+        """`[num_features]` bool, half of the features, one draw for the global batch."""
+        if self._config.view_masking == "random":
+            return augment.random_half(len(self._specs), seed)
+        return augment.random_row(tf.constant(self._masks), seed)
+
+    def call(
+        self, side: EncodedSide, batch: ReplicaBatch, temperature: float | tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+        """Computes the losses of the side's tasks.
+
+        Args:
+          side: the encoded batch.
+          batch: its place in the global batch.
+          temperature: tau of Eq. (3).
+
+        Returns:
+          Task name -> scalar, this replica's share of the global mean.
+        """
+
+        def contrast(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+            return losses.contrastive_loss(
+                left,
+                batch.gather(right),
+                positives=batch.positions(),
+                temperature=temperature,
+                gradient_dtype=self._arithmetic,
+            )
+
+        task_losses = {}
+        if FEATURE_DROPOUT in self._config.tasks:
+            task_losses[FEATURE_DROPOUT] = contrast(*side.views)
+        if FEATURE_MASKING in self._config.tasks:
+            views = [encoder(side.activations) for encoder in self.fm_encoders]
+            pairs = itertools.combinations(views, 2)
+            task_losses[FEATURE_MASKING] = tf.add_n([contrast(a, b) for a, b in pairs])
+        if SPREAD_OUT in self._config.tasks:
+            if self._config.spread_out == "softmax":
+                spread_out = contrast(side.embeddings, side.embeddings)
+            else:
+                spread_out = losses.squared_spread_out_loss(
+                    side.embeddings, batch.gather(side.embeddings), positives=batch.positions()
+                )
+            task_losses[SPREAD_OUT] = spread_out
+        return task_losses
+
+
+def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
+    """A new `[2]` seed for each number, unrelated to the others'."""
+    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")

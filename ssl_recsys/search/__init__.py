@@ -1,0 +1,1 @@
+"""Search of the whole corpus, exact or by ScaNN, behind one interface."""

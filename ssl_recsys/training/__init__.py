@@ -1,0 +1,1 @@
+"""One training run: strategy, loop, checkpoints, export."""
