@@ -8,56 +8,52 @@ at the settings that validate best, and every model directory named.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
-from absl import flags, logging
-
-from ssl_recsys import cli
-from ssl_recsys.errors import InputError
-
-_ALL = ("co_occurrence", "tfidf", "content_knn", "als")
-
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "Dataset directory.")
-_METHODS = flags.DEFINE_list("methods", list(_ALL), "Which to evaluate.")
-_MODEL_DIR = flags.DEFINE_list("model_dir", [], "Runs of ssl_recsys.train to put beside them.")
-_SPLIT = flags.DEFINE_enum("split", "test", ["test", "validation"], "Pairs to evaluate on.")
-_OUTPUT = flags.DEFINE_string("output", "", "JSON file for the metrics; empty: table only.")
-_MAX_QUERIES = flags.DEFINE_integer(
-    "max_queries", 0, "Evaluate on a seeded sample of this many queries; 0: on all."
-)
+from ssl_recsys import cli, files, schema
+from ssl_recsys.evaluate import MAX_QUERIES
+from ssl_recsys.evaluation import SIMPLE_MODELS
+from ssl_recsys.options import Options, option
 
 
-def main(argv: list[str]) -> None:
+@dataclasses.dataclass(frozen=True)
+class BaselinesOptions(Options):
+    """The command's flags."""
+
+    data_dir: str = option("", "Dataset directory.", required="a directory that a data job wrote")
+    methods: tuple[str, ...] = option(SIMPLE_MODELS, "Which to evaluate.", choices=SIMPLE_MODELS)
+    model_dir: tuple[str, ...] = option((), "Runs of ssl_recsys.train to put beside them.")
+    split: str = option(
+        schema.TEST, "Pairs to evaluate on.", choices=(schema.TEST, schema.VALIDATION)
+    )
+    output: str = option("", "JSON file for the metrics; empty: table only.")
+    max_queries: int = option(0, MAX_QUERIES, at_least=0)
+
+
+def main(options: BaselinesOptions) -> None:
     """Prints the table and writes the metrics."""
-    del argv
-    logging.set_verbosity(logging.WARNING)  # TFDS tells of every folder that it opens.
-    if not _DATA_DIR.value:
-        raise InputError("--data_dir is needed: a directory that a data job wrote")
-    unknown = [name for name in _METHODS.value if name not in _ALL]
-    if unknown:
-        raise InputError(f"--methods: {unknown[0]!r} is none of {', '.join(_ALL)}")
-    if _MAX_QUERIES.value < 0:
-        raise InputError(f"--max_queries must be at least 0 (got {_MAX_QUERIES.value})")
-    from ssl_recsys.evaluation import pairs as evaluation
-    from ssl_recsys.training import run, run_dir
+    from ssl_recsys.data.dataset import Dataset
+    from ssl_recsys.evaluation.comparison import compare
+    from ssl_recsys.evaluation.table import format_table
+    from ssl_recsys.training import run
     from ssl_recsys.training.export import load_export
 
-    results = run.compare(
-        pathlib.Path(_DATA_DIR.value), _METHODS.value, _SPLIT.value, _MAX_QUERIES.value
-    )
-    for model_dir in _MODEL_DIR.value:
+    dataset = Dataset(options.data_dir)
+    results = compare(dataset, options.methods, options.split, options.max_queries)
+    for model_dir in options.model_dir:
         results[pathlib.Path(model_dir).name] = run.evaluate(
             load_export(model_dir),
-            _SPLIT.value,
-            max_queries=_MAX_QUERIES.value,
+            options.split,
+            max_queries=options.max_queries,
             exclude_query=True,  # as the simple recommenders
         )
-    if _OUTPUT.value:
-        run_dir.write_json(pathlib.Path(_OUTPUT.value), results)
-    print(evaluation.format_table(results))
-    for name in _METHODS.value:
+    if options.output:
+        files.write_json(options.output, results)
+    print(format_table(results))
+    for name in options.methods:
         print(f"{name}: {results[name]['settings'] or 'no settings'}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, BaselinesOptions)

@@ -10,25 +10,37 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
+from ssl_recsys import options
 from ssl_recsys.errors import InputError
 
 USAGE_STATUS = 2
 
+flags.disclaim_key_flags()
+
 
 def run(
-    main: Callable[[list[str]], None],
+    main: Callable[[options.AnyOptions], None],
+    options_class: type[options.AnyOptions],
     flags_parser: Callable[[Sequence[str]], list[str]] | None = None,
 ) -> None:
-    """Runs a command's `main` under absl, with flags parsed and errors reported as above.
+    """Runs a command under absl: defines its flags, parses them, reports errors as above.
 
     Args:
-      main: takes the arguments that are left after flag parsing, the program's name first.
+      main: the command.
+      options_class: its settings, one flag each.
       flags_parser: parses `sys.argv`, for commands that share it with another parser (Beam);
-        by default absl's flags are parsed and left-over arguments are refused.
+        by default absl's flags are parsed and other arguments are refused.
     """
-    app.run(_guarded(main), flags_parser=_guarded(flags_parser or parse_flags))
+    options.define(options_class)
+
+    def command(argv: list[str]) -> None:
+        del argv  # the parser has refused or kept what absl does not know
+        logging.set_verbosity(logging.WARNING)  # TFDS logs every folder that it opens
+        main(options.read(options_class))
+
+    app.run(_guarded(command), flags_parser=_guarded(flags_parser or parse_flags))
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:

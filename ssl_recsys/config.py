@@ -1,270 +1,279 @@
-"""What a training run is told: frozen dataclasses and every check between their fields."""
+"""What a training run is told: each setting on one line, and every check between settings."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
+from ssl_recsys import schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.schema import FeatureSpec
+from ssl_recsys.features import FeatureSpec
+from ssl_recsys.options import Options, option
 
 FEATURE_DROPOUT = "fd"
 FEATURE_MASKING = "fm"
 SPREAD_OUT = "so"
 
-# Method name -> self-supervised tasks added to the main task. DO adds none: it applies feature
-# dropout to the item tower in the main task (paper, section 4.2).
-METHODS: dict[str, tuple[str, ...]] = {
-    "baseline": (),
-    "do": (),
-    "so": (SPREAD_OUT,),
-    "fd": (FEATURE_DROPOUT,),
-    "fm": (FEATURE_MASKING,),
-    "fd_so": (FEATURE_DROPOUT, SPREAD_OUT),
-    "fm_so": (FEATURE_MASKING, SPREAD_OUT),
-    "fd_fm": (FEATURE_DROPOUT, FEATURE_MASKING),
-    "fd_fm_so": (FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT),
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A training method of the paper, or one more.
+
+    Attributes:
+      tasks: self-supervised tasks that are added to the main task.
+      drops_in_main_task: whether the main task drops features of the item side (the paper's DO,
+        section 4.2).
+    """
+
+    tasks: tuple[str, ...] = ()
+    drops_in_main_task: bool = False
+
+    @property
+    def label(self) -> str:
+        """The method's name in tables and figures, such as `FD+SO`."""
+        parts = ["DO"] * self.drops_in_main_task + [task.upper() for task in self.tasks]
+        return "+".join(parts) or "Baseline"
+
+    @property
+    def uses_dropout(self) -> bool:
+        """Whether `dropout_rate` matters."""
+        return self.drops_in_main_task or FEATURE_DROPOUT in self.tasks
+
+
+BASELINE = "baseline"
+METHODS: dict[str, Method] = {
+    BASELINE: Method(),
+    "do": Method(drops_in_main_task=True),
+    "so": Method((SPREAD_OUT,)),
+    "fd": Method((FEATURE_DROPOUT,)),
+    "fm": Method((FEATURE_MASKING,)),
+    "fd_so": Method((FEATURE_DROPOUT, SPREAD_OUT)),
+    "fm_so": Method((FEATURE_MASKING, SPREAD_OUT)),
+    "fd_fm": Method((FEATURE_DROPOUT, FEATURE_MASKING)),
+    "fd_fm_so": Method((FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT)),
 }
+
+MEAN, SQRTN = POOLINGS = ("mean", "sqrtn")
+NO_WEIGHTS, IDF = VALUE_WEIGHTS = ("none", "idf")
+# Keys of `model.augment.DROPOUTS` and `MASKS`.
+DROPOUTS = ("feature", "value")
+NO_MASK = "none"
+MASKS = ("random", "correlated")
+BATCH_ITEMS, CATALOG_ITEMS = SSL_ITEMS = ("batch", "catalog")
+SOFTMAX, SQUARED = SPREAD_OUT_LOSSES = ("softmax", "squared")
+BOTH_SIDES = "both"
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
-DROPOUT_GRANULARITIES = ("feature", "value")
-POOLINGS = ("mean", "sqrtn")
-VALUE_WEIGHTS = ("none", "idf", "learned")
-VIEW_MASKINGS = ("none", "random", "correlated")
-LOGQ_ESTIMATORS = ("counts", "streaming")
-DENSE_OPTIMIZERS = ("adagrad", "adam")
-LEARNING_RATE_SCHEDULES = ("constant", "linear")
-SPREAD_OUT_LOSSES = ("softmax", "squared")
-SIDES = ("item", "query", "both")
-SSL_ITEMS = ("batch", "catalog")
 
 REST_OF_FEATURES = "*"
+_Groups = tuple[tuple[str, ...], ...]
+
+
+def parse_fm_groups(text: str) -> _Groups:
+    """Groups from `id;title_ngrams,categories`: ';' between groups, ',' between features."""
+    return tuple(
+        tuple(name.strip() for name in group.split(",") if name.strip())
+        for group in text.split(";")
+    )
+
+
+def _show_fm_groups(groups: _Groups) -> str:
+    return ";".join(",".join(group) for group in groups)
 
 
 @dataclasses.dataclass(frozen=True)
-class TowerConfig:
-    """The two towers; their embedding tables are shared.
+class TowerConfig(Options):
+    """The two towers; their embedding tables are shared."""
 
-    Attributes:
-      embedding_dim: width of every embedding table.
-      hidden_layers: sizes of the dense layers, the last being that of the output embedding;
-        empty for matrix factorization (the normalised concatenation of the features).
-      pooling: how a bag's n values become one vector: their sum over n (`mean`), as in the
-        paper, or over the square root of n (`sqrtn`), which keeps the vector's length where
-        values are independent.
-      value_weights: weights of a bag's values: `none`; `idf`, the inverse document frequency in
-        the catalog; `learned`, trained from 1.
-      shared: one tower for queries and items, a siamese network.
-      shared_projection: weight of a linear projection of the features, the same for both sides,
-        that is added to the towers' outputs before they are normalised; 0 for none. Items that
-        share values with the query are near it from the start, as by TF-IDF cosine, and the
-        layers learn what differs.
-    """
-
-    embedding_dim: int = 120
-    hidden_layers: tuple[int, ...] = (1024, 128)
-    pooling: str = "mean"
-    value_weights: str = "none"
-    shared: bool = False
-    shared_projection: float = 0.0
+    embedding_dim: int = option(120, "Width of every embedding table.", at_least=1)
+    hidden_layers: tuple[int, ...] = option(
+        (1024, 128),
+        "Sizes of the towers' dense layers, the last being the embedding's; empty for matrix "
+        "factorization (the normalised concatenation of the features).",
+        at_least=1,
+    )
+    pooling: str = option(
+        MEAN,
+        "How a bag's n values become one vector: their sum over n (mean, as in the paper), or over "
+        "the square root of n (sqrtn, as TensorFlow's combiner), which keeps the vector's length "
+        "where values are independent.",
+        choices=POOLINGS,
+    )
+    value_weights: str = option(
+        NO_WEIGHTS,
+        "Weights of a bag's values: none, or idf, the inverse document frequency in the catalog.",
+        choices=VALUE_WEIGHTS,
+    )
+    shared_projection: float = option(
+        0.0,
+        "Weight of a linear projection of the features, the same for both sides, that is added to "
+        "the towers' outputs: items that share values with the query begin near it, as by TF-IDF "
+        "cosine, and the layers learn what differs. 0: none.",
+        at_least=0,
+    )
 
     def __post_init__(self) -> None:
-        _check(self.embedding_dim >= 1, "embedding_dim", "at least 1", self.embedding_dim)
-        _check_layers("hidden_layers", self.hidden_layers)
-        _check_choice("pooling", self.pooling, POOLINGS)
-        _check_choice("value_weights", self.value_weights, VALUE_WEIGHTS)
-        _check(
-            self.shared_projection >= 0, "shared_projection", "at least 0", self.shared_projection
-        )
+        super().__post_init__()
         if self.shared_projection and not self.hidden_layers:
-            raise InputError("shared_projection needs hidden_layers to add to (got none)")
+            raise InputError("--shared_projection needs --hidden_layers to add to (got none)")
 
 
 @dataclasses.dataclass(frozen=True)
-class LossConfig:
-    """The main task and what the self-supervised tasks share with it.
+class LossConfig(Options):
+    """The main task, and the weight of the self-supervised ones."""
 
-    Attributes:
-      temperature: tau of Eqs. (3) and (5); cosine similarities are divided by it.
-      ssl_temperature: tau of Eq. (3) alone; 0 stands for `temperature`.
-      learned_temperature: train the temperatures, the main task's and the self-supervised
-        tasks' apart, from these values (as CLIP, Radford et al. 2021).
-      alpha: weight of every self-supervised loss, Eq. (4).
-      logq_correction: subtract the log of each in-batch candidate's sampling probability from
-        the main task's logits (Yi et al. 2019).
-      logq_estimator: `counts` of the training pairs, or the `streaming` estimate of Yi et al.
-        2019, Algorithm 2, which needs no pass over the data beforehand and follows its drift.
-      symmetric: add the softmax of each item over the batch's queries (as CLIP); it has no logQ
-        correction.
-      negative_queue: number of earlier steps' item embeddings that are negatives, too (cross-batch
-        negative sampling, Wang et al. 2021); 0 for none.
-      remove_accidental_hits: leave other occurrences of the positive item in the batch out of
-        the main task's negatives.
-    """
-
-    temperature: float = 0.07
-    alpha: float = 1.0
-    logq_correction: bool = False
-    remove_accidental_hits: bool = False
-    ssl_temperature: float = 0.0
-    learned_temperature: bool = False
-    logq_estimator: str = "counts"
-    symmetric: bool = False
-    negative_queue: int = 0
-
-    def __post_init__(self) -> None:
-        _check(self.temperature > 0, "temperature", "greater than 0", self.temperature)
-        _check(self.alpha >= 0, "alpha", "at least 0", self.alpha)
-        _check(self.ssl_temperature >= 0, "ssl_temperature", "at least 0", self.ssl_temperature)
-        _check_choice("logq_estimator", self.logq_estimator, LOGQ_ESTIMATORS)
-        _check(self.negative_queue >= 0, "negative_queue", "at least 0", self.negative_queue)
+    temperature: float = option(
+        0.07, "Softmax temperature tau of Eqs. (3) and (5), which divides cosines.", above=0
+    )
+    alpha: float = option(1.0, "Weight of every self-supervised loss, Eq. (4).", at_least=0)
+    logq_correction: bool = option(
+        False,
+        "Subtract the log of each in-batch item's frequency in the training pairs from the main "
+        "task's logits (Yi et al. 2019).",
+    )
+    remove_accidental_hits: bool = option(
+        False, "Leave the positive item's other occurrences in the batch out of the negatives."
+    )
+    symmetric_loss: bool = option(
+        False,
+        "Add the softmax of each item over the batch's queries to the main loss (as CLIP, Radford "
+        "et al. 2021); it has no logQ correction.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class SSLConfig:
-    """The self-supervised tasks' views.
+class SSLConfig(Options):
+    """The method: its self-supervised tasks, their views, and what the main task drops."""
 
-    Attributes:
-      method: a key of `METHODS`.
-      dropout_rate: probability of dropping a feature (or value), for FD and DO.
-      dropout_granularity: `feature` drops whole categorical and bag features, as the paper;
-        `value` drops a bag's values one by one.
-      fm_groups: groups of feature names, each the content of one FM view; `*` stands for all
-        the features that no other group names. k groups give k(k-1)/2 losses.
-      fm_hidden_layers: dense layers of each FM encoder.
-      spread_out: `softmax`, Eq. (3) with identical views, or `squared` (Zhang et al. 2017).
-      side: towers that the tasks apply to.
-      items: what they apply to: the pairs of the `batch` or rows drawn uniformly from the whole
-        `catalog`.
-      view_masking: FD's views see complementary halves of the features, which then go through
-        dropout (paper v4): `none`, a `random` half, or the half `correlated` with a random
-        feature. A new half in every step.
-      main_dropout_rate: features (or values) of both towers dropped in the main task (DropoutNet,
-        Volkovs et al. 2017), besides DO.
-    """
-
-    method: str = "baseline"
-    dropout_rate: float = 0.3
-    dropout_granularity: str = "feature"
-    fm_groups: tuple[tuple[str, ...], ...] = (("id",), (REST_OF_FEATURES,))
-    fm_hidden_layers: tuple[int, ...] = (128,)
-    spread_out: str = "softmax"
-    side: str = "item"
-    items: str = "batch"
-    view_masking: str = "none"
-    main_dropout_rate: float = 0.0
+    method: str = option(BASELINE, "Training method.", choices=METHODS)
+    dropout_rate: float = option(
+        0.3, "Probability of dropping a feature (or value) in FD and DO.", at_least=0, below=1
+    )
+    dropout_granularity: str = option(
+        "feature",
+        "Drop whole categorical and bag features, as the paper, or single values of bags (paper "
+        "v4).",
+        choices=DROPOUTS,
+    )
+    main_dropout_rate: float = option(
+        0.0,
+        "Probability of dropping a feature (or value) of both sides in the main task, so that it "
+        "sees items with as little as a new one has (DropoutNet, Volkovs et al. 2017).",
+        at_least=0,
+        below=1,
+    )
+    view_masking: str = option(
+        NO_MASK,
+        "FD's two views see complementary halves of the features, new ones in every step: a random "
+        "half, or a random feature with those that share most information with it (paper v4).",
+        choices=(NO_MASK, *MASKS),
+    )
+    fm_groups: _Groups = option(
+        (("id",), (REST_OF_FEATURES,)),
+        "FM's groups: features separated by ',', groups by ';', * for all others; k groups give "
+        "k(k-1)/2 losses.",
+        parse=parse_fm_groups,
+        show=_show_fm_groups,
+    )
+    fm_hidden_layers: tuple[int, ...] = option(
+        (128,), "Sizes of the dense layers of each FM encoder.", at_least=1
+    )
+    spread_out: str = option(
+        SOFTMAX,
+        "Form of SO: softmax, Eq. (3) with identical views, or squared (Zhang et al. 2017).",
+        choices=SPREAD_OUT_LOSSES,
+    )
+    ssl_side: str = option(
+        schema.ITEM,
+        "Towers that the self-supervised tasks apply to.",
+        choices=(schema.ITEM, schema.QUERY, BOTH_SIDES),
+    )
+    ssl_items: str = option(
+        BATCH_ITEMS,
+        "Items that they apply to: the batch's, or rows drawn uniformly from the whole catalog, "
+        "held-out items included (paper v4).",
+        choices=SSL_ITEMS,
+    )
 
     def __post_init__(self) -> None:
-        _check_choice("method", self.method, tuple(METHODS))
-        _check(0.0 <= self.dropout_rate < 1.0, "dropout_rate", "in [0, 1)", self.dropout_rate)
-        _check_choice("dropout_granularity", self.dropout_granularity, DROPOUT_GRANULARITIES)
-        _check_layers("fm_hidden_layers", self.fm_hidden_layers)
-        _check_choice("spread_out", self.spread_out, SPREAD_OUT_LOSSES)
-        _check_choice("ssl_side", self.side, SIDES)
-        _check_choice("ssl_items", self.items, SSL_ITEMS)
-        _check_choice("view_masking", self.view_masking, VIEW_MASKINGS)
-        _check(
-            0.0 <= self.main_dropout_rate < 1.0,
-            "main_dropout_rate",
-            "in [0, 1)",
-            self.main_dropout_rate,
-        )
-        if self.view_masking != "none" and FEATURE_DROPOUT not in self.tasks:
-            raise InputError("view_masking masks FD's views; choose a method with fd")
+        super().__post_init__()
+        if self.view_masking != NO_MASK and FEATURE_DROPOUT not in self.tasks:
+            raise InputError("--view_masking masks FD's views; choose a method with fd")
         if FEATURE_MASKING in self.tasks:
             _check_fm_groups(self.fm_groups)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the self-supervised tasks, in order."""
-        return METHODS[self.method]
+        return METHODS[self.method].tasks
 
     @property
-    def drops_in_main_task(self) -> bool:
-        """Whether the main task's item tower drops features (DO)."""
-        return self.method == "do"
+    def sides(self) -> tuple[str, ...]:
+        """The sides that they apply to; none without a task."""
+        if not self.tasks:
+            return ()
+        return schema.SIDES if self.ssl_side == BOTH_SIDES else (self.ssl_side,)
+
+    @property
+    def draws_from_catalog(self) -> bool:
+        """Whether the tasks work on items of their own."""
+        return self.ssl_items == CATALOG_ITEMS and bool(self.tasks)
+
+    def main_rate(self, side: str) -> float:
+        """Dropout rate of a side's features in the main task."""
+        if side == schema.ITEM and METHODS[self.method].drops_in_main_task:
+            return self.dropout_rate
+        return self.main_dropout_rate
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """How the model is trained.
+class TrainingConfig(Options):
+    """How the model is trained and validated."""
 
-    Attributes:
-      batch_size: pairs in a global batch, over all replicas.
-      learning_rate: of Adagrad, for the embedding tables and, by default, all else.
-      learning_rate_schedule: `constant`, or `linear`: falling to zero at the last step of
-        `max_epochs` (or `max_steps`).
-      dense_optimizer: of all but the embedding tables: `adagrad` or `adam`.
-      dense_learning_rate: its learning rate; 0 stands for `learning_rate`.
-      max_epochs: passes over the training pairs.
-      pretrain_epochs: of these, the first so many train on the self-supervised losses alone, and
-        the rest on the joint loss (the paper's future work; alpha 0 is its plain fine-tuning).
-      max_steps: stop after this many steps; 0 for no limit.
-      train_fraction: share of the training pairs to use, a TFDS slice.
-      seed: of initial weights, the order of pairs, and all random views.
-      patience: stop after this many validations without a better Recall@50; 0 never stops.
-      strategy: one of `STRATEGIES`.
-      mixed_precision: compute dense layers in bfloat16, with float32 weights and losses.
-      jit_compile: compile the training step with XLA.
-      checkpoint_minutes: write a checkpoint this often within an epoch, besides one after each.
-      exclude_query: leave each query's own item out of its ranking, in validation and at the end;
-        off, the whole corpus is ranked, as in the paper.
-      max_validation_queries: validate on a seeded sample of this many queries; 0 takes all.
-    """
-
-    batch_size: int = 1024
-    learning_rate: float = 0.01
-    max_epochs: int = 40
-    max_steps: int = 0
-    train_fraction: float = 1.0
-    seed: int = 0
-    patience: int = 0
-    strategy: str = "auto"
-    mixed_precision: bool = False
-    jit_compile: bool = False
-    checkpoint_minutes: float = 10.0
-    max_validation_queries: int = 10_000
-    exclude_query: bool = False
-    learning_rate_schedule: str = "constant"
-    dense_optimizer: str = "adagrad"
-    dense_learning_rate: float = 0.0
-    pretrain_epochs: int = 0
-
-    def __post_init__(self) -> None:
-        _check(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
-        _check(self.learning_rate > 0, "learning_rate", "greater than 0", self.learning_rate)
-        _check_choice(
-            "learning_rate_schedule", self.learning_rate_schedule, LEARNING_RATE_SCHEDULES
-        )
-        _check_choice("dense_optimizer", self.dense_optimizer, DENSE_OPTIMIZERS)
-        _check(
-            self.dense_learning_rate >= 0,
-            "dense_learning_rate",
-            "at least 0",
-            self.dense_learning_rate,
-        )
-        _check(self.max_epochs >= 1, "max_epochs", "at least 1", self.max_epochs)
-        _check(self.pretrain_epochs >= 0, "pretrain_epochs", "at least 0", self.pretrain_epochs)
-        _check(self.max_steps >= 0, "max_steps", "at least 0", self.max_steps)
-        _check(0.0 < self.train_fraction <= 1.0, "train_fraction", "in (0, 1]", self.train_fraction)
-        _check(self.patience >= 0, "patience", "at least 0", self.patience)
-        _check_choice("strategy", self.strategy, STRATEGIES)
-        _check(
-            self.checkpoint_minutes > 0,
-            "checkpoint_minutes",
-            "greater than 0",
-            self.checkpoint_minutes,
-        )
-        _check(
-            self.max_validation_queries >= 0,
-            "max_validation_queries",
-            "at least 0",
-            self.max_validation_queries,
-        )
+    batch_size: int = option(1024, "Pairs in a global batch, over all replicas.", at_least=2)
+    learning_rate: float = option(0.01, "Adagrad's learning rate.", above=0)
+    max_epochs: int = option(40, "Passes over the training pairs.", at_least=1)
+    max_steps: int = option(0, "Stop after this many steps; 0: no limit.", at_least=0)
+    pretrain_epochs: int = option(
+        0,
+        "Of the epochs, the first so many train on the self-supervised losses alone (the paper's "
+        "future work; --alpha=0 leaves plain fine-tuning for the rest).",
+        at_least=0,
+    )
+    patience: int = option(
+        0,
+        "Stop after this many epochs without a better validation Recall@50; 0: never.",
+        at_least=0,
+    )
+    train_fraction: float = option(
+        1.0, "Share of the training pairs to use (a TFDS slice).", above=0, at_most=1
+    )
+    seed: int = option(0, "Seed of initial weights, order of pairs and random views.")
+    strategy: str = option(
+        "auto",
+        "Where to train; auto takes a TPU if TPU_NAME is set, a cluster if TF_CONFIG is, all GPUs "
+        "if there are several, else the one device.",
+        choices=STRATEGIES,
+    )
+    mixed_precision: bool = option(
+        False, "Dense layers and the losses' gradients in bfloat16, weights and losses in float32."
+    )
+    jit_compile: bool = option(False, "Compile the training step with XLA (a TPU always does).")
+    checkpoint_minutes: float = option(
+        10.0, "Minutes between checkpoints within an epoch; there is one after each epoch.", above=0
+    )
+    exclude_query: bool = option(
+        False,
+        "Leave each query's own item out of its ranking, in validation and at the end; off: rank "
+        "the whole corpus, as the paper.",
+    )
+    max_validation_queries: int = option(
+        10_000, "Validate on a seeded sample of this many queries; 0: on all.", at_least=0
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """Everything that decides a run's result, the dataset apart."""
+class RunConfig(Options):
+    """Everything that decides what a training run learns."""
 
     tower: TowerConfig = dataclasses.field(default_factory=TowerConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
@@ -274,26 +283,38 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.training.pretrain_epochs and not self.ssl.tasks:
             raise InputError(
-                f"pretrain_epochs needs a method with self-supervised tasks (got {self.ssl.method})"
-            )
-        if 0 < self.loss.negative_queue < self.training.batch_size:
-            raise InputError(
-                "negative_queue must be 0 or at least batch_size "
-                f"(got {self.loss.negative_queue} and {self.training.batch_size})"
+                "--pretrain_epochs needs a --method with self-supervised tasks (got "
+                f"{self.ssl.method})"
             )
 
 
-def parse_fm_groups(text: str) -> tuple[tuple[str, ...], ...]:
-    """Groups from `id;title_ngrams,categories`: ';' between groups, ',' between features."""
-    return tuple(
-        tuple(name.strip() for name in group.split(",") if name.strip())
-        for group in text.split(";")
+NO_EVALUATION = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions(Options):
+    """The flags of `ssl_recsys.train`: a run, where it reads and writes, what follows it."""
+
+    data_dir: str = option(
+        "", "Dataset directory (docs/dataset.md).", required="a dataset directory"
     )
+    model_dir: str = option(
+        "", "Where the run writes everything.", required="where the run is to write"
+    )
+    resume: bool = option(True, "Resume a run that --model_dir holds.")
+    eval_split: str = option(
+        schema.TEST,
+        "Split that metrics.json is computed on at the end. With validation or none, the test "
+        "pairs are not even read.",
+        choices=(schema.TEST, schema.VALIDATION, NO_EVALUATION),
+    )
+    eval_max_queries: int = option(
+        0, "Evaluate on a seeded sample of this many queries; 0: on all.", at_least=0
+    )
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
 
-def resolve_fm_groups(
-    groups: Sequence[Sequence[str]], features: Sequence[FeatureSpec]
-) -> tuple[tuple[str, ...], ...]:
+def resolve_fm_groups(groups: Sequence[Sequence[str]], features: Sequence[FeatureSpec]) -> _Groups:
     """Returns the groups with `*` replaced by the features that no group names.
 
     Raises:
@@ -304,8 +325,8 @@ def resolve_fm_groups(
     for name in sorted(named):
         if name not in known:
             raise InputError(
-                f"fm_groups names the feature {name!r}, which the dataset lacks "
-                f"(features: {', '.join(known)})"
+                f"--fm_groups names the feature {name!r}, which the dataset lacks (features: "
+                f"{', '.join(known)}); --fm_groups='{known[0]};*' takes the first against the rest"
             )
     rest = [name for name in known if name not in named]
     resolved = []
@@ -315,35 +336,22 @@ def resolve_fm_groups(
         ]
         if not names:
             raise InputError(
-                f"fm_groups: {REST_OF_FEATURES!r} stands for no feature, since the other groups "
+                f"--fm_groups: {REST_OF_FEATURES!r} has no feature left, since the other groups "
                 f"name all of them ({', '.join(known)})"
             )
         resolved.append(tuple(names))
     return tuple(resolved)
 
 
-def _check(holds: bool, name: str, expected: str, got: object) -> None:
-    if not holds:
-        raise InputError(f"{name} must be {expected} (got {got})")
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    _check(value in choices, name, f"one of {', '.join(choices)}", repr(value))
-
-
-def _check_layers(name: str, layers: Sequence[int]) -> None:
-    _check(all(size >= 1 for size in layers), name, "sizes of at least 1", list(layers))
-
-
 def _check_fm_groups(groups: Sequence[Sequence[str]]) -> None:
     if len(groups) < 2:
         raise InputError(
-            "fm_groups needs at least two groups of features, such as "
+            "--fm_groups needs at least two groups of features, such as "
             f"'id;title_ngrams,categories' or 'id;*' (got {len(groups)})"
         )
     names = [name for group in groups for name in group]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(f"fm_groups names {', '.join(repeated)} more than once")
+        raise InputError(f"--fm_groups names {', '.join(repeated)} more than once")
     if not all(groups):
-        raise InputError("fm_groups has an empty group; groups are separated by one ';'")
+        raise InputError("--fm_groups has an empty group; groups are separated by one ';'")

@@ -5,24 +5,44 @@ python -m ssl_recsys.recommend --model_dir=runs/wiki_fd --query="Alan Turing" --
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import flags
 
-from ssl_recsys import cli
+from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import Options, option
+from ssl_recsys.search import EXACT, RETRIEVALS
 
-_MODEL_DIR = flags.DEFINE_string("model_dir", None, "Directory that ssl_recsys.train wrote.")
-_QUERY = flags.DEFINE_multi_string("query", [], "Key of the query item; may be repeated.")
-_RANDOM_QUERIES = flags.DEFINE_integer(
-    "random_queries", 0, "Besides --query, take this many queries of the test pairs at random."
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of --random_queries.")
-_K = flags.DEFINE_integer("k", 10, "Number of recommendations.")
-_RETRIEVAL = flags.DEFINE_enum(
-    "retrieval", "exact", ["exact", "scann"], "How the corpus is searched."
-)
+if TYPE_CHECKING:
+    from ssl_recsys.training.export import Exported
+
+
+@dataclasses.dataclass(frozen=True)
+class RecommendOptions(Options):
+    """The command's flags."""
+
+    model_dir: str = option(
+        "",
+        "Directory that ssl_recsys.train wrote.",
+        required="a directory that ssl_recsys.train wrote",
+    )
+    query: tuple[str, ...] = option((), "Key of the query item; may be repeated.", repeated=True)
+    random_queries: int = option(
+        0,
+        "Besides --query, take this many queries of the test pairs at random.",
+        at_least=0,
+    )
+    seed: int = option(0, "Seed of --random_queries.", at_least=0)
+    k: int = option(10, "Number of recommendations.", at_least=1)
+    retrieval: str = option(EXACT, "How the corpus is searched.", choices=RETRIEVALS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.query or self.random_queries):
+            raise InputError("--query is missing: the key of an item (or give --random_queries)")
 
 
 def find_row(keys: np.ndarray, query: str) -> int:
@@ -42,42 +62,50 @@ def find_row(keys: np.ndarray, query: str) -> int:
     raise InputError(f"no item {query!r} in the catalog{hint}")
 
 
-def main(argv: list[str]) -> None:
+def main(options: RecommendOptions) -> None:
     """Prints a ranking for each query."""
-    del argv
-    if not _MODEL_DIR.value or not (_QUERY.value or _RANDOM_QUERIES.value > 0):
-        raise InputError("--model_dir and --query (or --random_queries) are needed")
-    if _K.value < 1:
-        raise InputError(f"--k must be at least 1 (got {_K.value})")
+    from ssl_recsys.data.dataset import own_item_rows
     from ssl_recsys.model.embedding import embed_rows
-    from ssl_recsys.search import interface as retrieval
+    from ssl_recsys.search.interface import make_search
     from ssl_recsys.training.export import load_export
 
-    exported = load_export(_MODEL_DIR.value)
-    catalog = exported.catalog
-    rows = np.array([find_row(catalog.keys, query) for query in _QUERY.value], np.int64)
-    if _RANDOM_QUERIES.value > 0:
-        held_out = np.unique(exported.pairs("test")[0])
-        drawn = np.random.default_rng(_SEED.value).permutation(held_out)
-        rows = np.concatenate([rows, drawn[: _RANDOM_QUERIES.value]])
-    embeddings = embed_rows(exported.query_tower, catalog, rows)
-    search = retrieval.make_search(exported.item_embeddings, _RETRIEVAL.value)
-    # The query itself is an item of the corpus: search one more and leave it out.
-    scores, found = search.search(embeddings, _K.value + 1)
-    for query_row, query_scores, query_found in zip(rows, scores, found, strict=True):
-        print(f"\n{catalog.titles[query_row] or catalog.keys[query_row]}")
+    exported = load_export(options.model_dir)
+    queries = exported.catalog(schema.QUERY)
+    query_row = _query_rows(options, exported)
+    embeddings = embed_rows(exported.query_tower, queries, query_row)
+    search = make_search(exported.item_embeddings, options.retrieval)
+    own_item_row = own_item_rows(exported.info, query_row)
+    # A query that is itself an item of the corpus is left out: search one more.
+    scores, found = search.search(embeddings, options.k + 1)
+    for number, row in enumerate(query_row):
+        print(f"\n{queries.titles[row] or queries.keys[row]}")
+        # ScaNN fills up with -1.
+        skipped = {-1} if own_item_row is None else {-1, int(own_item_row[number])}
         ranked = [
-            (score, row)
-            for score, row in zip(query_scores, query_found, strict=True)
-            if row not in (query_row, -1)  # ScaNN fills up with -1
+            (float(score), int(item))
+            for score, item in zip(scores[number], found[number], strict=True)
+            if int(item) not in skipped
         ]
-        for rank, (score, row) in enumerate(ranked[: _K.value], start=1):
-            pairs = catalog.train_count[row]
-            print(
-                f"{rank:4d}  {score:6.3f}  {catalog.titles[row] or catalog.keys[row]}"
-                f"  ({pairs} training pairs)"
-            )
+        _print_ranking(exported, ranked[: options.k])
+
+
+def _query_rows(options: RecommendOptions, exported: Exported) -> np.ndarray:
+    """Rows of the queries that the flags name, then of those drawn."""
+    keys = exported.catalog(schema.QUERY).keys
+    rows = np.array([find_row(keys, query) for query in options.query], np.int64)
+    if not options.random_queries:
+        return rows
+    held_out = np.unique(exported.pairs(schema.TEST).query_row)
+    drawn = np.random.default_rng(options.seed).permutation(held_out)
+    return np.concatenate([rows, drawn[: options.random_queries]])
+
+
+def _print_ranking(exported: Exported, ranked: list[tuple[float, int]]) -> None:
+    items = exported.catalog(schema.ITEM)
+    for rank, (score, row) in enumerate(ranked, start=1):
+        title = items.titles[row] or items.keys[row]
+        print(f"{rank:4d}  {score:6.3f}  {title}  ({items.train_count[row]} training pairs)")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, RecommendOptions)

@@ -1,8 +1,8 @@
-"""What a dataset directory holds: feature specs and `dataset.json`.
+"""What a dataset directory holds: names, columns and `dataset.json`.
 
 This module is the contract between the data jobs, which write dataset directories, and the
 model library, which reads them. It imports neither TensorFlow nor Beam. docs/dataset.md
-describes the files themselves.
+describes the files themselves, `ssl_recsys.features` the kinds of features.
 """
 
 from __future__ import annotations
@@ -11,89 +11,42 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import Column, FeatureSpec, feature_spec
+from ssl_recsys.options import check_distinct
 
 FORMAT_VERSION = "1.0.0"
 DATASET_FILE = "dataset.json"
 CATALOG_DIR = "catalog"
 CATALOG_SPLIT = "items"
 PAIRS_DIR = "pairs"
-PAIR_SPLITS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = PAIR_SPLITS = ("train", "validation", "test")
 VOCAB_DIR = "vocab"
 
-CATEGORICAL = "categorical"
-BAG = "bag"
-DENSE = "dense"
-KINDS = (CATEGORICAL, BAG, DENSE)
+# The two sides of a pair. In an item-to-item dataset one catalog holds both.
+QUERY, ITEM = SIDES = ("query", "item")
 
 # Which items are "head" items, the others being the tail.
 HEAD_IN_TRAINING = "in_training"
 HEAD_TOP_FRACTION = "top_fraction"
 HEAD_RULES = (HEAD_IN_TRAINING, HEAD_TOP_FRACTION)
 
-# Columns of a catalog record that are not features.
-RESERVED_NAMES = ("row", "key", "title", "train_count")
-
-_NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+PAIR_COLUMNS = (Column("query_row", "int64", (None,)), Column("item_row", "int64", (None,)))
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureSpec:
-    """One feature of an item.
-
-    Attributes:
-      name: lower-case identifier, also the name of the vocabulary file.
-      kind: `categorical` (one id), `bag` (up to `max_values` ids, pooled) or `dense`
-        (`max_values` normalised floats, for example a value and its missing-value indicator).
-      vocab_size: number of ids, the missing / out-of-vocabulary id 0 included; 0 for dense.
-      max_values: width of the encoded feature; 1 for categorical.
-
-    Raises:
-      InputError: if a field does not fit the others.
-    """
-
-    name: str
-    kind: str
-    vocab_size: int = 0
-    max_values: int = 1
-
-    def __post_init__(self) -> None:
-        if not _NAME_PATTERN.fullmatch(self.name):
-            raise InputError(
-                f"feature name {self.name!r} must start with a lower-case letter and hold only "
-                "lower-case letters, digits and underscores"
-            )
-        if self.name in RESERVED_NAMES:
-            raise InputError(
-                f"feature name {self.name!r} is taken by a catalog column; rename the feature "
-                f"(reserved: {', '.join(RESERVED_NAMES)})"
-            )
-        if self.kind not in KINDS:
-            raise InputError(
-                f"feature {self.name}: kind must be one of {', '.join(KINDS)} (got {self.kind!r})"
-            )
-        if self.max_values < 1:
-            raise InputError(
-                f"feature {self.name}: max_values must be at least 1 (got {self.max_values})"
-            )
-        if self.kind == DENSE and self.vocab_size != 0:
-            raise InputError(f"feature {self.name}: a dense feature has no vocabulary")
-        if self.kind != DENSE and self.vocab_size < 1:
-            raise InputError(
-                f"feature {self.name}: vocab_size counts id 0 and so is at least 1 "
-                f"(got {self.vocab_size})"
-            )
-        if self.kind == CATEGORICAL and self.max_values != 1:
-            raise InputError(f"feature {self.name}: a categorical feature has one value")
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the feature goes through an embedding table."""
-        return self.kind != DENSE
+def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
+    """The columns of a catalog record, in order."""
+    return (
+        Column("row", "int64"),
+        Column("key", "string"),
+        Column("title", "string"),
+        Column("train_count", "int64"),
+        *(spec.column for spec in features),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,11 +100,8 @@ class DatasetInfo:
     format_version: str = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        names = [spec.name for spec in self.features]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise InputError(f"feature names must be unique (repeated: {', '.join(repeated)})")
-        if not names:
+        check_distinct("feature names", [spec.name for spec in self.features])
+        if not self.features:
             raise InputError("a dataset needs at least one feature")
 
     def feature(self, name: str) -> FeatureSpec:
@@ -174,15 +124,13 @@ def vocab_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
 
 def to_json(info: DatasetInfo) -> str:
     """Serialises `info`; the same info gives the same bytes."""
-    return json.dumps(dataclasses.asdict(info), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    fields = dataclasses.asdict(info) | {"features": [spec.as_dict() for spec in info.features]}
+    return json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_dataset_info(data_dir: str | os.PathLike[str], info: DatasetInfo) -> None:
-    """Writes `dataset.json` aside and renames it into place."""
-    path = pathlib.Path(data_dir) / DATASET_FILE
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(to_json(info), encoding="utf-8")
-    os.replace(aside, path)
+    """Writes `dataset.json`."""
+    files.write_text(pathlib.Path(data_dir) / DATASET_FILE, to_json(info))
 
 
 def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
@@ -212,7 +160,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
             "dataset again with this program's data job"
         )
     try:
-        fields["features"] = tuple(FeatureSpec(**spec) for spec in fields["features"])
+        fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
         fields["head"] = HeadRule(**fields["head"])
         return DatasetInfo(**fields)
     except (TypeError, KeyError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_recsys import schema
-from ssl_recsys.data.records import read_all, record_files
+from ssl_recsys.data.records import parsing, read_all, record_files
 from ssl_recsys.errors import InputError
 
 _PARSE_BATCH = 4096
@@ -49,20 +49,18 @@ class Catalog:
         return {name: values[rows] for name, values in self.features.items()}
 
 
-def load_catalog(data_dir: str | os.PathLike[str]) -> Catalog:
-    """Reads the catalog of a dataset directory.
+def load_catalog(data_dir: str | os.PathLike[str], info: schema.DatasetInfo) -> Catalog:
+    """Reads the catalog of a dataset directory, which `info` describes.
 
     Raises:
-      FileNotFoundError: if there is none.
       InputError: for a corrupt record file, duplicate keys, or rows out of order.
     """
-    info = schema.read_dataset_info(data_dir)
     files = record_files(data_dir, schema.CATALOG_DIR, schema.CATALOG_SPLIT)
-    description = _catalog_description(info)
+    description = parsing(schema.catalog_columns(info.features))
     dataset = (
         tf.data.TFRecordDataset(files, num_parallel_reads=1)
         .batch(_PARSE_BATCH)
-        .map(lambda records: _parse_catalog(records, description), tf.data.AUTOTUNE)
+        .map(lambda records: _parse(records, description), tf.data.AUTOTUNE)
         .prefetch(2)
     )
     parts = list(read_all(dataset, data_dir, schema.CATALOG_DIR))
@@ -78,9 +76,7 @@ def load_catalog(data_dir: str | os.PathLike[str]) -> Catalog:
         titles=_to_text(columns.pop("title")),
         train_count=columns.pop("train_count"),
         features={
-            spec.name: columns[spec.name]
-            if spec.kind == schema.DENSE
-            else columns[spec.name].astype(np.int32)
+            spec.name: _as_matrix(columns[spec.name]).astype(spec.array_dtype)
             for spec in info.features
         },
     )
@@ -88,25 +84,7 @@ def load_catalog(data_dir: str | os.PathLike[str]) -> Catalog:
     return catalog
 
 
-def _catalog_description(info: schema.DatasetInfo) -> dict[str, Any]:
-    """How a catalog record is parsed (docs/dataset.md)."""
-    description: dict[str, Any] = {
-        "row": tf.io.FixedLenFeature([], tf.int64),
-        "key": tf.io.FixedLenFeature([], tf.string),
-        "title": tf.io.FixedLenFeature([], tf.string),
-        "train_count": tf.io.FixedLenFeature([], tf.int64),
-    }
-    for spec in info.features:
-        if spec.kind == schema.CATEGORICAL:
-            description[spec.name] = tf.io.FixedLenFeature([1], tf.int64)
-        elif spec.kind == schema.BAG:
-            description[spec.name] = tf.io.RaggedFeature(tf.int64)
-        else:
-            description[spec.name] = tf.io.FixedLenFeature([spec.max_values], tf.float32)
-    return description
-
-
-def _parse_catalog(records: tf.Tensor, description: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+def _parse(records: tf.Tensor, description: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     parsed = tf.io.parse_example(records, description)
     return {
         name: value.to_tensor() if isinstance(value, tf.RaggedTensor) else value
@@ -123,6 +101,11 @@ def _stack(arrays: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(padded)
 
 
+def _as_matrix(values: np.ndarray) -> np.ndarray:
+    """`[n]` scalars as `[n, 1]`; matrices as they are."""
+    return values[:, np.newaxis] if values.ndim == 1 else values
+
+
 def _to_text(values: np.ndarray) -> np.ndarray:
     return np.array([value.decode("utf-8") for value in values], dtype=object)
 
@@ -137,14 +120,7 @@ def _check_catalog(
             f"{counts.max()} times; keys name items and must be unique"
         )
     for spec in info.features:
-        values = catalog.features[spec.name]
-        if not spec.is_embedded:
-            in_range = bool(np.isfinite(values).all())
-            expected = "finite"
-        else:
-            in_range = bool(values.min(initial=0) >= 0 and values.max(initial=0) < spec.vocab_size)
-            expected = f"between 0 and {spec.vocab_size - 1}"
-        if not in_range:
+        if expected := spec.fault(catalog.features[spec.name]):
             raise InputError(
                 f"{data_dir}/{schema.CATALOG_DIR}: feature {spec.name} must be {expected}, as "
                 f"{schema.DATASET_FILE} says; make the dataset again"

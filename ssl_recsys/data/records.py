@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import Column
 
 
 def open_builder(data_dir: str | os.PathLike[str], folder: str) -> tfds.core.DatasetBuilder:
@@ -32,6 +33,17 @@ def record_files(data_dir: str | os.PathLike[str], folder: str, split: str) -> l
     """Paths of a split's record files, in order."""
     builder = open_builder(data_dir, folder)
     return [str(path) for path in builder.info.splits[split].filepaths]
+
+
+def parsing(columns: Sequence[Column]) -> dict[str, Any]:
+    """How `tf.io.parse_example` parses records of these columns."""
+    dtypes = {"int64": tf.int64, "float32": tf.float32, "string": tf.string}
+    return {
+        column.name: tf.io.RaggedFeature(dtypes[column.dtype])
+        if column.shape == (None,)
+        else tf.io.FixedLenFeature(column.shape, dtypes[column.dtype])
+        for column in columns
+    }
 
 
 def read_all(

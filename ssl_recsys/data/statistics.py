@@ -10,44 +10,48 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from ssl_recsys.config import RunConfig
-from ssl_recsys.data.catalog import Catalog
-from ssl_recsys.schema import BAG, DENSE, FeatureSpec
+from ssl_recsys.config import IDF, RunConfig
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.features import FeatureSpec
+from ssl_recsys.schema import SIDES
 
 _QUANTILES = 10
 
-Features = Mapping[str, npt.NDArray[np.generic]]
+# Feature name -> [num_items, width] ids or floats.
+FeatureArrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclasses.dataclass(frozen=True)
 class CatalogStatistics:
-    """What a model may need to know of the catalog besides its features.
+    """What a model may need to know of the catalogs besides their features.
 
     Attributes:
-      num_items: rows of the catalog.
       idf: feature name -> `[vocab_size]` weights of a bag's values, or None.
-      correlated_masks: `[num_features, num_features]` bool, see `correlated_masks`, or None.
+      correlated_masks: side -> `[num_features, num_features]` bool, see `correlated_masks`.
     """
 
-    num_items: int = 0
     idf: Mapping[str, npt.NDArray[np.float32]] | None = None
-    correlated_masks: npt.NDArray[np.bool_] | None = None
+    correlated_masks: Mapping[str, npt.NDArray[np.bool_]] = dataclasses.field(default_factory=dict)
 
 
-def needed_by(
-    config: RunConfig, catalog: Catalog, specs: Sequence[FeatureSpec]
-) -> CatalogStatistics:
+def statistics_for(config: RunConfig, dataset: Dataset) -> CatalogStatistics:
     """The statistics that the configuration uses; no others are computed."""
-    idf = masks = None
-    if config.tower.value_weights == "idf":
+    idf = None
+    masks = {}
+    if config.tower.value_weights == IDF:
         idf = {
-            spec.name: inverse_document_frequency(catalog.features[spec.name], spec.vocab_size)
-            for spec in specs
-            if spec.kind == BAG
+            spec.name: inverse_document_frequency(
+                dataset.catalog(side).features[spec.name], spec.vocab_size
+            )
+            for side in SIDES
+            for spec in dataset.features(side)
+            if spec.is_pooled
         }
     if config.ssl.view_masking == "correlated":
-        masks = correlated_masks(mutual_information(catalog.features, specs))
-    return CatalogStatistics(catalog.num_items, idf, masks)
+        for side in config.ssl.sides:
+            features = dataset.catalog(side).features
+            masks[side] = correlated_masks(mutual_information(features, dataset.features(side)))
+    return CatalogStatistics(idf, masks)
 
 
 def inverse_document_frequency(
@@ -85,7 +89,9 @@ def value_counts(values: npt.NDArray[np.integer], vocab_size: int) -> scipy.spar
     return scipy.sparse.csr_matrix(entries, shape=(len(values), vocab_size))
 
 
-def mutual_information(features: Features, specs: Sequence[FeatureSpec]) -> npt.NDArray[np.float64]:
+def mutual_information(
+    features: FeatureArrays, specs: Sequence[FeatureSpec]
+) -> npt.NDArray[np.float64]:
     """Mutual information of every two features, in nats (paper v4, correlated feature masking).
 
     `sum P(a, b) log(P(a, b) / (P(a) P(b)))` over the values a and b of the two features. An item
@@ -137,7 +143,7 @@ def _has_value(values: npt.NDArray[np.integer], vocab_size: int) -> scipy.sparse
 
 def _distributions(values: npt.NDArray[np.generic], spec: FeatureSpec) -> scipy.sparse.csr_matrix:
     """`[n, num_values]` each item's values as a distribution."""
-    if spec.kind == DENSE:
+    if not spec.is_embedded:
         first = np.asarray(values[:, 0], np.float64)
         edges = np.unique(np.quantile(first, np.linspace(0, 1, _QUANTILES + 1)[1:-1]))
         bins = np.searchsorted(edges, first, side="right")[:, np.newaxis]

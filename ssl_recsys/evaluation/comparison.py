@@ -16,12 +16,44 @@ import numpy.typing as npt
 
 from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.data.pairs import Pairs
+from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation import pairs as evaluation
-from ssl_recsys.evaluation.simple_models import SETTINGS, Evidence, Pairs, Scorer, SimpleModel
+from ssl_recsys.evaluation.simple_models import SETTINGS, Evidence, Scorer, SimpleModel
 
 _QUERIES_AT_ONCE = 256
 _CHOSEN_BY = 50
+
+
+def compare(
+    dataset: Dataset, methods: Sequence[str], split: str, max_queries: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Metrics of simple recommenders on the pairs that `evaluate` takes.
+
+    Args:
+      dataset: the dataset.
+      methods: names of `simple_models.SETTINGS`.
+      split: `test` or `validation`.
+      max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
+
+    Raises:
+      InputError: if the dataset has no pairs of the split, or none to train on.
+    """
+    names = dict.fromkeys((schema.TRAIN, split, schema.VALIDATION))
+    pairs = {name: dataset.pairs(name) for name in names}
+    for name in (schema.TRAIN, split):
+        if not pairs[name]:
+            raise InputError(f"{dataset.data_dir} has no {name} pairs")
+    return Comparison(
+        dataset.info,
+        dataset.catalog(schema.ITEM),
+        train=pairs[schema.TRAIN],
+        validation=evaluation.sample_queries(pairs[schema.VALIDATION], max_queries),
+        evaluated=evaluation.sample_queries(pairs[split], max_queries),
+        split=split,
+    ).results(methods)
 
 
 def ranks_by_score(
@@ -31,17 +63,16 @@ def ranks_by_score(
 
     Args:
       scorer: scores of the whole corpus for a block of queries.
-      pairs: `(query_rows, item_rows)`, `[num_pairs]` each.
+      pairs: the pairs.
       train_count: `[num_items]`; of equal scores the more frequent item comes first, then the
         lower row.
 
     Returns:
       `[num_pairs]` int64 from 1; the query's own item does not count.
     """
-    query_rows, item_rows = pairs
     popularity = metrics.popularity_ranks(train_count)
-    ranks = np.empty(len(query_rows), np.int64)
-    distinct, query_of_pair = np.unique(query_rows, return_inverse=True)
+    ranks = np.empty(len(pairs.item_row), np.int64)
+    distinct, query_of_pair = pairs.distinct_queries()
     order = np.argsort(query_of_pair, kind="stable")
     bounds = np.searchsorted(query_of_pair[order], np.arange(len(distinct) + 1))
     for begin in range(0, len(distinct), _QUERIES_AT_ONCE):
@@ -50,7 +81,7 @@ def ranks_by_score(
         scores[np.arange(len(queries)), queries] = -np.inf
         for number, row in enumerate(scores, start=begin):
             mine = order[bounds[number] : bounds[number + 1]]
-            items = item_rows[mine]
+            items = pairs.item_row[mine]
             own = row[items, np.newaxis]
             is_before = row > own
             is_before |= (row == own) & (popularity < popularity[items, np.newaxis])
@@ -90,19 +121,20 @@ class Comparison:
 
     def _result(self, settings: Sequence[SimpleModel], evidence: Evidence) -> dict[str, Any]:
         chosen = settings[0]
-        if len(settings) > 1 and len(self.validation[0]):
+        if len(settings) > 1 and self.validation:
             chosen = max(settings, key=lambda model: self._validate(model, evidence))
         ranks = self._ranks(chosen, evidence, self.evaluated)
-        head = metrics.head_items(self.info.head, self.catalog.train_count)[self.evaluated[1]]
-        popular = metrics.top_popular_ranks(self.catalog.train_count, self.evaluated[1])
+        train_count = self.catalog.train_count
         return {
-            "split": self.split,
-            "retrieval": "exact",
-            "num_items": self.catalog.num_items,
-            "num_pairs": len(ranks),
-            "query_excluded": True,
-            **metrics.slice_metrics(ranks, head),
-            "baselines": {evaluation.TOP_POPULAR: metrics.slice_metrics(popular, head)},
+            **evaluation.summarize(
+                ranks,
+                self.evaluated.item_row,
+                split=self.split,
+                head=self.info.head,
+                train_count=train_count,
+                item_counts=train_count,
+                query_excluded=True,
+            ),
             "settings": dataclasses.asdict(chosen),
         }
 

@@ -1,7 +1,7 @@
 """Metrics over the ranks of evaluation pairs, by slice, and the TopPopular baseline.
 
 Every evaluation pair (query, item) has one relevant item, whose rank in the whole corpus is all
-that a metric sees. paper.md's tables are those of this protocol; docs/evaluation.md describes it.
+that a metric sees: the protocol of the tables of Yao et al. docs/evaluation.md describes it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import numpy.typing as npt
 from ssl_recsys import schema
 
 DEFAULT_KS = (10, 50)
+NAMES = ("recall@10", "recall@50", "map@10", "map@50")
+SLICES = ("overall", "head", "tail")
+TOP_POPULAR = "top_popular"
 
 _IntArray = npt.NDArray[np.integer]
 _BoolArray = npt.NDArray[np.bool_]
@@ -111,20 +114,20 @@ def head_items(head: schema.HeadRule, train_count: npt.ArrayLike) -> _BoolArray:
     return popularity_ranks(counts) <= num_head
 
 
-def top_popular_ranks(train_count: npt.ArrayLike, item_rows: npt.ArrayLike) -> _IntArray:
+def top_popular_ranks(item_counts: npt.ArrayLike, item_row: npt.ArrayLike) -> _IntArray:
     """The ranks of pairs' items where every query is given the most frequent items.
 
     TopPopular is one fixed list, so an item's rank is its place there, and of items with equally
     many training pairs the lower row comes first; the model's ranks count ties against it.
 
     Args:
-      train_count: `[num_items]` int, training pairs that have the item as their item side.
-      item_rows: `[num_pairs]` int.
+      item_counts: `[num_items]` int, training pairs that have the item as their item side.
+      item_row: `[num_pairs]` int.
 
     Returns:
       `[num_pairs]` int64 in 1 .. num_items, best 1.
     """
-    return popularity_ranks(np.asarray(train_count))[np.asarray(item_rows, dtype=np.int64)]
+    return popularity_ranks(np.asarray(item_counts))[np.asarray(item_row, dtype=np.int64)]
 
 
 def top_popular_cdf(train_count: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -7,28 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ssl_recsys import schema
+from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
+from ssl_recsys.search import EXACT, SCANN
+from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.search.inputs import check_embeddings, check_pairs, check_positive
-from ssl_recsys.search.interface import (
-    EXACT,
-    SCANN,
-    ExactSearch,
-    ScannSearch,
-    Search,
-    check_retrieval,
-)
+from ssl_recsys.search.interface import Search, check_retrieval
+from ssl_recsys.search.scann import ScannSearch
 
-SLICES = ("overall", "head", "tail")
-TOP_POPULAR = "top_popular"
-
+_SAMPLE_SEED = 20_070_128
 _COMPARED_K = 10
 _MAX_COMPARED_QUERIES = 4096
 # Exact search and ScaNN add up a score's products in different orders.
@@ -42,7 +37,7 @@ class EvaluationData:
     Attributes:
       query_embeddings: `[num_queries, dim]` float32, L2-normalised, one for each distinct query.
       query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
-      item_rows: `[num_pairs]` int, catalog rows.
+      item_row: `[num_pairs]` int, catalog rows.
       item_embeddings: `[num_items, dim]` float32, L2-normalised, in row order.
       train_count: `[num_items]` int, training pairs that have the item as their item side; the
         head is told by them.
@@ -50,8 +45,8 @@ class EvaluationData:
         TopPopular ranks by them.
       head: which items are the head.
       split: name of the split, for the reader.
-      query_rows: `[num_queries]` int, the queries' own catalog rows, where an item is not to be
-        ranked among its own candidates; None: the whole corpus is ranked, as in the paper.
+      own_item_row: `[num_queries]` int, the item row that each query itself has, where it is not
+        to be ranked among its own candidates; None: the whole corpus is ranked, as in the paper.
 
     Raises:
       InputError: if an embedding holds NaN or infinity; the message names side and row.
@@ -60,13 +55,13 @@ class EvaluationData:
 
     query_embeddings: npt.NDArray[np.float32]
     query_of_pair: npt.NDArray[np.integer]
-    item_rows: npt.NDArray[np.integer]
+    item_row: npt.NDArray[np.integer]
     item_embeddings: npt.NDArray[np.float32]
     train_count: npt.NDArray[np.integer]
     item_counts: npt.NDArray[np.integer]
     head: schema.HeadRule
     split: str
-    query_rows: npt.NDArray[np.integer] | None = None
+    own_item_row: npt.NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
         num_queries, query_dim = check_embeddings(self.query_embeddings, side="query").shape
@@ -78,9 +73,7 @@ class EvaluationData:
                 raise ValueError(
                     f"{name} must be [num_items = {num_items}] (got {np.shape(counts)})"
                 )
-        check_pairs(
-            self.query_of_pair, self.item_rows, num_queries=num_queries, num_items=num_items
-        )
+        check_pairs(self.query_of_pair, self.item_row, num_queries=num_queries, num_items=num_items)
 
 
 def evaluate_pairs(
@@ -130,21 +123,61 @@ def evaluate_pairs(
         search,
         data.query_embeddings,
         data.query_of_pair,
-        data.item_rows,
+        data.item_row,
         max(ks),
-        query_rows=data.query_rows,
+        own_item_row=data.own_item_row,
     )
-    head_mask = metrics.head_items(data.head, data.train_count)[data.item_rows]
-    popular_ranks = metrics.top_popular_ranks(data.item_counts, data.item_rows)
     return {
-        "split": data.split,
-        "retrieval": retrieval,
-        "num_items": num_items,
-        "num_pairs": len(ranks),
-        "query_excluded": data.query_rows is not None,
-        **metrics.slice_metrics(ranks, head_mask, ks=ks),
-        "baselines": {TOP_POPULAR: metrics.slice_metrics(popular_ranks, head_mask, ks=ks)},
+        **summarize(
+            ranks,
+            data.item_row,
+            split=data.split,
+            head=data.head,
+            train_count=data.train_count,
+            item_counts=data.item_counts,
+            query_excluded=data.own_item_row is not None,
+            retrieval=retrieval,
+            ks=ks,
+        ),
         **comparison,
+    }
+
+
+def summarize(
+    ranks: npt.NDArray[np.integer],
+    item_row: npt.NDArray[np.integer],
+    *,
+    split: str,
+    head: schema.HeadRule,
+    train_count: npt.NDArray[np.integer],
+    item_counts: npt.NDArray[np.integer],
+    query_excluded: bool,
+    retrieval: str = EXACT,
+    ks: Sequence[int] = metrics.DEFAULT_KS,
+) -> dict[str, Any]:
+    """The contents of `metrics.json` for ranks that are known.
+
+    Args:
+      ranks: `[num_pairs]` int from 1.
+      item_row: `[num_pairs]` int, the pairs' items.
+      split: name of the split.
+      head: which items are the head.
+      train_count: `[num_items]` int, training pairs by their item.
+      item_counts: `[num_items]` int, those that the model was trained on.
+      query_excluded: whether each query's own item was left out.
+      retrieval: what the ranks come from.
+      ks: the values of K.
+    """
+    head_mask = metrics.head_items(head, train_count)[item_row]
+    popular_ranks = metrics.top_popular_ranks(item_counts, item_row)
+    return {
+        "split": split,
+        "retrieval": retrieval,
+        "num_items": len(train_count),
+        "num_pairs": len(ranks),
+        "query_excluded": query_excluded,
+        **metrics.slice_metrics(ranks, head_mask, ks=ks),
+        "baselines": {metrics.TOP_POPULAR: metrics.slice_metrics(popular_ranks, head_mask, ks=ks)},
     }
 
 
@@ -152,38 +185,39 @@ def pair_ranks(
     search: Search,
     query_embeddings: npt.NDArray[np.float32],
     query_of_pair: npt.NDArray[np.integer],
-    item_rows: npt.NDArray[np.integer],
+    item_row: npt.NDArray[np.integer],
     max_rank: int,
     *,
-    query_rows: npt.NDArray[np.integer] | None,
+    own_item_row: npt.NDArray[np.integer] | None,
 ) -> npt.NDArray[np.int32]:
-    """Ranks as `ExactSearch.ranks`, each query's own item left out of the corpus if it is told.
+    """Ranks as `ExactSearch.ranks`, where wanted with each query's own item left out of the corpus.
 
     Args:
       search: over the whole corpus.
       query_embeddings: `[num_queries, dim]` float32.
       query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
-      item_rows: `[num_pairs]` int, catalog rows.
+      item_row: `[num_pairs]` int, catalog rows.
       max_rank: ranks beyond it are not told apart.
-      query_rows: `[num_queries]` int, the queries' own catalog rows; None: the whole corpus.
+      own_item_row: `[num_queries]` int, the item row that each query itself has; None: the whole
+        corpus.
 
     Returns:
       `[num_pairs]` int32 in 1 .. max_rank + 1. A pair of an item with itself keeps its rank.
     """
-    if query_rows is None:
-        return search.ranks(query_embeddings, query_of_pair, item_rows, max_rank)
-    own = np.arange(len(query_rows))
+    if own_item_row is None:
+        return search.ranks(query_embeddings, query_of_pair, item_row, max_rank)
+    own = np.arange(len(own_item_row))
     ranks = search.ranks(
         query_embeddings,
         np.concatenate([query_of_pair, own]),
-        np.concatenate([item_rows, query_rows]),
+        np.concatenate([item_row, own_item_row]),
         max_rank + 1,
     )
-    of_pairs, of_own = ranks[: len(item_rows)], ranks[len(item_rows) :]
+    of_pairs, of_own = ranks[: len(item_row)], ranks[len(item_row) :]
     # The own item is among those that a pair's rank counts if it scores at least as high, which
     # is if its rank is as good.
     is_counted = of_own[query_of_pair] <= of_pairs
-    is_counted &= np.asarray(query_rows)[query_of_pair] != item_rows
+    is_counted &= np.asarray(own_item_row)[query_of_pair] != item_row
     return np.minimum(of_pairs - is_counted, max_rank + 1).astype(np.int32)
 
 
@@ -228,116 +262,27 @@ def _timed_search(
     return found, max(time.perf_counter() - start, 1e-9)
 
 
-def sample_queries(
-    query_rows: npt.ArrayLike, item_rows: npt.ArrayLike, max_queries: int, seed: int
-) -> npt.NDArray[np.int64]:
-    """Selects all the pairs of a random sample of the distinct queries.
+def sample_queries(pairs: Pairs, max_queries: int, seed: int = _SAMPLE_SEED) -> Pairs:
+    """All the pairs of a random sample of the distinct queries, in their order.
 
     The sample depends on the set of queries and the seed, not on the order of the pairs. Whole
     queries are drawn, so that each costs one search.
 
     Args:
-      query_rows: `[num_pairs]` int, catalog rows.
-      item_rows: `[num_pairs]` int, catalog rows.
-      max_queries: number of distinct queries to keep; all are kept where there are no more.
+      pairs: the pairs.
+      max_queries: number of distinct queries to keep; 0 keeps all.
       seed: seed of the sample.
 
-    Returns:
-      `[num_selected]` int64 positions of the selected pairs, ascending.
-
     Raises:
-      InputError: if max_queries is below 1.
-      ValueError: if the columns differ in length.
+      InputError: if max_queries is negative.
     """
+    if max_queries == 0:
+        return pairs
     check_positive(max_queries=max_queries)
-    rows = np.asarray(query_rows)
-    if rows.shape != np.shape(item_rows) or rows.ndim != 1:
-        raise ValueError(
-            "query_rows and item_rows must be [num_pairs] both "
-            f"(got {rows.shape} and {np.shape(item_rows)})"
-        )
-    distinct, query_of_pair = np.unique(rows, return_inverse=True)
+    distinct, query_of_pair = pairs.distinct_queries()
     is_kept = np.ones(len(distinct), dtype=bool)
     if len(distinct) > max_queries:
         kept = np.random.default_rng(seed).choice(len(distinct), max_queries, replace=False)
         is_kept[:] = False
         is_kept[kept] = True
-    return np.flatnonzero(is_kept[query_of_pair])
-
-
-def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """An aligned table of one or several results of `evaluate_pairs`.
-
-    Rows are the results, under their names, after the baselines of their evaluation set; columns
-    are Recall and MAP for each slice. A metric of an empty slice is shown as "-". Results over
-    the same pairs share a table; others follow in their own.
-
-    Args:
-      results: contents of `metrics.json` by the name to show, in order.
-    """
-    tables: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
-    for name, result in results.items():
-        sizes = tuple(result[part]["num_pairs"] for part in SLICES)
-        columns = _columns(result)
-        key = (result["split"], result["num_items"], sizes, columns)
-        if key not in tables:
-            tables[key] = {"TopPopular": result["baselines"][TOP_POPULAR]}
-        tables[key][name] = result
-    return "\n\n".join(_format_one(rows, *key) for key, rows in tables.items())
-
-
-def _columns(result: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in result["overall"] if name != "num_pairs")
-
-
-def _format_one(
-    rows: Mapping[str, Mapping[str, Any]],
-    split: str,
-    num_items: int,
-    sizes: tuple[int, ...],
-    columns: tuple[str, ...],
-) -> str:
-    titles = [name.replace("recall@", "R@").replace("map@", "MAP@") for name in columns]
-    widths = [max(6, len(title)) for title in titles]
-    first = max(len(name) for name in rows)
-    span = sum(widths) + len(widths) - 1
-    lines = [
-        f"{split}: {sizes[0]:,} pairs over {num_items:,} items",
-        " " * first
-        + "".join(
-            " | " + f"{part} ({size:,})".center(span)
-            for part, size in zip(SLICES, sizes, strict=True)
-        ),
-        " " * first
-        + (
-            " | "
-            + " ".join(title.rjust(width) for title, width in zip(titles, widths, strict=True))
-        )
-        * len(SLICES),
-    ]
-    lines.append("-" * len(lines[-1]))
-    for name, result in rows.items():
-        cells = [
-            " ".join(
-                _format_metric(result[part][column], width)
-                for column, width in zip(columns, widths, strict=True)
-            )
-            for part in SLICES
-        ]
-        lines.append(" | ".join([name.ljust(first), *cells]))
-    lines += [_format_scann(name, row["scann"]) for name, row in rows.items() if "scann" in row]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _format_metric(value: float | None, width: int) -> str:
-    return ("-" if value is None else f"{value:.4f}").rjust(width)
-
-
-def _format_scann(name: str, scann: Mapping[str, Any]) -> str:
-    if scann["recall@10_vs_exact"] is None:
-        return f"{name}: ScaNN was not compared with exact search, for want of queries"
-    return (
-        f"{name}: ScaNN's recall@10 against exact search {scann['recall@10_vs_exact']:.4f}, "
-        f"{scann['queries_per_second']:,.0f} queries/s against "
-        f"{scann['exact_queries_per_second']:,.0f}"
-    )
+    return pairs.take(np.flatnonzero(is_kept[query_of_pair]))

@@ -1,4 +1,4 @@
-"""What a sceptic tries first: recommenders without a neural network.
+"""Simple recommenders, without a neural network.
 
 Each is fitted to the training pairs and the catalog and scores the whole corpus for a query. They
 are baselines: they hold sparse `[num_items, num_items]` matrices, and a query costs the time of a
@@ -18,15 +18,15 @@ import numpy.typing as npt
 import scipy.sparse
 
 from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import value_counts
-from ssl_recsys.schema import FeatureSpec
+from ssl_recsys.features import FeatureSpec
 
 _BLOCK_ROWS = 512
 MOST_NEIGHBOURS = 100
 
 # `[n]` query rows -> `[n, num_items]` scores, higher is better.
 Scorer = Callable[[npt.NDArray[np.integer]], npt.NDArray[np.floating]]
-Pairs = tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Evidence:
 
 def pair_counts(train: Pairs, num_items: int) -> scipy.sparse.csr_matrix:
     """`[num_items, num_items]` number of training pairs of each query and item."""
-    counts = np.ones(len(train[0]), np.float32)
-    return scipy.sparse.csr_matrix((counts, train), shape=(num_items, num_items))
+    counts = np.ones(len(train.item_row), np.float32)
+    return scipy.sparse.csr_matrix((counts, tuple(train)), shape=(num_items, num_items))
 
 
 def tfidf(catalog: Catalog, features: Sequence[FeatureSpec]) -> scipy.sparse.csr_matrix:
@@ -141,7 +141,7 @@ class ContentNeighbours:
         """The scorer."""
         similar = similarities(*evidence.nearest, self.num_neighbours, self.power)
         if self.item_side:
-            # Each candidate's weights sum to 1, lest items with many neighbours win everywhere.
+            # Each candidate's weights sum to 1, or items with many neighbours would always win.
             sums = np.asarray(similar.sum(axis=1)).ravel()
             normalised = scipy.sparse.diags(1.0 / sums) @ similar
             propagated = (evidence.pairs @ normalised.T).tocsr()
@@ -249,7 +249,7 @@ def _grid(kind: Callable[..., SimpleModel], **values: Sequence[object]) -> Itera
         yield kind(**dict(zip(values, chosen, strict=True)))
 
 
-# Name -> the settings that are tried; validation pairs choose among them.
+# Name (see `evaluation.SIMPLE_MODELS`) -> the settings that are tried; validation pairs choose.
 SETTINGS: Mapping[str, tuple[SimpleModel, ...]] = {
     "co_occurrence": tuple(_grid(CoOccurrence, both_directions=(False, True))),
     "tfidf": (ContentCosine(),),

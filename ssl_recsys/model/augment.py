@@ -1,127 +1,163 @@
-"""The augmentations that make views: dropout at two granularities, and masks of features.
+"""Augmentations: views of a batch with features, or values of features, replaced by missing ones.
 
-A view is a batch of activations like the looked-up ones that it is made from. Feature masking by
-fixed groups (FM) needs no function: its views are the groups of features that `ssl_tasks` gives to
-each encoder.
+A view is made of a look-up and is a batch of activations like it. Feature masking by fixed groups
+(FM) needs nothing here: its views are the groups of features that its encoders read.
+
+A new augmentation is a class here, under its name in `DROPOUTS` or `MASKS`; the names that a run
+may choose are in `ssl_recsys.config`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys.model.look_up import Activations, LookedUp
-from ssl_recsys.model.replicas import ReplicaBatch, random_bits
-from ssl_recsys.schema import CATEGORICAL, FeatureSpec
+from ssl_recsys.model.replicas import ReplicaBatch, fold_in, random_bits
 
 
-def dropout(
-    specs: Sequence[FeatureSpec],
-    looked_up: LookedUp,
-    batch: ReplicaBatch,
-    *,
-    rate: float,
-    granularity: str,
-    seed: tf.Tensor,
-) -> Activations:
-    """`feature_dropout` or `value_dropout`, as `granularity` (`feature` or `value`) says."""
-    by_granularity = feature_dropout if granularity == "feature" else value_dropout
-    return by_granularity(specs, looked_up, batch, rate, seed)
+class View(Protocol):
+    """What makes one view of a batch."""
+
+    def __call__(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
+        """Makes the view.
+
+        Args:
+          looked_up: the batch's look-up.
+          batch: place of the examples in the global batch.
+          seed: `[2]` int32; the same seed gives the same view.
+
+        Returns:
+          Feature name -> `[batch, width]` activations.
+        """
+        ...
 
 
-def feature_dropout(
-    specs: Sequence[FeatureSpec],
-    looked_up: LookedUp,
-    batch: ReplicaBatch,
-    rate: float,
-    seed: tf.Tensor,
-) -> Activations:
+@dataclasses.dataclass(frozen=True)
+class FeatureDropout:
     """Drops each categorical and bag feature of each example independently (paper, FD).
 
     Dense features are kept: the paper drops categorical features, a dropped one becoming the
     out-of-vocabulary value.
 
-    Args:
-      specs: the dataset's features.
-      looked_up: the batch's look-up.
-      batch: place of the examples in the global batch.
+    Attributes:
       rate: probability of dropping a feature.
-      seed: `[2]` int32; the same seed gives the same view.
-
-    Returns:
-      Feature name -> `[batch, width]` activations of the view.
     """
-    names = [spec.name for spec in specs if spec.is_embedded]
-    kept = batch.random_keep(seed, len(names), rate)  # [batch, num_names]
-    return dict(looked_up.activations) | {
-        name: tf.where(kept[:, i : i + 1], looked_up.activations[name], looked_up.missing[name])
-        for i, name in enumerate(names)
-    }
+
+    rate: float
+
+    def __call__(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
+        """As `View`."""
+        names = [spec.name for spec in looked_up.specs if spec.num_droppable]
+        kept = batch.random_keep(seed, len(names), self.rate)  # [batch, num_names]
+        return dict(looked_up.activations) | {
+            name: looked_up.where(name, kept[:, i : i + 1]) for i, name in enumerate(names)
+        }
 
 
-def value_dropout(
-    specs: Sequence[FeatureSpec],
+@dataclasses.dataclass(frozen=True)
+class ValueDropout:
+    """Drops each value of each bag, and each categorical feature, independently (paper v4).
+
+    A bag that loses all its values is missing, and a categorical feature has one value to lose.
+
+    Attributes:
+      rate: probability of dropping a value.
+    """
+
+    rate: float
+
+    def __call__(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
+        """As `View`."""
+        dropped = [spec for spec in looked_up.specs if spec.num_droppable]
+        widths = [spec.num_droppable for spec in dropped]
+        kept = batch.random_keep(seed, sum(widths), self.rate)  # [batch, sum of widths]
+        return dict(looked_up.activations) | {
+            spec.name: looked_up.without_values(spec.name, keep)
+            for spec, keep in zip(dropped, tf.split(kept, widths, axis=1), strict=True)
+        }
+
+
+# Name -> class, made with a rate.
+DROPOUTS: dict[str, Callable[[float], View]] = {"feature": FeatureDropout, "value": ValueDropout}
+
+
+class Mask(Protocol):
+    """What draws the half of the features that FD's first view lacks; its second has only it."""
+
+    def __call__(self, num_features: int, seed: tf.Tensor) -> tf.Tensor:
+        """`[num_features]` bool, True for a feature that becomes missing, one for all examples."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomMask:
+    """A random half of the features (paper v4)."""
+
+    correlated: npt.NDArray[np.bool_] | None
+
+    def __call__(self, num_features: int, seed: tf.Tensor) -> tf.Tensor:
+        """`num_features // 2` of them, all choices equally likely."""
+        order = tf.argsort(random_bits([num_features], seed), stable=True)
+        return tf.argsort(order) < num_features // 2  # each feature's position in the order
+
+
+@dataclasses.dataclass(frozen=True)
+class CorrelatedMask:
+    """A random feature with those that share most information with it (paper v4).
+
+    Attributes:
+      correlated: `[num_features, num_features]` bool, see `data.statistics.correlated_masks`.
+    """
+
+    correlated: npt.NDArray[np.bool_] | None
+
+    def __call__(self, num_features: int, seed: tf.Tensor) -> tf.Tensor:
+        """The mask of a feature that is drawn, all equally likely."""
+        number = tf.argmax(random_bits([num_features], seed), output_type=tf.int32)
+        return tf.gather(tf.constant(self.correlated), number)
+
+
+# Name -> class, made with the correlated masks (None where the run has no use for them).
+MASKS: dict[str, Callable[[npt.NDArray[np.bool_] | None], Mask]] = {
+    "random": RandomMask,
+    "correlated": CorrelatedMask,
+}
+
+
+def two_views(
+    dropout: View,
+    mask: Mask | None,
     looked_up: LookedUp,
     batch: ReplicaBatch,
-    rate: float,
     seed: tf.Tensor,
-) -> Activations:
-    """Drops each value of each bag, and each categorical feature, independently.
-
-    The finer augmentation of the paper's later versions: a bag that loses all its values is
-    missing, and a categorical feature has one value to lose.
+) -> list[Activations]:
+    """FD's two views of a batch: independent dropouts, of complementary halves if masked.
 
     Args:
-      specs: the dataset's features.
+      dropout: makes each view.
+      mask: draws the features that the first view lacks; None: both see all.
       looked_up: the batch's look-up.
       batch: place of the examples in the global batch.
-      rate: probability of dropping a value.
-      seed: `[2]` int32; the same seed gives the same view.
-
-    Returns:
-      Feature name -> `[batch, width]` activations of the view.
+      seed: `[2]` int32, new in every step.
     """
-    embedded = [spec for spec in specs if spec.is_embedded]
-    widths = [spec.max_values for spec in embedded]
-    kept = batch.random_keep(seed, sum(widths), rate)  # [batch, sum of max_values]
-    view = dict(looked_up.activations)
-    for spec, keep in zip(embedded, tf.split(kept, widths, axis=1), strict=True):
-        missing = looked_up.missing[spec.name]
-        if spec.kind == CATEGORICAL:
-            view[spec.name] = tf.where(keep, view[spec.name], missing)
-        else:
-            view[spec.name] = looked_up.bags[spec.name].pool(missing, keep=keep)
-    return view
+    views = [dropout(looked_up, batch, fold_in(seed, index)) for index in (0, 1)]
+    if mask is None:
+        return views
+    first = mask(len(looked_up.specs), fold_in(seed, len(views)))
+    return [
+        _masked(looked_up, view, half) for view, half in zip(views, (first, ~first), strict=True)
+    ]
 
 
-def masked(
-    specs: Sequence[FeatureSpec], view: Activations, missing: Activations, mask: tf.Tensor
-) -> Activations:
-    """A view without some features, the same ones for all examples (paper v4).
-
-    Args:
-      specs: the dataset's features.
-      view: feature name -> `[batch, width]` activations.
-      missing: feature name -> `[1, width]` activation of the missing value.
-      mask: `[num_features]` bool, True for a feature that becomes missing.
-
-    Returns:
-      Feature name -> `[batch, width]`.
-    """
+def _masked(looked_up: LookedUp, view: Mapping[str, tf.Tensor], mask: tf.Tensor) -> Activations:
+    """The view without the features that `[num_features]` bool marks."""
     return {
-        spec.name: tf.where(mask[index], missing[spec.name], view[spec.name])
-        for index, spec in enumerate(specs)
+        spec.name: tf.where(mask[index], looked_up.missing[spec.name], view[spec.name])
+        for index, spec in enumerate(looked_up.specs)
     }
-
-
-def random_half(num_features: int, seed: tf.Tensor) -> tf.Tensor:
-    """`[num_features]` bool with `num_features // 2` True, all choices equally likely."""
-    order = tf.argsort(random_bits([num_features], seed), stable=True)
-    return tf.argsort(order) < num_features // 2  # each feature's place in the order
-
-
-def random_row(rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """One of the `[num_rows, width]` rows, `[width]`, all equally likely."""
-    number = tf.argmax(random_bits([rows.shape[0]], seed), output_type=tf.int32)
-    return tf.gather(rows, number)

@@ -14,7 +14,7 @@ import dataclasses
 
 import tensorflow as tf
 
-MEAN, SQRTN = "mean", "sqrtn"
+from ssl_recsys.config import MEAN, SQRTN
 
 
 def split_last(embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -57,8 +57,8 @@ class PaddedBags:
         Returns:
           The bags, and `[1, dim]` the embedding of id 0 from the same look-up.
         """
-        # An empty row rides along, so that id 0's embedding needs no look-up of its own: a
-        # second one would make the sparse gradient's parts be copied together.
+        # A row of zeros is appended to the ids, so that id 0 is fetched in the same gather; a
+        # second gather would make TensorFlow concatenate two sparse gradients.
         rows = tf.concat([ids, tf.zeros_like(ids[:1])], axis=0)
         embeddings = tf.gather(table, rows)
         weights = tf.cast(tf.not_equal(ids, 0), embeddings.dtype)

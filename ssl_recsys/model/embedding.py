@@ -33,7 +33,7 @@ def embed_rows(embedder: Embedder, catalog: Catalog, rows: np.ndarray | None = N
         features = catalog.rows(chosen)
         size = len(next(iter(features.values())))
         if size < _BATCH and count > _BATCH:
-            # A last batch of the others' size costs no new trace of the graph.
+            # Pad the last batch to the full size to avoid retracing.
             features = {
                 name: np.pad(values, ((0, _BATCH - size), (0, 0)))
                 for name, values in features.items()

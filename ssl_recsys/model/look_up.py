@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.model.bags import MEAN, Bags, PaddedBags, RaggedBags, split_last
-from ssl_recsys.schema import BAG, CATEGORICAL, DENSE, FeatureSpec
+from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
+from ssl_recsys.data.input_pipeline import Features
+from ssl_recsys.features import FeatureSpec
+from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
 
-# Feature name -> [batch, max_values] ids or floats, as the input pipeline gives them.
-Features = Mapping[str, tf.Tensor]
 # Feature name -> [batch, width] what a dense layer sees of the feature.
 Activations = Mapping[str, tf.Tensor]
 
@@ -26,122 +26,134 @@ class LookedUp:
     """The features of a batch after the look-up.
 
     Attributes:
+      specs: the features, in the order in which a tower concatenates them.
       bags: feature name -> the bag's values, for bag features.
       activations: feature name -> `[batch, width]`, bags pooled.
       missing: feature name -> `[1, width]` activation of the missing value: the embedding of id
         0, zeros for dense features (their mean after normalisation).
     """
 
+    specs: Sequence[FeatureSpec]
     bags: Mapping[str, Bags]
     activations: Activations
     missing: Activations
 
-    def split(self, parts: int) -> list[LookedUp]:
-        """The look-up cut into `parts` of equal size."""
-        activations = {name: tf.split(value, parts) for name, value in self.activations.items()}
-        bags = {name: values.split(parts) for name, values in self.bags.items()}
-        return [
-            LookedUp(
-                {name: values[part] for name, values in bags.items()},
-                {name: values[part] for name, values in activations.items()},
-                self.missing,
-            )
-            for part in range(parts)
-        ]
+    def where(self, name: str, kept: tf.Tensor) -> tf.Tensor:
+        """`[batch, width]` a feature's activations where `[batch, 1]` bool says, else missing."""
+        return tf.where(kept, self.activations[name], self.missing[name])
+
+    def without_values(self, name: str, keep: tf.Tensor) -> tf.Tensor:
+        """`[batch, width]` a feature's activations of the values that are kept.
+
+        Args:
+          name: of the feature.
+          keep: `[batch, num_droppable]` bool.
+        """
+        if name in self.bags:
+            return self.bags[name].pool(self.missing[name], keep=keep)
+        return self.where(name, keep)
 
 
 class FeatureEmbeddings(tf.keras.layers.Layer):
-    """The embedding tables of all categorical and bag features.
+    """The embedding tables of all features that have one; sides share those of one name.
 
     Args:
-      specs: the dataset's features.
+      features: side -> its features.
       embedding_dim: width of every table.
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
       pooling: how bags are pooled, `mean` or `sqrtn`.
-      value_weights: `none`, `idf` or `learned` weights of a bag's values.
+      value_weights: `none` or `idf` weights of a bag's values.
       idf: feature name -> `[vocab_size]` weights, for `idf`; they are kept as variables, so that
         an exported tower has them.
     """
 
     def __init__(
         self,
-        specs: Sequence[FeatureSpec],
+        features: Mapping[str, Sequence[FeatureSpec]],
         embedding_dim: int,
         *,
         static_shapes: bool,
         pooling: str = MEAN,
-        value_weights: str = "none",
+        value_weights: str = NO_WEIGHTS,
         idf: Mapping[str, np.ndarray] | None = None,
     ):
         super().__init__(name="feature_embeddings")
-        self._specs = tuple(specs)
+        self._features = {side: tuple(specs) for side, specs in features.items()}
+        self._specs = {spec.name: spec for specs in features.values() for spec in specs}
         self._embedding_dim = embedding_dim
         self._bags_class = PaddedBags if static_shapes else RaggedBags
         self._pooling = pooling
         self.tables = {
-            spec.name: self.add_weight(
-                name=spec.name,
+            name: self.add_weight(
+                name=name,
                 shape=(spec.vocab_size, embedding_dim),
                 initializer=tf.keras.initializers.RandomUniform(-0.05, 0.05),
             )
-            for spec in self._specs
+            for name, spec in self._specs.items()
             if spec.is_embedded
         }
         self._log_weights: dict[str, tf.Variable] = {}
-        if value_weights != "none":
+        if value_weights == IDF and idf is not None:
             self._log_weights = {
-                spec.name: self._make_log_weights(spec, None if idf is None else idf[spec.name])
-                for spec in self._specs
-                if spec.kind == BAG
+                name: self.add_weight(
+                    name=f"{name}_log_weights",
+                    shape=weights.shape,
+                    initializer=tf.keras.initializers.Constant(np.log(weights)),
+                    trainable=False,
+                )
+                for name, weights in idf.items()
             }
 
-    def _make_log_weights(self, spec: FeatureSpec, idf: np.ndarray | None) -> tf.Variable:
-        """Logarithms of the values' weights: trained from 0, or those of `idf`."""
-        initial = np.zeros(spec.vocab_size) if idf is None else np.log(idf)
-        return self.add_weight(
-            name=f"{spec.name}_log_weights",
-            shape=(spec.vocab_size,),
-            initializer=tf.keras.initializers.Constant(initial),
-            trainable=idf is None,
-        )
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """Feature name -> width of its activation."""
+    def widths(self, side: str) -> dict[str, int]:
+        """Feature name -> width of its activation, of a side's features in order."""
         return {
             spec.name: self._embedding_dim if spec.is_embedded else spec.max_values
-            for spec in self._specs
+            for spec in self._features[side]
         }
 
-    def call(self, features: Features) -> LookedUp:
-        """Looks up `features`, one gather per table.
+    def call(self, batches: Sequence[tuple[str, Features]]) -> list[LookedUp]:
+        """Looks up batches of one size, one gather per table for all of them.
 
         Args:
-          features: name -> `[batch, max_values]` int32 ids (0 is padding and missing), or
-            `[batch, max_values]` float32 for dense features.
+          batches: side and features of each batch.
 
         Returns:
-          The looked-up batch; its size is that of the input.
+          The looked-up batches.
         """
-        bags: dict[str, Bags] = {}
-        activations, missing = {}, {}
-        for spec in self._specs:
-            inputs = features[spec.name]
-            if spec.kind == DENSE:
-                activations[spec.name] = tf.cast(inputs, tf.float32)
-                missing[spec.name] = tf.zeros([1, spec.max_values])
-            elif spec.kind == CATEGORICAL:
-                rows = tf.concat([inputs[:, 0], [0]], axis=0)  # id 0 rides along, as for bags
-                embeddings = tf.gather(self.tables[spec.name], rows)
-                activations[spec.name], missing[spec.name] = split_last(embeddings)
-            else:
-                values, nothing = self._bags_class.look_up(
-                    self.tables[spec.name],
-                    inputs,
-                    self._pooling,
-                    self._log_weights.get(spec.name),
+        found: dict[str, tuple[list[tf.Tensor], tf.Tensor, list[Bags]]] = {}
+        for name in self._specs:
+            inputs = [features[name] for _, features in batches if name in features]
+            if inputs:
+                found[name] = self._look_up(name, inputs)
+        looked_up = []
+        for side, _ in batches:
+            specs = self._features[side]
+            parts = {spec.name: found[spec.name] for spec in specs}
+            looked_up.append(
+                LookedUp(
+                    specs,
+                    {name: bags.pop(0) for name, (_, _, bags) in parts.items() if bags},
+                    {name: values.pop(0) for name, (values, _, _) in parts.items()},
+                    {name: missing for name, (_, missing, _) in parts.items()},
                 )
-                bags[spec.name] = values
-                activations[spec.name] = values.pool(nothing)
-                missing[spec.name] = nothing
-        return LookedUp(bags, activations, missing)
+            )
+        return looked_up
+
+    def _look_up(
+        self, name: str, inputs: Sequence[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], tf.Tensor, list[Bags]]:
+        """Activations of each input, `[1, width]` that of the missing value, and bags if any."""
+        spec, ids = self._specs[name], tf.concat(inputs, axis=0)
+        bags: list[Bags] = []
+        if not spec.is_embedded:
+            values, missing = tf.cast(ids, tf.float32), tf.zeros([1, spec.max_values])
+        elif spec.is_pooled:
+            looked_up, missing = self._bags_class.look_up(
+                self.tables[name], ids, self._pooling, self._log_weights.get(name)
+            )
+            values = looked_up.pool(missing)
+            bags = list(looked_up.split(len(inputs)))
+        else:
+            rows = tf.concat([ids[:, 0], [0]], axis=0)  # id 0 in the same gather, as for bags
+            values, missing = split_last(tf.gather(self.tables[name], rows))
+        return tf.split(values, len(inputs)), missing, bags

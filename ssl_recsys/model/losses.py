@@ -22,10 +22,9 @@ def contrastive_loss(
     right: tf.Tensor,
     *,
     positives: tf.Tensor,
-    temperature: float | tf.Tensor,
+    temperature: float,
     log_sampling_probability: tf.Tensor | None = None,
-    right_ids: tf.Tensor | None = None,
-    batch_size: int | tf.Tensor | None = None,
+    item_row: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """Softmax cross entropy of each left embedding against all right embeddings.
@@ -42,9 +41,8 @@ def contrastive_loss(
       log_sampling_probability: `[num_candidates]`; subtracted from the logits, which corrects
         the in-batch negatives' bias against frequent candidates (Yi et al. 2019, Eq. (3)).
         Constants in it cancel. It has no gradient.
-      right_ids: `[num_candidates]` identities of the candidates; where given, other occurrences
-        of the positive's identity are left out of the negatives ("accidental hits").
-      batch_size: size of the global batch that the mean is over, where it is not that of `right`.
+      item_row: `[num_candidates]` catalog rows of the candidates; where given, other occurrences
+        of the positive's row are left out of the negatives ("accidental hits").
       gradient_dtype: type of the factors of the gradient's matrix products; the loss itself is
         computed in float32.
 
@@ -55,8 +53,8 @@ def contrastive_loss(
     log_weights = tf.zeros_like(right[:, 0])
     if log_sampling_probability is not None:
         log_weights = -tf.stop_gradient(log_sampling_probability)
-    excluded = None if right_ids is None else _accidental_hits(right_ids, positives)
-    is_safe = isinstance(temperature, float) and temperature >= _SAFE_TEMPERATURE
+    excluded = None if item_row is None else _accidental_hits(item_row, positives)
+    is_safe = temperature >= _SAFE_TEMPERATURE
 
     @tf.custom_gradient
     def log_partition(scaled: tf.Tensor, right: tf.Tensor) -> tuple[tf.Tensor, Any]:
@@ -64,9 +62,7 @@ def contrastive_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
-    if batch_size is None:
-        batch_size = tf.shape(right)[0]
-    return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)
+    return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
 
 
 def _log_partition(
@@ -131,8 +127,8 @@ def squared_spread_out_loss(
     return tf.reduce_sum(squared) / tf.cast(tf.shape(right)[0], squared.dtype)
 
 
-def _accidental_hits(ids: tf.Tensor, positives: tf.Tensor) -> tf.Tensor:
-    """`[batch, num_candidates]` bool: the candidate is the positive's item at another place."""
-    is_same = tf.equal(tf.gather(ids, positives)[:, tf.newaxis], ids[tf.newaxis, :])
-    places = tf.range(tf.shape(ids)[0], dtype=positives.dtype)
-    return is_same & tf.not_equal(positives[:, tf.newaxis], places[tf.newaxis, :])
+def _accidental_hits(item_row: tf.Tensor, positives: tf.Tensor) -> tf.Tensor:
+    """`[batch, num_candidates]` bool: the candidate is the positive's item once more."""
+    is_same = tf.equal(tf.gather(item_row, positives)[:, tf.newaxis], item_row[tf.newaxis, :])
+    candidates = tf.range(tf.shape(item_row)[0], dtype=positives.dtype)
+    return is_same & tf.not_equal(positives[:, tf.newaxis], candidates[tf.newaxis, :])

@@ -68,6 +68,15 @@ class ReplicaBatch:
         return bits >= tf.constant(int(rate * 2**32), tf.uint32)
 
 
+def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether shapes must not depend on the data.
+
+    A TPU compiles its programs; replicas gather each other's sparse gradients, which fails now
+    and then where these differ in length.
+    """
+    return strategy.num_replicas_in_sync > 1 or isinstance(strategy, tf.distribute.TPUStrategy)
+
+
 def random_bits(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
     """Random uint32 of the shape, the same for the same seed however they are computed.
 
@@ -82,3 +91,8 @@ def random_bits(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
         dtype=tf.uint32,
         alg=tf.random.Algorithm.PHILOX,
     )
+
+
+def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
+    """A new `[2]` seed for each number, unrelated to the others'."""
+    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")

@@ -13,12 +13,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.config import FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT, SSLConfig
-from ssl_recsys.model import augment, losses
+from ssl_recsys.config import (
+    FEATURE_DROPOUT,
+    FEATURE_MASKING,
+    NO_MASK,
+    SOFTMAX,
+    SPREAD_OUT,
+    SSLConfig,
+)
+from ssl_recsys.model import losses
+from ssl_recsys.model.augment import DROPOUTS, MASKS, two_views
 from ssl_recsys.model.look_up import Activations, LookedUp
 from ssl_recsys.model.replicas import ReplicaBatch
 from ssl_recsys.model.towers import Tower
-from ssl_recsys.schema import FeatureSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,32 +47,34 @@ class SSLTasks(tf.keras.layers.Layer):
     """The self-supervised losses of one tower.
 
     Args:
-      specs: the dataset's features.
       config: tasks and their settings.
       fm_groups: resolved groups of feature names, one FM encoder each.
       widths: feature name -> width of its activation.
-      masks: `[num_masks, num_features]` bool, the masks of correlated feature masking; None where
-        `config.view_masking` is another.
+      correlated: `[num_features, num_features]` bool, the masks of correlated feature masking; None
+        where `config.view_masking` is another.
+      temperature: tau of Eq. (3).
       compute_dtype: type of the FM encoders' and the losses' arithmetic.
       name: the layer's name.
     """
 
     def __init__(
         self,
-        specs: Sequence[FeatureSpec],
         config: SSLConfig,
         fm_groups: Sequence[Sequence[str]],
         widths: Mapping[str, int],
         *,
-        masks: np.ndarray | None,
+        correlated: np.ndarray | None,
+        temperature: float,
         compute_dtype: str,
         name: str,
     ):
         super().__init__(name=name)
-        self._specs = tuple(specs)
         self._config = config
-        self._masks = masks
-        self._arithmetic = tf.as_dtype(compute_dtype)
+        self._temperature = temperature
+        self._gradient_dtype = tf.as_dtype(compute_dtype)
+        self._dropout = DROPOUTS[config.dropout_granularity](config.dropout_rate)
+        masked = config.view_masking != NO_MASK
+        self._mask = MASKS[config.view_masking](correlated) if masked else None
         self.fm_encoders: list[Tower] = []
         if FEATURE_MASKING in config.tasks:
             self.fm_encoders = [
@@ -93,40 +102,14 @@ class SSLTasks(tf.keras.layers.Layer):
         """
         if FEATURE_DROPOUT not in self._config.tasks:
             return []
-        views = [
-            augment.dropout(
-                self._specs,
-                looked_up,
-                batch,
-                rate=self._config.dropout_rate,
-                granularity=self._config.dropout_granularity,
-                seed=fold_in(seed, index),
-            )
-            for index in (0, 1)
-        ]
-        if self._config.view_masking == "none":
-            return views
-        masked = self._mask(fold_in(seed, len(views)))
-        return [
-            augment.masked(self._specs, view, looked_up.missing, mask)
-            for view, mask in zip(views, (masked, ~masked), strict=True)
-        ]
+        return two_views(self._dropout, self._mask, looked_up, batch, seed)
 
-    def _mask(self, seed: tf.Tensor) -> tf.Tensor:
-        """`[num_features]` bool, half of the features, one draw for the global batch."""
-        if self._config.view_masking == "random":
-            return augment.random_half(len(self._specs), seed)
-        return augment.random_row(tf.constant(self._masks), seed)
-
-    def call(
-        self, side: EncodedSide, batch: ReplicaBatch, temperature: float | tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
+    def call(self, side: EncodedSide, batch: ReplicaBatch) -> Mapping[str, tf.Tensor]:
         """Computes the losses of the side's tasks.
 
         Args:
           side: the encoded batch.
           batch: its place in the global batch.
-          temperature: tau of Eq. (3).
 
         Returns:
           Task name -> scalar, this replica's share of the global mean.
@@ -137,8 +120,8 @@ class SSLTasks(tf.keras.layers.Layer):
                 left,
                 batch.gather(right),
                 positives=batch.positions(),
-                temperature=temperature,
-                gradient_dtype=self._arithmetic,
+                temperature=self._temperature,
+                gradient_dtype=self._gradient_dtype,
             )
 
         task_losses = {}
@@ -149,7 +132,7 @@ class SSLTasks(tf.keras.layers.Layer):
             pairs = itertools.combinations(views, 2)
             task_losses[FEATURE_MASKING] = tf.add_n([contrast(a, b) for a, b in pairs])
         if SPREAD_OUT in self._config.tasks:
-            if self._config.spread_out == "softmax":
+            if self._config.spread_out == SOFTMAX:
                 spread_out = contrast(side.embeddings, side.embeddings)
             else:
                 spread_out = losses.squared_spread_out_loss(
@@ -157,8 +140,3 @@ class SSLTasks(tf.keras.layers.Layer):
                 )
             task_losses[SPREAD_OUT] = spread_out
         return task_losses
-
-
-def fold_in(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
-    """A new `[2]` seed for each number, unrelated to the others'."""
-    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from ssl_recsys.config import FEATURE_MASKING, RunConfig, resolve_fm_groups
+from ssl_recsys.data.input_pipeline import Batch, Features
 from ssl_recsys.data.statistics import CatalogStatistics
-from ssl_recsys.model import augment
-from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, Features, LookedUp
-from ssl_recsys.model.main_task import MainTask, Temperatures
-from ssl_recsys.model.replicas import ReplicaBatch
-from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks, fold_in
+from ssl_recsys.features import FeatureSpec
+from ssl_recsys.model.augment import DROPOUTS
+from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
+from ssl_recsys.model.main_task import main_loss
+from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes
+from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
 from ssl_recsys.model.towers import Tower, dense_layer
-from ssl_recsys.schema import FeatureSpec
-from ssl_recsys.training.strategies import needs_static_shapes
+from ssl_recsys.schema import ITEM, QUERY, SIDES
 
-QUERY = "query"
-ITEM = "item"
-SIDES = (QUERY, ITEM)
-
-# A training batch: {"query": Features, "item": Features, "item_row": [batch] int32,
-# "item_log_q": [batch] float32} and, where SSL draws from the catalog, {"ssl": Features}.
-Batch = Mapping[str, Any]
+# Seeds of a step's random draws, one for each use: dropout in the main task, views of the SSL
+# tasks' first and second side.
+_MAIN_DROPOUT = {ITEM: 0, QUERY: 3}
+_FIRST_SSL_SIDE = 1
 
 
 class TwoTowerModel(tfrs.Model):
@@ -35,9 +32,9 @@ class TwoTowerModel(tfrs.Model):
     or XLA, takes operations of static shapes only.
 
     Args:
-      specs: the dataset's features.
+      features: side -> its features; features of one name share their table.
       config: the run's configuration.
-      statistics: what the configuration needs to know of the catalog.
+      statistics: what the configuration needs to know of the catalogs.
 
     Raises:
       InputError: if the configuration does not fit the features.
@@ -45,72 +42,73 @@ class TwoTowerModel(tfrs.Model):
 
     def __init__(
         self,
-        specs: Sequence[FeatureSpec],
+        features: Mapping[str, Sequence[FeatureSpec]],
         config: RunConfig,
         statistics: CatalogStatistics | None = None,
     ):
         super().__init__(name="two_tower")
-        statistics = statistics or CatalogStatistics()
-        self._specs = tuple(specs)
         self._config = config
-        self._ssl_sides = SIDES if config.ssl.side == "both" else (config.ssl.side,)
-        compute_dtype = "bfloat16" if config.training.mixed_precision else "float32"
-        self._arithmetic = tf.as_dtype(compute_dtype)
+        self._arithmetic_dtype = "bfloat16" if config.training.mixed_precision else "float32"
         self.static_shapes = config.training.jit_compile or needs_static_shapes(
             tf.distribute.get_strategy()
         )
+        statistics = statistics or CatalogStatistics()
         self.feature_embeddings = FeatureEmbeddings(
-            specs,
+            features,
             config.tower.embedding_dim,
             static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,
             idf=statistics.idf,
         )
-        self.shared_projection = None
-        if config.tower.shared_projection:
-            self.shared_projection = dense_layer(
-                sum(self.feature_embeddings.widths.values()),
-                config.tower.hidden_layers[-1],
-                use_bias=False,
-                name="shared_projection",
-                compute_dtype=compute_dtype,
-            )
-        self.towers = {side: self._make_tower(f"{side}_tower", compute_dtype) for side in SIDES}
-        if config.tower.shared:
-            self.towers[ITEM] = self.towers[QUERY]
-        groups: tuple[tuple[str, ...], ...] = ()
-        if FEATURE_MASKING in config.ssl.tasks:
-            groups = resolve_fm_groups(config.ssl.fm_groups, specs)
+        self.shared_projection = self._make_shared_projection()
+        self.towers = {side: self._make_tower(side) for side in SIDES}
         self.ssl_tasks = {
-            side: SSLTasks(
-                specs,
-                config.ssl,
-                groups,
-                self.feature_embeddings.widths,
-                masks=statistics.correlated_masks,
-                compute_dtype=compute_dtype,
-                name=f"{side}_ssl",
-            )
-            for side in (self._ssl_sides if config.ssl.tasks else ())
+            side: self._make_ssl_tasks(side, features[side], statistics)
+            for side in config.ssl.sides
         }
-        self.main_task = MainTask(
-            config.loss,
-            batch_size=config.training.batch_size,
-            num_items=statistics.num_items,
-            dim=self.towers[ITEM].output_dim,
-            gradient_dtype=self._arithmetic,
-        )
-        self.temperatures = Temperatures(config.loss)
+        self._main_dropout = {
+            side: DROPOUTS[config.ssl.dropout_granularity](rate)
+            for side in SIDES
+            if (rate := config.ssl.main_rate(side))
+        }
 
-    def _make_tower(self, name: str, compute_dtype: str) -> Tower:
+    def _make_shared_projection(self) -> tf.keras.layers.Layer | None:
+        """A layer that both towers add, which needs features of one width on both sides."""
+        if not self._config.tower.shared_projection:
+            return None
+        return dense_layer(
+            sum(self.feature_embeddings.widths(ITEM).values()),
+            self._config.tower.hidden_layers[-1],
+            use_bias=False,
+            name="shared_projection",
+            compute_dtype=self._arithmetic_dtype,
+        )
+
+    def _make_tower(self, side: str) -> Tower:
         return Tower(
-            self.feature_embeddings.widths,
+            self.feature_embeddings.widths(side),
             self._config.tower.hidden_layers,
             projection=self.shared_projection,
             projection_weight=self._config.tower.shared_projection,
-            name=name,
-            compute_dtype=compute_dtype,
+            name=f"{side}_tower",
+            compute_dtype=self._arithmetic_dtype,
+        )
+
+    def _make_ssl_tasks(
+        self, side: str, specs: Sequence[FeatureSpec], statistics: CatalogStatistics
+    ) -> SSLTasks:
+        groups: tuple[tuple[str, ...], ...] = ()
+        if FEATURE_MASKING in self._config.ssl.tasks:
+            groups = resolve_fm_groups(self._config.ssl.fm_groups, specs)
+        return SSLTasks(
+            self._config.ssl,
+            groups,
+            self.feature_embeddings.widths(side),
+            correlated=statistics.correlated_masks.get(side),
+            temperature=self._config.loss.temperature,
+            compute_dtype=self._arithmetic_dtype,
+            name=f"{side}_ssl",
         )
 
     @property
@@ -126,16 +124,16 @@ class TwoTowerModel(tfrs.Model):
 
     def embed(self, side: str, features: Features) -> tf.Tensor:
         """`[batch, max_values]` features to `[batch, dim]` embeddings, as in serving."""
-        return self.towers[side](self.feature_embeddings(features).activations)
+        (looked_up,) = self.feature_embeddings([(side, features)])
+        return self.towers[side](looked_up.activations)
 
     def call(self, features: Features) -> tf.Tensor:
         """Item embeddings, `[batch, dim]`."""
         return self.embed(ITEM, features)
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """Replica's share of L_main + alpha * L_self, Eq. (4)."""
-        parts = self.compute_losses(inputs, self._step(), training)
-        return parts["loss"]
+        """Replica's share of L_main + alpha * L_self, Eq. (4); the interface of `tfrs.Model`."""
+        return self.compute_losses(inputs, self._step(), training)["loss"]
 
     def compute_losses(
         self,
@@ -148,40 +146,39 @@ class TwoTowerModel(tfrs.Model):
         """Computes every loss of a batch.
 
         Args:
-          inputs: the batch, see `Batch`.
+          inputs: the batch.
           step: number of the step; with the run's seed it decides all random views.
-          training: whether the main task drops features, where it is told to, and remembers the
-            batch's items, where its queue or its estimate of their frequency do.
+          training: whether the main task drops features, where the configuration says so.
           self_supervised_only: leave the main task out, as in pre-training.
 
         Returns:
           `loss`, the joint loss; `main`; and `<task>_<side>` for each self-supervised task.
           Scalars: this replica's shares of the means over the global batch.
         """
-        batch = ReplicaBatch.here(inputs["item_row"].shape[0])
+        batch = ReplicaBatch.here(inputs.item_row.shape[0])
         seed = fold_in(tf.constant([self._config.training.seed, 0]), step)
-        looked_up = self._look_up(inputs)
+        looked_up, ssl_looked_up = self._look_up(inputs)
         main = {side: looked_up[side].activations for side in SIDES}
         if training:
-            main.update(self._dropped(looked_up, batch, seed))
-        embeddings, ssl_sides = self._encode(looked_up, main, batch, seed)
+            for side, dropout in self._main_dropout.items():
+                main[side] = dropout(looked_up[side], batch, fold_in(seed, _MAIN_DROPOUT[side]))
+        embeddings, ssl_sides = self._encode(main, ssl_looked_up, batch, seed)
         parts = {}
         if not self_supervised_only:
-            parts["main"] = self.main_task(
+            parts["main"] = main_loss(
+                self._config.loss,
                 embeddings[QUERY],
                 embeddings[ITEM],
-                inputs,
+                inputs.item_row,
+                inputs.item_log_q,
                 batch,
-                temperature=self.temperatures.main(),
-                step=tf.cast(step, tf.int32),
-                training=training,
+                gradient_dtype=tf.as_dtype(self._arithmetic_dtype),
             )
-        task_losses = {}
-        for side, encoded in ssl_sides.items():
-            for task, loss in self.ssl_tasks[side](
-                encoded, batch, self.temperatures.self_supervised()
-            ).items():
-                task_losses[f"{task}_{side}"] = loss
+        task_losses = {
+            f"{task}_{side}": loss
+            for side, encoded in ssl_sides.items()
+            for task, loss in self.ssl_tasks[side](encoded, batch).items()
+        }
         return parts | task_losses | {"loss": self._joint(parts.get("main"), task_losses)}
 
     def _joint(self, main: tf.Tensor | None, task_losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -211,25 +208,18 @@ class TwoTowerModel(tfrs.Model):
     def _step(self) -> tf.Tensor:
         return tf.cast(self.optimizer.iterations, tf.int32)
 
-    def _look_up(self, inputs: Batch) -> dict[str, LookedUp]:
-        """One look-up per feature for all sides, since the tables are shared."""
-        sources = [QUERY, ITEM, *(["ssl"] if self._draws_apart else [])]
-        features = {
-            name: tf.concat([inputs[source][name] for source in sources], axis=0)
-            for name in inputs[QUERY]
-        }
-        parts = self.feature_embeddings(features).split(len(sources))
-        return dict(zip(sources, parts, strict=True))
-
-    @property
-    def _draws_apart(self) -> bool:
-        """Whether the SSL tasks work on items of their own."""
-        return self._config.ssl.items == "catalog" and bool(self._config.ssl.tasks)
+    def _look_up(self, inputs: Batch) -> tuple[dict[str, LookedUp], dict[str, LookedUp]]:
+        """The pairs' sides, and what the SSL tasks of a side work on; one look-up per feature."""
+        batches = [(QUERY, inputs.query), (ITEM, inputs.item), *inputs.ssl.items()]
+        pairs_and_drawn = self.feature_embeddings(batches)
+        looked_up = dict(zip(SIDES, pairs_and_drawn[: len(SIDES)], strict=True))
+        drawn = dict(zip(inputs.ssl, pairs_and_drawn[len(SIDES) :], strict=True))
+        return looked_up, {side: drawn.get(side, looked_up[side]) for side in self.ssl_tasks}
 
     def _encode(
         self,
-        looked_up: Mapping[str, LookedUp],
         main: Mapping[str, Activations],
+        ssl_looked_up: Mapping[str, LookedUp],
         batch: ReplicaBatch,
         seed: tf.Tensor,
     ) -> tuple[dict[str, tf.Tensor], dict[str, EncodedSide]]:
@@ -238,43 +228,20 @@ class TwoTowerModel(tfrs.Model):
         Each tower is passed once, by the main task's batch and all views together.
         """
         embeddings, ssl_sides = {}, {}
-        ssl_sides_wanted = self._ssl_sides if self._config.ssl.tasks else ()
+        draws_from_catalog = self._config.ssl.draws_from_catalog
         for side in SIDES:
-            if side not in ssl_sides_wanted:
+            if side not in self.ssl_tasks:
                 embeddings[side] = self.towers[side](main[side])
                 continue
-            tasks = self.ssl_tasks[side]
-            source = looked_up["ssl" if self._draws_apart else side]
-            number = ssl_sides_wanted.index(side) + 1
-            whole = [source.activations] if self._draws_apart and tasks.uses_embeddings else []
-            views = tasks.views(source, batch, fold_in(seed, number))
+            tasks, looked_up = self.ssl_tasks[side], ssl_looked_up[side]
+            whole = [looked_up.activations] if draws_from_catalog and tasks.uses_embeddings else []
+            number = _FIRST_SSL_SIDE + self._config.ssl.sides.index(side)
+            views = tasks.views(looked_up, batch, fold_in(seed, number))
             first, *rest = self.towers[side].embed_all([main[side], *whole, *views])
             embeddings[side] = first
             ssl_sides[side] = EncodedSide(
-                activations=source.activations,
+                activations=looked_up.activations,
                 embeddings=rest[0] if whole else first,
                 views=rest[len(whole) :],
             )
         return embeddings, ssl_sides
-
-    def _dropped(
-        self, looked_up: Mapping[str, LookedUp], batch: ReplicaBatch, seed: tf.Tensor
-    ) -> dict[str, Activations]:
-        """The main task's activations of the sides that it drops features of."""
-        config = self._config.ssl
-        rates = dict.fromkeys(SIDES, config.main_dropout_rate)
-        if config.drops_in_main_task:  # DO is on the item side, whatever side the SSL tasks are on
-            rates[ITEM] = config.dropout_rate
-        return {
-            side: augment.dropout(
-                self._specs,
-                looked_up[side],
-                batch,
-                rate=rates[side],
-                granularity=config.dropout_granularity,
-                # Numbers 1 and 2 are the SSL tasks' sides.
-                seed=fold_in(seed, 0 if side == ITEM else len(SIDES) + 1),
-            )
-            for side in SIDES
-            if rates[side]
-        }

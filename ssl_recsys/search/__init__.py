@@ -1,1 +1,3 @@
 """Search of the whole corpus, exact or by ScaNN, behind one interface."""
+
+EXACT, SCANN = RETRIEVALS = ("exact", "scann")

@@ -108,7 +108,7 @@ class ExactSearch:
         self,
         queries: npt.ArrayLike,
         query_of_pair: npt.ArrayLike,
-        item_rows: npt.ArrayLike,
+        item_row: npt.ArrayLike,
         max_rank: int,
     ) -> npt.NDArray[np.int32]:
         """The rank of each pair's item in the corpus as its query orders it.
@@ -120,7 +120,7 @@ class ExactSearch:
         Args:
           queries: `[num_queries, dim]` float32.
           query_of_pair: `[num_pairs]` int, positions in `queries`, in any order.
-          item_rows: `[num_pairs]` int, catalog rows.
+          item_row: `[num_pairs]` int, catalog rows.
           max_rank: ranks beyond it are not told apart.
 
         Returns:
@@ -133,19 +133,19 @@ class ExactSearch:
         """
         queries = check_queries(queries, self.dim)
         check_positive(max_rank=max_rank)
-        query_of_pair, item_rows = check_pairs(
-            query_of_pair, item_rows, num_queries=len(queries), num_items=self.num_items
+        query_of_pair, item_row = check_pairs(
+            query_of_pair, item_row, num_queries=len(queries), num_items=self.num_items
         )
         num_top = min(max_rank + 1, self.num_items)
         by_query = np.argsort(query_of_pair, kind="stable")
         sorted_queries = query_of_pair[by_query]
-        ranks = np.empty(len(item_rows), np.int32)
+        ranks = np.empty(len(item_row), np.int32)
 
         def scan(chunk: slice) -> None:
             start, stop = np.searchsorted(sorted_queries, [chunk.start, chunk.stop])
             pairs = by_query[start:stop]
             local_query = query_of_pair[pairs] - chunk.start
-            keys, scores = self._scan(queries[chunk], num_top, local_query, item_rows[pairs])
+            keys, scores = self._scan(queries[chunk], num_top, local_query, item_row[pairs])
             ranks[pairs] = count_at_least(_decode(keys)[0], local_query, scores)
 
         _run_chunks(scan, len(queries), num_top)

@@ -46,21 +46,21 @@ def check_queries(queries: npt.ArrayLike, dim: int) -> npt.NDArray[np.float32]:
 
 
 def check_pairs(
-    query_of_pair: npt.ArrayLike, item_rows: npt.ArrayLike, *, num_queries: int, num_items: int
+    query_of_pair: npt.ArrayLike, item_row: npt.ArrayLike, *, num_queries: int, num_items: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The two `[num_pairs]` columns as int64 arrays, lengths and ranges checked.
 
     Raises:
       ValueError: if the lengths differ, or a value is not in [0, num_queries) or [0, num_items).
     """
-    columns = np.asarray(query_of_pair), np.asarray(item_rows)
+    columns = np.asarray(query_of_pair), np.asarray(item_row)
     if columns[0].ndim != 1 or columns[0].shape != columns[1].shape:
         raise ValueError(
-            "query_of_pair and item_rows must be [num_pairs] both "
+            "query_of_pair and item_row must be [num_pairs] both "
             f"(got {columns[0].shape} and {columns[1].shape})"
         )
     for name, column, bound in zip(
-        ("query_of_pair", "item_rows"), columns, (num_queries, num_items), strict=True
+        ("query_of_pair", "item_row"), columns, (num_queries, num_items), strict=True
     ):
         if column.size and not (column.min() >= 0 and column.max() < bound):
             raise ValueError(

@@ -12,26 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl_recsys.errors import InputError
+from ssl_recsys.search import EXACT, RETRIEVALS, SCANN
 from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.search.scann import ScannSearch
-from ssl_recsys.search.scann_params import ScannParams, choose_scann_params
-
-__all__ = [
-    "EXACT",
-    "RETRIEVALS",
-    "SCANN",
-    "ExactSearch",
-    "ScannParams",
-    "ScannSearch",
-    "Search",
-    "check_retrieval",
-    "choose_scann_params",
-    "make_search",
-]
-
-EXACT = "exact"
-SCANN = "scann"
-RETRIEVALS = (EXACT, SCANN)
 
 
 class Search(Protocol):
@@ -50,7 +33,7 @@ class Search(Protocol):
         self,
         queries: npt.ArrayLike,
         query_of_pair: npt.ArrayLike,
-        item_rows: npt.ArrayLike,
+        item_row: npt.ArrayLike,
         max_rank: int,
     ) -> npt.NDArray[np.int32]:
         """The rank of each pair's item, max_rank + 1 standing for every rank beyond max_rank."""

@@ -201,7 +201,7 @@ class ScannSearch:
         self,
         queries: npt.ArrayLike,
         query_of_pair: npt.ArrayLike,
-        item_rows: npt.ArrayLike,
+        item_row: npt.ArrayLike,
         max_rank: int,
     ) -> npt.NDArray[np.int32]:
         """The rank of each pair's item in what ScaNN returns for its query.
@@ -212,7 +212,7 @@ class ScannSearch:
         Args:
           queries: `[num_queries, dim]` float32.
           query_of_pair: `[num_pairs]` int, positions in `queries`, in any order.
-          item_rows: `[num_pairs]` int, catalog rows.
+          item_row: `[num_pairs]` int, catalog rows.
           max_rank: ranks beyond it are not told apart.
 
         Returns:
@@ -224,18 +224,18 @@ class ScannSearch:
         """
         queries = check_queries(queries, self.dim)
         check_positive(max_rank=max_rank)
-        query_of_pair, item_rows = check_pairs(
-            query_of_pair, item_rows, num_queries=len(queries), num_items=self.num_items
+        query_of_pair, item_row = check_pairs(
+            query_of_pair, item_row, num_queries=len(queries), num_items=self.num_items
         )
         by_query = np.argsort(query_of_pair, kind="stable")
         sorted_queries = query_of_pair[by_query]
-        ranks = np.empty(len(item_rows), np.int32)
+        ranks = np.empty(len(item_row), np.int32)
         for start in range(0, len(queries), _QUERY_CHUNK):
             scores, rows = self.search(queries[start : start + _QUERY_CHUNK], max_rank + 1)
             first, last = np.searchsorted(sorted_queries, [start, start + _QUERY_CHUNK])
             pairs = by_query[first:last]
             ranks[pairs] = _listed_ranks(
-                scores, rows, query_of_pair[pairs] - start, item_rows[pairs], max_rank
+                scores, rows, query_of_pair[pairs] - start, item_row[pairs], max_rank
             )
         return ranks
 
@@ -244,13 +244,13 @@ def _listed_ranks(
     scores: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int32],
     query_of_pair: npt.NDArray[np.int64],
-    item_rows: npt.NDArray[np.int64],
+    item_row: npt.NDArray[np.int64],
     max_rank: int,
 ) -> npt.NDArray[np.int32]:
     """`[num_pairs]` ranks of the items in their queries' lists, `scores` and `rows` [n, k]."""
-    ranks = np.full(len(item_rows), max_rank + 1, np.int32)
+    ranks = np.full(len(item_row), max_rank + 1, np.int32)
     for column in range(rows.shape[1]):
-        found = np.flatnonzero(rows[query_of_pair, column] == item_rows)
+        found = np.flatnonzero(rows[query_of_pair, column] == item_row)
         own = scores[query_of_pair[found], column]
         ranks[found] = count_at_least(scores, query_of_pair[found], own)
     return ranks

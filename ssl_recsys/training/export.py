@@ -2,12 +2,13 @@
 
 ```
 export/
-  query_tower/, item_tower/   SavedModels: features -> {"embedding": [batch, dim]}
+  query_tower/, item_tower/   SavedModels: encoded features -> {"embedding": [batch, dim]}
   item_embeddings.npy         [num_items, dim] float32, L2-normalised, in row order
   catalog.npz                 train_count, item_counts and the encoded features
   keys.txt, titles.txt        one item a line, in row order
-  pairs_<split>.npy           [2, num_pairs] int32: query rows, item rows
+  pairs_<split>.npy           [2, num_pairs] int32: query_row, item_row
   dataset.json                the dataset's description
+  settings.json               the run's settings that evaluation needs
 ```
 
 `evaluate` and `recommend` read nothing but this directory.
@@ -26,16 +27,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.model.embedding import Embedder, embed_rows
-from ssl_recsys.model.two_tower import ITEM, QUERY, TwoTowerModel
+from ssl_recsys.model.two_tower import TwoTowerModel
+from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.training import run_dir
 
-_EMBEDDINGS = "item_embeddings.npy"
+EMBEDDINGS_FILE = "item_embeddings.npy"
 _CATALOG = "catalog.npz"
 _FEATURE_PREFIX = "feature_"
+_SETTINGS = "settings.json"
 
 
 class _Serving(tf.Module):
@@ -47,8 +52,11 @@ class _Serving(tf.Module):
         self.feature_embeddings = model.feature_embeddings
         self.tower = model.towers[side]
 
+        self._side = side
+
     def embed(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"embedding": self.tower(self.feature_embeddings(features).activations)}
+        (looked_up,) = self.feature_embeddings([(self._side, features)])
+        return {"embedding": self.tower(looked_up.activations)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,23 +65,29 @@ class Exported:
 
     Attributes:
       info: the dataset's description.
-      catalog: all items.
       item_counts: `[num_items]` int64, pairs that the model was trained on, by their item; with
         `train_fraction` fewer than the catalog's `train_count`.
       item_embeddings: `[num_items, dim]` float32.
       query_tower: embeds queries.
+      exclude_query: whether the model was validated with each query's own item left out.
       path: the export directory.
     """
 
     info: schema.DatasetInfo
-    catalog: Catalog
     item_counts: np.ndarray
     item_embeddings: np.ndarray
     query_tower: Embedder
+    exclude_query: bool
     path: pathlib.Path
+    _catalog: Catalog
 
-    def pairs(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """`(query_rows, item_rows)` of a held-out split.
+    def catalog(self, side: str) -> Catalog:
+        """The catalog of a side, as `Dataset.catalog`."""
+        del side  # a query is an item
+        return self._catalog
+
+    def pairs(self, split: str) -> Pairs:
+        """The pairs of a held-out split.
 
         Raises:
           InputError: if the run kept no pairs of that split.
@@ -81,51 +95,53 @@ class Exported:
         path = self.path / f"pairs_{split}.npy"
         if not path.is_file():
             raise InputError(f"{self.path} has no pairs of split {split!r} (validation, test)")
-        query_rows, item_rows = np.load(path)
-        return query_rows, item_rows
+        return Pairs(*np.load(path))
 
 
 def export_run(
     model: TwoTowerModel,
-    catalog: Catalog,
-    info: schema.DatasetInfo,
+    dataset: Dataset,
     item_counts: np.ndarray,
-    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    model_dir: str | os.PathLike[str],
+    pairs: Mapping[str, Pairs],
+    model_dir: pathlib.Path,
+    *,
+    exclude_query: bool,
 ) -> pathlib.Path:
-    """Writes the export directory aside and renames it into place.
+    """Writes the export directory under a temporary name and renames it.
 
     Args:
       model: the trained model.
-      catalog: all items.
-      info: the dataset's description.
+      dataset: what it was trained on.
       item_counts: `[num_items]` int64, training pairs by their item.
       pairs: held-out pairs by split.
       model_dir: the run's directory.
+      exclude_query: whether each query's own item is left out of its ranking.
 
     Returns:
       The export directory.
     """
-    target = pathlib.Path(model_dir) / run_dir.EXPORT_DIR
-    aside = target.with_name(target.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for side in (QUERY, ITEM):
-        _save_tower(model, side, info, catalog, aside / f"{side}_tower")
+    catalog = dataset.catalog(ITEM)
+    target = model_dir / run_dir.EXPORT_DIR
+    temporary = target.with_name(target.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for side in SIDES:
+        _save_tower(model, side, dataset, temporary / f"{side}_tower")
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
-    np.save(aside / _EMBEDDINGS, embeddings)
+    np.save(temporary / EMBEDDINGS_FILE, embeddings)
     arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
     arrays["train_count"] = catalog.train_count
     arrays["item_counts"] = item_counts
-    with (aside / _CATALOG).open("wb") as file:
+    with (temporary / _CATALOG).open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    _write_lines(aside / "keys.txt", catalog.keys)
-    _write_lines(aside / "titles.txt", catalog.titles)
-    for split, (query_rows, item_rows) in pairs.items():
-        np.save(aside / f"pairs_{split}.npy", np.stack([query_rows, item_rows]))
-    schema.write_dataset_info(aside, info)
+    _write_lines(temporary / "keys.txt", catalog.keys)
+    _write_lines(temporary / "titles.txt", catalog.titles)
+    for split, columns in pairs.items():
+        np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
+    schema.write_dataset_info(temporary, dataset.info)
+    files.write_json(temporary / _SETTINGS, {"exclude_query": exclude_query})
     shutil.rmtree(target, ignore_errors=True)
-    os.replace(aside, target)
+    os.replace(temporary, target)
     return target
 
 
@@ -153,7 +169,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
         train_count=arrays["train_count"],
         features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
     )
-    embeddings = np.load(path / _EMBEDDINGS)
+    embeddings = np.load(path / EMBEDDINGS_FILE)
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
     saved = tf.saved_model.load(str(path / f"{QUERY}_tower"))
@@ -161,7 +177,16 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
 
     # The signature keeps no reference to the variables that it reads; `saved` does.
     query_tower = functools.partial(_call_signature, saved, signature)
-    return Exported(info, catalog, arrays["item_counts"], embeddings, query_tower, path)
+    settings = files.read_json(path / _SETTINGS)
+    return Exported(
+        info,
+        arrays["item_counts"],
+        embeddings,
+        query_tower,
+        settings["exclude_query"],
+        path,
+        catalog,
+    )
 
 
 def _call_signature(
@@ -174,18 +199,14 @@ def _call_signature(
 def _save_tower(
     model: TwoTowerModel,
     side: str,
-    info: schema.DatasetInfo,
-    catalog: Catalog,
+    dataset: Dataset,
     path: pathlib.Path,
 ) -> None:
     module = _Serving(model, side)
+    arrays = dataset.catalog(side).features
     signature = {
-        spec.name: tf.TensorSpec(
-            [None, catalog.features[spec.name].shape[1]],
-            tf.int32 if spec.is_embedded else tf.float32,
-            name=spec.name,
-        )
-        for spec in info.features
+        spec.name: tf.TensorSpec([None, arrays[spec.name].shape[1]], spec.array_dtype, spec.name)
+        for spec in dataset.features(side)
     }
     function = tf.function(module.embed, input_signature=[signature])
     tf.saved_model.save(module, str(path), signatures=function.get_concrete_function())

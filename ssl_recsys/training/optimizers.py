@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
-
-from ssl_recsys.config import TrainingConfig
 
 
 class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
@@ -19,11 +16,11 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
     once, which halves the time of an update on a CPU.
 
     Args:
-      learning_rate: the rate, or its schedule.
+      learning_rate: the rate.
       static_shapes: use operations only that XLA and TPUs can compile.
     """
 
-    def __init__(self, learning_rate: Any, *, static_shapes: bool = False):
+    def __init__(self, learning_rate: float, *, static_shapes: bool = False):
         super().__init__(learning_rate)
         self._static_shapes = static_shapes
 
@@ -50,64 +47,3 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         scale = tf.sqrt(tf.gather(accumulator, rows)) + self.epsilon
         rate = self._decayed_lr(tf.float32)
         return table.scatter_sub(tf.IndexedSlices(rate * grad / scale, rows))
-
-
-class CompositeOptimizer(tfrs.experimental.optimizers.CompositeOptimizer):
-    """TFRS's optimizer of several parts, whose slots exist before the first step.
-
-    Args:
-      parts: each optimizer and the variables that it updates.
-    """
-
-    def __init__(
-        self, parts: Sequence[tuple[tf.keras.optimizers.legacy.Optimizer, Sequence[tf.Variable]]]
-    ):
-        super().__init__([(optimizer, lambda v=variables: v) for optimizer, variables in parts])
-        self._parts = parts
-
-    def build(self) -> None:
-        """Makes the slots, so that a checkpoint holds them."""
-        for optimizer, variables in self._parts:
-            optimizer._create_all_weights(variables)  # what Keras calls at the first step
-
-
-def make_optimizer(
-    config: TrainingConfig,
-    tables: Sequence[tf.Variable],
-    others: Sequence[tf.Variable],
-    *,
-    total_steps: int = 1,
-    static_shapes: bool = False,
-) -> tf.keras.optimizers.legacy.Optimizer:
-    """The configured optimizer, with its slots; made in the scope of the strategy.
-
-    Args:
-      config: optimizers and rates; by default one Adagrad for all, as in the paper.
-      tables: the embedding tables, whose gradients are sparse.
-      others: all other variables.
-      total_steps: steps of the run, over which a schedule falls.
-      static_shapes: use operations only that XLA and TPUs can compile.
-    """
-    dense_rate = config.dense_learning_rate or config.learning_rate
-    adagrad = OrderedAdagrad(
-        _scheduled(config.learning_rate, config, total_steps), static_shapes=static_shapes
-    )
-    if config.dense_optimizer == "adagrad" and dense_rate == config.learning_rate:
-        adagrad.build([*tables, *others])
-        return adagrad
-    kinds = {
-        "adagrad": tf.keras.optimizers.legacy.Adagrad,
-        "adam": tf.keras.optimizers.legacy.Adam,
-    }
-    dense = kinds[config.dense_optimizer](_scheduled(dense_rate, config, total_steps))
-    optimizer = CompositeOptimizer([(adagrad, tables), (dense, others)])
-    optimizer.build()
-    return optimizer
-
-
-def _scheduled(
-    rate: float, config: TrainingConfig, total_steps: int
-) -> float | tf.keras.optimizers.schedules.LearningRateSchedule:
-    if config.learning_rate_schedule == "constant":
-        return rate
-    return tf.keras.optimizers.schedules.PolynomialDecay(rate, total_steps, end_learning_rate=0.0)

@@ -1,4 +1,4 @@
-"""The model directory: what a run writes where, and whether a command may go on in it."""
+"""The model directory: what a run writes where, and whether a command may resume it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ssl_recsys import schema
+from ssl_recsys import files
 from ssl_recsys.config import RunConfig
+from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 
 CONFIG_FILE = "config.json"
@@ -26,32 +27,10 @@ EXPORT_DIR = "export"
 _MAY_CHANGE = ("max_epochs", "max_steps", "patience", "checkpoint_minutes", "strategy")
 
 
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes JSON aside and renames it into place."""
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
-
-
-def read_json(path: pathlib.Path) -> Any:
-    """Reads a JSON file of a model directory.
-
-    Raises:
-      InputError: if it is damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged ({error}); delete it and run the command again"
-        ) from error
-
-
 def open_run(
     model_dir: str | os.PathLike[str],
     config: RunConfig,
-    data_dir: str | os.PathLike[str],
-    info: schema.DatasetInfo,
+    dataset: Dataset,
     *,
     resume: bool,
 ) -> pathlib.Path:
@@ -60,9 +39,8 @@ def open_run(
     Args:
       model_dir: the directory; it need not exist.
       config: the run's configuration.
-      data_dir: where the dataset is.
-      info: the dataset.
-      resume: whether a run that is already there may be taken up.
+      dataset: what it trains on.
+      resume: whether a run that is already there may be resumed.
 
     Returns:
       The directory.
@@ -72,7 +50,7 @@ def open_run(
         off.
     """
     path = pathlib.Path(model_dir)
-    described = _describe(config, data_dir, info)
+    described = _describe(config, dataset)
     if path.exists() and not path.is_dir():
         raise InputError(f"--model_dir={path} is a file; name a directory")
     if (path / CONFIG_FILE).is_file():
@@ -81,27 +59,26 @@ def open_run(
                 f"--model_dir={path} already holds a run and --resume is off; choose another "
                 "directory or delete this one"
             )
-        _check_same(path, read_json(path / CONFIG_FILE), described)
+        _check_same(path, files.read_json(path / CONFIG_FILE), described)
     elif path.exists() and any(path.iterdir()):
         raise InputError(
             f"--model_dir={path} is not empty and holds no run; choose another directory"
         )
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / CONFIG_FILE, described)
+    files.write_json(path / CONFIG_FILE, described)
     return path
 
 
-def _describe(
-    config: RunConfig, data_dir: str | os.PathLike[str], info: schema.DatasetInfo
-) -> dict[str, Any]:
+def _describe(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    info = dataset.info
     return {
-        "data_dir": os.path.abspath(data_dir),
+        "data_dir": os.path.abspath(dataset.data_dir),
         "dataset": {
             "name": info.name,
             "num_items": info.num_items,
             "num_pairs": dict(info.num_pairs),
             "sources": [source.get("sha256") for source in info.sources],
-            "features": [dataclasses.asdict(spec) for spec in info.features],
+            "features": [spec.as_dict() for spec in info.features],
         },
         "config": dataclasses.asdict(config),
     }
@@ -143,8 +120,3 @@ def finished_run(model_dir: str | os.PathLike[str]) -> pathlib.Path:
             f"--flagfile=configs/wiki_fd.flags --model_dir={model_dir}"
         )
     return path
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Names for a message."""
-    return ", ".join(names) or "none"

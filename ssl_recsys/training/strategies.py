@@ -76,15 +76,6 @@ def device_kind(strategy: tf.distribute.Strategy) -> str:
     return tf.DeviceSpec.from_string(device).device_type or device
 
 
-def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
-    """Whether shapes must not depend on the data.
-
-    A TPU compiles its programs; replicas gather each other's sparse gradients, which fails now
-    and then where these differ in length.
-    """
-    return strategy.num_replicas_in_sync > 1 or isinstance(strategy, tf.distribute.TPUStrategy)
-
-
 def _choose() -> str:
     if os.environ.get("TPU_NAME"):
         return "tpu"

@@ -10,45 +10,42 @@ from __future__ import annotations
 import math
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tqdm
 
+from ssl_recsys import files
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.data.dataset import Dataset, own_item_rows
 from ssl_recsys.data.input_pipeline import TrainingPairs
-from ssl_recsys.data.statistics import needed_by
+from ssl_recsys.data.pairs import Pairs
+from ssl_recsys.data.statistics import statistics_for
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.pairs import pair_ranks
 from ssl_recsys.model.embedding import Embedder, embed_rows
-from ssl_recsys.model.two_tower import ITEM, QUERY, TwoTowerModel
-from ssl_recsys.schema import FeatureSpec
+from ssl_recsys.model.two_tower import TwoTowerModel
+from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.training import run_dir
-from ssl_recsys.training.optimizers import make_optimizer
+from ssl_recsys.training.optimizers import OrderedAdagrad
 from ssl_recsys.training.strategies import distribute, is_chief
 
-# Steps between two looks at the loss: a look waits for the device.
+# Steps per compiled call. Reading the loss synchronises with the device, so it is read once a call.
 _STEPS_PER_CALL = 16
 VALIDATION_METRIC = "recall@50"
 _VALIDATION_K = 50
-
-Pairs = tuple[np.ndarray, np.ndarray]
 
 
 class Trainer:
     """One training run.
 
     Args:
-      specs: the dataset's features.
-      catalog: all items.
+      dataset: the dataset.
       training_pairs: the batches.
-      validation_pairs: `(query_rows, item_rows)` to validate on after each epoch; empty arrays
-        switch validation off.
+      validation_pairs: pairs to validate on after each epoch; none switch validation off.
       config: the run's configuration.
       strategy: where to train.
       model_dir: the run's directory, made by `run_dir.open_run`.
@@ -60,8 +57,7 @@ class Trainer:
 
     def __init__(
         self,
-        specs: Sequence[FeatureSpec],
-        catalog: Catalog,
+        dataset: Dataset,
         training_pairs: TrainingPairs,
         validation_pairs: Pairs,
         config: RunConfig,
@@ -69,7 +65,7 @@ class Trainer:
         model_dir: pathlib.Path,
     ):
         _check_strategy(config, training_pairs, strategy)
-        self._catalog = catalog
+        self._dataset = dataset
         self._pairs = training_pairs
         self._validation_pairs = validation_pairs
         self._config = config
@@ -78,14 +74,12 @@ class Trainer:
         self._dir = model_dir if self._writes else model_dir / f"worker-{_task_id(strategy)}"
         tf.keras.utils.set_random_seed(config.training.seed)
         with strategy.scope():
-            self.model = TwoTowerModel(specs, config, needed_by(config, catalog, specs))
-            optimizer = make_optimizer(
-                config.training,
-                self.model.table_variables,
-                self.model.dense_variables,
-                total_steps=self.total_steps,
-                static_shapes=self.model.static_shapes,
+            features = {side: dataset.features(side) for side in SIDES}
+            self.model = TwoTowerModel(features, config, statistics_for(config, dataset))
+            optimizer = OrderedAdagrad(
+                config.training.learning_rate, static_shapes=self.model.static_shapes
             )
+            optimizer.build([*self.model.table_variables, *self.model.dense_variables])
             self.model.compile(optimizer=optimizer)
         self._state = {
             "epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
@@ -109,7 +103,7 @@ class Trainer:
         self._saved_at = time.monotonic()
         self._steps_function = self._make_steps_function()
         self._pretraining_function = self._make_steps_function(self_supervised_only=True)
-        self._embedders = {side: self._make_embedder(side) for side in (QUERY, ITEM)}
+        self._embedders = {side: self._make_embedder(side) for side in SIDES}
 
     @property
     def step(self) -> int:
@@ -154,8 +148,8 @@ class Trainer:
         self._checkpoints.checkpoint.restore(latest)
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
-            self._history = run_dir.read_json(history)[: int(self._read("epoch"))]
-        print(f"going on from step {self.step} of {self.total_steps} ({latest})", flush=True)
+            self._history = files.read_json(history)[: int(self._read("epoch"))]
+        print(f"resuming from step {self.step} of {self.total_steps} ({latest})", flush=True)
 
     def _train_epoch(self, progress: tqdm.tqdm) -> None:
         """Takes the rest of the epoch's steps, or those that `max_steps` leaves."""
@@ -202,7 +196,7 @@ class Trainer:
 
         @tf.function(jit_compile=jit_compile)
         def train_step(batch: Any) -> dict[str, tf.Tensor]:
-            # An iterator over several workers forgets the batch's size.
+            # Multi-worker iterators lose the static batch dimension; restore it.
             batch = tf.nest.map_structure(
                 lambda tensor: tf.ensure_shape(tensor, [local_size, *tensor.shape[1:]]), batch
             )
@@ -245,7 +239,7 @@ class Trainer:
             "seconds": float(self._read("seconds")),
             **self._last_parts,
         }
-        if len(self._validation_pairs[0]):
+        if self._validation_pairs:
             record.update(self._validate())
             progress.set_postfix_str(
                 f"validation {VALIDATION_METRIC} {record[f'validation_{VALIDATION_METRIC}']:.4f}"
@@ -253,26 +247,26 @@ class Trainer:
             self._keep_if_best(record[f"validation_{VALIDATION_METRIC}"])
         self._history.append(record)
         if self._writes:
-            run_dir.write_json(self._dir / run_dir.HISTORY_FILE, self._history)
+            files.write_json(self._dir / run_dir.HISTORY_FILE, self._history)
         self._state["epoch"].assign_add(1)
         self._state["step_in_epoch"].assign(0)
         self._save()
 
     def _validate(self) -> dict[str, float]:
         """Recall and MAP of the validation pairs against the whole corpus."""
-        queries, items = self._validation_pairs
-        distinct, query_of_pair = np.unique(queries, return_inverse=True)
+        queries, query_of_pair = self._validation_pairs.distinct_queries()
         embeddings = {
-            side: embed_rows(self._embedders[side], self._catalog, rows)
-            for side, rows in ((ITEM, None), (QUERY, distinct))
+            side: embed_rows(self._embedders[side], self._dataset.catalog(side), rows)
+            for side, rows in ((ITEM, None), (QUERY, queries))
         }
+        excludes = self._config.training.exclude_query
         ranks = pair_ranks(
             ExactSearch(embeddings[ITEM]),
             embeddings[QUERY],
             query_of_pair,
-            items,
+            self._validation_pairs.item_row,
             _VALIDATION_K,
-            query_rows=distinct if self._config.training.exclude_query else None,
+            own_item_row=own_item_rows(self._dataset.info, queries) if excludes else None,
         )
         values = {
             f"{name}@{k}": float(function(ranks, k))

@@ -21,7 +21,7 @@ def hand_made(**changes):
     fields = {
         "query_embeddings": np.array([[1, 0], [0, 1]], np.float32),
         "query_of_pair": np.array([0, 0, 1]),
-        "item_rows": np.array([0, 2, 3]),
+        "item_row": np.array([0, 2, 3]),
         "item_embeddings": np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8]], np.float32),
         "train_count": np.array([0, 5, 0, 2]),
         "item_counts": np.array([0, 5, 0, 2]),
@@ -38,7 +38,7 @@ def random_data(num_items=300, num_queries=40, num_pairs=100, seed=0):
     return evaluation.EvaluationData(
         query_embeddings=(queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype("f4"),
         query_of_pair=rng.integers(0, num_queries, num_pairs),
-        item_rows=rng.integers(0, num_items, num_pairs),
+        item_row=rng.integers(0, num_items, num_pairs),
         item_embeddings=(items / np.linalg.norm(items, axis=1, keepdims=True)).astype("f4"),
         train_count=rng.integers(0, 3, num_items),
         item_counts=rng.integers(0, 3, num_items),
@@ -110,7 +110,7 @@ def test_metrics_by_hand():
 def test_own_item_is_left_out_by_hand():
     # The queries are items 0 and 1. Of query 0 item 0 is its own, ranked first, and item 2 goes
     # from 4 to 3; of query 1 item 3 goes from 2 to 1.
-    data = hand_made(query_rows=np.array([0, 1]))
+    data = hand_made(query_row=np.array([0, 1]))
     result = evaluation.evaluate_pairs(data, ks=(1, 3))
     assert result["query_excluded"]
     assert result["overall"]["recall@3"] == 1.0
@@ -123,17 +123,17 @@ def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
     for _ in range(20):
         # Whole numbers have many equal scores.
         items = rng.integers(-1, 2, (12, 3)).astype(np.float32)
-        query_rows = rng.choice(12, 5, replace=False)
+        query_row = rng.choice(12, 5, replace=False)
         queries = rng.integers(-1, 2, (5, 3)).astype(np.float32)
-        query_of_pair, item_rows = rng.integers(0, 5, 30), rng.integers(0, 12, 30)
-        is_other = query_rows[query_of_pair] != item_rows
-        query_of_pair, item_rows = query_of_pair[is_other], item_rows[is_other]
+        query_of_pair, item_row = rng.integers(0, 5, 30), rng.integers(0, 12, 30)
+        is_other = query_row[query_of_pair] != item_row
+        query_of_pair, item_row = query_of_pair[is_other], item_row[is_other]
         scores = queries @ items.T
-        scores[np.arange(5), query_rows] = -np.inf
-        of_pairs = scores[query_of_pair, item_rows][:, np.newaxis]
+        scores[np.arange(5), query_row] = -np.inf
+        of_pairs = scores[query_of_pair, item_row][:, np.newaxis]
         expected = (scores[query_of_pair] >= of_pairs).sum(axis=1)  # the item itself is among them
         got = evaluation.pair_ranks(
-            ExactSearch(items), queries, query_of_pair, item_rows, max_rank, query_rows=query_rows
+            ExactSearch(items), queries, query_of_pair, item_row, max_rank, query_row=query_row
         )
         np.testing.assert_array_equal(got, np.minimum(expected, max_rank + 1))
 
@@ -157,7 +157,7 @@ def test_collapsed_model_has_zero_recall():
 def test_no_pairs():
     nothing = np.empty(0, int)
     data = hand_made(
-        query_embeddings=np.empty((0, 2), np.float32), query_of_pair=nothing, item_rows=nothing
+        query_embeddings=np.empty((0, 2), np.float32), query_of_pair=nothing, item_row=nothing
     )
     result = evaluation.evaluate_pairs(data)
     assert result["num_pairs"] == 0
@@ -169,7 +169,7 @@ def test_no_pairs():
 def test_scann_without_queries_has_no_comparison():
     nothing = np.empty(0, int)
     data = hand_made(
-        query_embeddings=np.empty((0, 2), np.float32), query_of_pair=nothing, item_rows=nothing
+        query_embeddings=np.empty((0, 2), np.float32), query_of_pair=nothing, item_row=nothing
     )
     result = evaluation.evaluate_pairs(data, retrieval="scann")
     assert result["scann"]["recall@10_vs_exact"] is None
@@ -228,23 +228,23 @@ def test_unusable_input():
         hand_made(item_counts=np.zeros(3, int))
     with pytest.raises(ValueError, match="dimensions"):
         hand_made(query_embeddings=np.ones((2, 3), np.float32))
-    with pytest.raises(ValueError, match="item_rows"):
-        hand_made(item_rows=np.array([0, 2, 4]))
+    with pytest.raises(ValueError, match="item_row"):
+        hand_made(item_row=np.array([0, 2, 4]))
 
 
 def test_sample_takes_whole_queries():
-    query_rows = np.array([5, 9, 5, 7, 9, 5, 1])
-    selection = evaluation.sample_queries(query_rows, np.arange(7), max_queries=2, seed=0)
-    kept = set(query_rows[selection])
+    query_row = np.array([5, 9, 5, 7, 9, 5, 1])
+    selection = evaluation.sample_queries(query_row, np.arange(7), max_queries=2, seed=0)
+    kept = set(query_row[selection])
     assert len(kept) == 2
-    np.testing.assert_array_equal(selection, np.flatnonzero(np.isin(query_rows, list(kept))))
+    np.testing.assert_array_equal(selection, np.flatnonzero(np.isin(query_row, list(kept))))
 
 
 def test_sample_depends_on_the_seed_and_not_on_the_order():
-    query_rows = np.repeat(np.arange(100), 3)
-    shuffled = np.random.default_rng(1).permutation(query_rows)
+    query_row = np.repeat(np.arange(100), 3)
+    shuffled = np.random.default_rng(1).permutation(query_row)
     kept = {
-        seed: set(query_rows[evaluation.sample_queries(query_rows, query_rows, 10, seed)])
+        seed: set(query_row[evaluation.sample_queries(query_row, query_row, 10, seed)])
         for seed in (0, 1)
     }
     assert kept[0] != kept[1]

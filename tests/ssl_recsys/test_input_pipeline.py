@@ -42,8 +42,8 @@ def test_batches_join_pairs_with_the_catalog(catalog: Catalog, data_dir: pathlib
     for name, values in catalog.features.items():
         np.testing.assert_array_equal(batch["item"][name], values[batch["item_row"]])
     # Training items have distinct ids, which name the query's row.
-    query_rows = batch["query"]["id"][:, 0] - 1
-    assert set(zip(query_rows, batch["item_row"], strict=True)) <= known
+    query_row = batch["query"]["id"][:, 0] - 1
+    assert set(zip(query_row, batch["item_row"], strict=True)) <= known
 
 
 def test_logq_is_the_share_of_the_training_pairs(catalog: Catalog, data_dir: pathlib.Path) -> None:

@@ -43,9 +43,9 @@ def plain_search(items, queries, k):
     return np.take_along_axis(scores, rows, axis=1), rows
 
 
-def plain_ranks(items, queries, query_of_pair, item_rows, max_rank):
+def plain_ranks(items, queries, query_of_pair, item_row, max_rank):
     ranks = []
-    for query, row in zip(query_of_pair, item_rows, strict=True):
+    for query, row in zip(query_of_pair, item_row, strict=True):
         scores = items @ queries[query]
         others = np.delete(scores, row)
         ranks.append(min(1 + int(np.sum(others >= scores[row])), max_rank + 1))
@@ -95,10 +95,10 @@ def test_blocks_agree_with_the_plain_form(num_items, num_queries, k):
     plain_scores, plain_rows = plain_search(items, queries, k)
     np.testing.assert_array_equal(rows, plain_rows)
     np.testing.assert_array_equal(scores, plain_scores)
-    query_of_pair, item_rows = rng.integers(0, num_queries, 50), rng.integers(0, num_items, 50)
+    query_of_pair, item_row = rng.integers(0, num_queries, 50), rng.integers(0, num_items, 50)
     np.testing.assert_array_equal(
-        index.ranks(queries, query_of_pair, item_rows, k),
-        plain_ranks(items, queries, query_of_pair, item_rows, k),
+        index.ranks(queries, query_of_pair, item_row, k),
+        plain_ranks(items, queries, query_of_pair, item_row, k),
     )
 
 
@@ -110,10 +110,10 @@ def test_ranks_have_the_plain_form(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     items, queries = lattice(rng, num_items, 3), lattice(rng, num_queries, 3)
     query_of_pair = data.draw(st.lists(st.integers(0, num_queries - 1), max_size=20))
-    item_rows = rng.integers(0, num_items, len(query_of_pair))
+    item_row = rng.integers(0, num_items, len(query_of_pair))
     max_rank = data.draw(st.integers(1, 700))
-    ranks = ExactSearch(items).ranks(queries, np.array(query_of_pair, int), item_rows, max_rank)
-    expected = plain_ranks(items, queries, query_of_pair, item_rows, max_rank)
+    ranks = ExactSearch(items).ranks(queries, np.array(query_of_pair, int), item_row, max_rank)
+    expected = plain_ranks(items, queries, query_of_pair, item_row, max_rank)
     np.testing.assert_array_equal(ranks, expected)
 
 
@@ -187,9 +187,9 @@ def test_zero_and_minus_zero_tie():
 def test_duplicate_pairs_and_any_order_of_pairs():
     rng = np.random.default_rng(3)
     items, queries = lattice(rng, 40, 4), lattice(rng, 6, 4)
-    query_of_pair, item_rows = np.array([5, 0, 5, 2, 0]), np.array([7, 1, 7, 3, 1])
-    ranks = ExactSearch(items).ranks(queries, query_of_pair, item_rows, 40)
-    np.testing.assert_array_equal(ranks, plain_ranks(items, queries, query_of_pair, item_rows, 40))
+    query_of_pair, item_row = np.array([5, 0, 5, 2, 0]), np.array([7, 1, 7, 3, 1])
+    ranks = ExactSearch(items).ranks(queries, query_of_pair, item_row, 40)
+    np.testing.assert_array_equal(ranks, plain_ranks(items, queries, query_of_pair, item_row, 40))
     assert ranks[0] == ranks[2]
     assert ranks[1] == ranks[4]
 
@@ -230,7 +230,7 @@ def test_unusable_input():
         index.ranks(items, [0], [0], 0)
     with pytest.raises(ValueError, match="3 dimensions"):
         index.search(np.eye(2, dtype=np.float32), 1)
-    with pytest.raises(ValueError, match=r"item_rows must be in \[0, 3\)"):
+    with pytest.raises(ValueError, match=r"item_row must be in \[0, 3\)"):
         index.ranks(items, [0], [3], 1)
     with pytest.raises(ValueError, match=r"query_of_pair must be in \[0, 3\)"):
         index.ranks(items, [-1], [0], 1)

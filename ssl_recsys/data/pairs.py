@@ -1,0 +1,94 @@
+"""Pairs of a dataset directory: reading a split's records in blocks."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ssl_recsys import schema
+from ssl_recsys.data.records import open_builder, parsing, read_all
+from ssl_recsys.errors import InputError
+
+# Records are read and shuffled in blocks of this many (256 pairs each), so that the pairs of a
+# small dataset mix completely and those of a large one within 512K.
+BLOCK_RECORDS = 2048
+_FILES_AT_ONCE = 16
+_RECORDS_OF_A_FILE = 16
+
+
+class Pairs(NamedTuple):
+    """Pairs of catalog rows, as columns.
+
+    Attributes:
+      query_row: `[num_pairs]` int32, rows of the query side's catalog.
+      item_row: `[num_pairs]` int32, rows of the item side's catalog.
+    """
+
+    query_row: npt.NDArray[np.int32]
+    item_row: npt.NDArray[np.int32]
+
+    def __bool__(self) -> bool:
+        """Whether there is any pair; the columns are two however many pairs they hold."""
+        return len(self.query_row) > 0
+
+    def take(self, positions: npt.NDArray[np.integer]) -> Pairs:
+        """The pairs at `[n]` positions."""
+        return Pairs(self.query_row[positions], self.item_row[positions])
+
+    def distinct_queries(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
+        """`[num_queries]` rows of the distinct queries, and each pair's position among them."""
+        return np.unique(self.query_row, return_inverse=True)
+
+
+def load_pairs(data_dir: str | os.PathLike[str], split: str) -> Pairs:
+    """Reads all pairs of a split.
+
+    Raises:
+      InputError: for an unknown split or a corrupt record file.
+    """
+    dataset = pair_records(data_dir, split).batch(BLOCK_RECORDS).map(parse_pairs)
+    parts = list(read_all(dataset, data_dir, schema.PAIRS_DIR))
+    none = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32))
+    return Pairs(*map(np.concatenate, zip(*parts, strict=True))) if parts else none
+
+
+def pair_records(
+    data_dir: str | os.PathLike[str], split: str, shuffle_seed: int | None = None
+) -> tf.data.Dataset:
+    """Serialized pair records of a TFDS slice, files in random order if a seed is given.
+
+    TFDS says which records of which files a slice has; its own reader would parse them one by
+    one, which takes several times as long as parsing a block at once.
+    """
+    builder = open_builder(data_dir, schema.PAIRS_DIR)
+    name = split.split("[")[0]
+    if name not in builder.info.splits:
+        raise InputError(
+            f"{data_dir} has no split {name!r} (splits: {', '.join(builder.info.splits)})"
+        )
+    parts = list(builder.info.splits[split].file_instructions)
+    if shuffle_seed is not None:
+        order = np.random.default_rng(shuffle_seed).permutation(len(parts))
+        parts = [parts[number] for number in order]
+    files = tf.data.Dataset.from_tensor_slices(
+        (
+            tf.constant([str(part.filename) for part in parts], tf.string, [len(parts)]),
+            tf.constant([part.skip for part in parts], tf.int64, [len(parts)]),
+            tf.constant([part.take for part in parts], tf.int64, [len(parts)]),
+        )
+    )
+    return files.interleave(
+        lambda path, skip, take: tf.data.TFRecordDataset(path).skip(skip).take(take),
+        cycle_length=1 if shuffle_seed is None else _FILES_AT_ONCE,
+        block_length=_RECORDS_OF_A_FILE,
+    )
+
+
+def parse_pairs(records: tf.Tensor) -> Pairs:
+    """A block of pair records to `[num_pairs]` int32 tensors."""
+    parsed = tf.io.parse_example(records, parsing(schema.PAIR_COLUMNS))
+    return Pairs(**{name: tf.cast(rows.flat_values, tf.int32) for name, rows in parsed.items()})

@@ -1,0 +1,213 @@
+"""Kinds of item features: what each one's values look like in records, arrays and views.
+
+One class per kind answers everything that the data jobs and the model ask of a feature, without
+TensorFlow or Beam. A new kind is a class here, in `KINDS`, and an encoder of raw values in each
+data job that offers it; docs/design.md lists the files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ssl_recsys.errors import InputError
+
+CATEGORICAL = "categorical"
+BAG = "bag"
+DENSE = "dense"
+
+# Columns of a catalog record that are not features.
+RESERVED_NAMES = ("row", "key", "title", "train_count")
+
+_NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of a record: how it is written, announced to TFDS and parsed.
+
+    Attributes:
+      name: of the column.
+      dtype: `int64`, `float32` or `string`.
+      shape: `()` for one value, `(n,)` for n of them, `(None,)` for any number.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpec:
+    """One feature of an item; the classes below are its kinds.
+
+    Attributes:
+      name: lower-case identifier, also the name of the vocabulary file.
+      vocab_size: number of ids, the missing / out-of-vocabulary id 0 included; 0 without a
+        vocabulary.
+      max_values: largest number of values of an item.
+
+    Raises:
+      InputError: if a field does not fit the others.
+    """
+
+    kind: ClassVar[str]
+    # Whether values are ids of an embedding table, rather than the numbers that a tower reads.
+    is_embedded: ClassVar[bool] = True
+
+    name: str
+    vocab_size: int = 0
+    max_values: int = 1
+
+    def __post_init__(self) -> None:
+        if not _NAME_PATTERN.fullmatch(self.name):
+            raise InputError(
+                f"feature name {self.name!r} must start with a lower-case letter and hold only "
+                "lower-case letters, digits and underscores"
+            )
+        if self.name in RESERVED_NAMES:
+            raise InputError(
+                f"feature name {self.name!r} is taken by a catalog column; rename the feature "
+                f"(reserved: {', '.join(RESERVED_NAMES)})"
+            )
+        if self.max_values < 1:
+            raise InputError(
+                f"feature {self.name}: max_values must be at least 1 (got {self.max_values})"
+            )
+        if self.is_embedded and self.vocab_size < 1:
+            raise InputError(
+                f"feature {self.name}: vocab_size counts id 0 and so is at least 1 "
+                f"(got {self.vocab_size})"
+            )
+        if not self.is_embedded and self.vocab_size != 0:
+            raise InputError(f"feature {self.name}: a {self.kind} feature has no vocabulary")
+
+    @property
+    def column(self) -> Column:
+        """The feature's column of a catalog record."""
+        raise NotImplementedError
+
+    @property
+    def array_dtype(self) -> npt.DTypeLike:
+        """Type of the feature's `[num_items, width]` array in memory, 4 bytes wide."""
+        return np.int32 if self.is_embedded else np.float32
+
+    @property
+    def num_droppable(self) -> int:
+        """How many values of an item a view can drop one by one; 0 for a feature that stays."""
+        return self.max_values if self.is_embedded else 0
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether several looked-up embeddings become one vector."""
+        return False
+
+    def check_values(self, values: Sequence[Any]) -> None:
+        """Checks one item's encoded values.
+
+        Raises:
+          ValueError: if they do not fit the spec.
+        """
+        if not self._fits(values):
+            raise ValueError(f"values {list(values)!r} do not fit {self}")
+
+    def _fits(self, values: Sequence[Any]) -> bool:
+        raise NotImplementedError
+
+    def fault(self, array: npt.NDArray[Any]) -> str | None:
+        """What all items' values, `[num_items, width]`, should be and are not; None if they fit."""
+        if array.min(initial=0) >= 0 and array.max(initial=0) < self.vocab_size:
+            return None
+        return f"between 0 and {self.vocab_size - 1}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The spec as `dataset.json` keeps it."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical(FeatureSpec):
+    """One id; 0 stands for missing or out of vocabulary."""
+
+    kind: ClassVar[str] = CATEGORICAL
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_values != 1:
+            raise InputError(f"feature {self.name}: a categorical feature has one value")
+
+    @property
+    def column(self) -> Column:
+        """A scalar."""
+        return Column(self.name, "int64")
+
+    def _fits(self, values: Sequence[Any]) -> bool:
+        return len(values) == 1 and 0 <= values[0] < self.vocab_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Bag(FeatureSpec):
+    """Up to `max_values` ids, pooled to one vector; none at all if missing."""
+
+    kind: ClassVar[str] = BAG
+
+    @property
+    def column(self) -> Column:
+        """A list of any length."""
+        return Column(self.name, "int64", (None,))
+
+    @property
+    def is_pooled(self) -> bool:
+        """A bag's embeddings are."""
+        return True
+
+    def _fits(self, values: Sequence[Any]) -> bool:
+        return len(values) <= self.max_values and all(
+            1 <= value < self.vocab_size for value in values
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense(FeatureSpec):
+    """`max_values` normalised floats, for example a value and the mark of a missing one."""
+
+    kind: ClassVar[str] = DENSE
+    is_embedded: ClassVar[bool] = False
+
+    @property
+    def column(self) -> Column:
+        """A list of fixed length."""
+        return Column(self.name, "float32", (self.max_values,))
+
+    def _fits(self, values: Sequence[Any]) -> bool:
+        return len(values) == self.max_values and bool(np.isfinite(values).all())
+
+    def fault(self, array: npt.NDArray[Any]) -> str | None:
+        """Dense values must be finite."""
+        return None if np.isfinite(array).all() else "finite"
+
+
+KINDS: dict[str, type[FeatureSpec]] = {kind.kind: kind for kind in (Categorical, Bag, Dense)}
+
+
+def feature_spec(name: str, kind: str, vocab_size: int = 0, max_values: int = 1) -> FeatureSpec:
+    """The spec of a feature whose kind is given by name.
+
+    Raises:
+      InputError: for an unknown kind, or a field that does not fit it.
+    """
+    check_kind(name, kind, KINDS)
+    return KINDS[kind](name, vocab_size, max_values)
+
+
+def check_kind(feature: str, kind: str, kinds: Collection[str]) -> None:
+    """Raises InputError for a kind that is none of `kinds`."""
+    if kind not in kinds:
+        raise InputError(
+            f"feature {feature}: kind must be one of {', '.join(kinds)} (got {kind!r})"
+        )
