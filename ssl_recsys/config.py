@@ -314,6 +314,17 @@ class TrainOptions(Options):
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
 
+def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
+    """Checks the settings that name features of the dataset.
+
+    Raises:
+      InputError: for a name that the dataset lacks.
+    """
+    if FEATURE_MASKING in config.ssl.tasks:
+        for side in config.ssl.sides:
+            resolve_fm_groups(config.ssl.fm_groups, info.features_of(side))
+
+
 def resolve_fm_groups(groups: Sequence[Sequence[str]], features: Sequence[FeatureSpec]) -> _Groups:
     """Returns the groups with `*` replaced by the features that no group names.
 

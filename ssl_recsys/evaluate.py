@@ -13,6 +13,7 @@ import pathlib
 from ssl_recsys import cli, files, schema
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
+from ssl_recsys.training import run_dir
 
 MAX_QUERIES = "Evaluate on a seeded sample of this many queries; 0: on all."
 
@@ -39,21 +40,23 @@ class EvaluateOptions(Options):
 
 def main(options: EvaluateOptions) -> None:
     """Writes each model's metrics.json and prints one table."""
+    for model_dir in options.model_dir:
+        run_dir.finished_run(model_dir)  # before TensorFlow is loaded
     from ssl_recsys.evaluation.table import format_table
-    from ssl_recsys.training import run, run_dir
+    from ssl_recsys.training import run
     from ssl_recsys.training.export import load_export
 
     results = {}
-    for model_dir in map(pathlib.Path, options.model_dir):
+    for path in map(pathlib.Path, options.model_dir):
         metrics = run.evaluate(
-            load_export(model_dir),
+            load_export(path),
             options.split,
             retrieval=options.retrieval,
             max_queries=options.max_queries,
             exclude_query=options.exclude_query,
         )
-        files.write_json(model_dir / run_dir.METRICS_FILE, metrics)
-        results[model_dir.name] = metrics
+        files.write_json(path / run_dir.METRICS_FILE, metrics)
+        results[path.name] = metrics
     print(format_table(results))
 
 

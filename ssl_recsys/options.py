@@ -296,5 +296,4 @@ def _check(field: Field, value: Any) -> None:
     for one in values:
         if not setting.allows(one):
             got = repr(one) if isinstance(one, str) else one
-            each = "values " if field.is_tuple else ""
-            raise InputError(f"--{field.name} must be {each}{setting.expected()} (got {got})")
+            raise InputError(f"--{field.name} must be {setting.expected()} (got {got})")

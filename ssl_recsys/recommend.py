@@ -15,6 +15,7 @@ from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
+from ssl_recsys.training import run_dir
 
 if TYPE_CHECKING:
     from ssl_recsys.training.export import Exported
@@ -64,7 +65,7 @@ def find_row(keys: np.ndarray, query: str) -> int:
 
 def main(options: RecommendOptions) -> None:
     """Prints a ranking for each query."""
-    from ssl_recsys.data.dataset import own_item_rows
+    run_dir.finished_run(options.model_dir)  # before TensorFlow is loaded
     from ssl_recsys.model.embedding import embed_rows
     from ssl_recsys.search.interface import make_search
     from ssl_recsys.training.export import load_export
@@ -74,7 +75,7 @@ def main(options: RecommendOptions) -> None:
     query_row = _query_rows(options, exported)
     embeddings = embed_rows(exported.query_tower, queries, query_row)
     search = make_search(exported.item_embeddings, options.retrieval)
-    own_item_row = own_item_rows(exported.info, query_row)
+    own_item_row = exported.info.own_item_rows(query_row)
     # A query that is itself an item of the corpus is left out: search one more.
     scores, found = search.search(embeddings, options.k + 1)
     for number, row in enumerate(query_row):

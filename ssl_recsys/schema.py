@@ -14,6 +14,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Column, FeatureSpec, feature_spec
@@ -103,6 +106,28 @@ class DatasetInfo:
         check_distinct("feature names", [spec.name for spec in self.features])
         if not self.features:
             raise InputError("a dataset needs at least one feature")
+
+    # A query is an item: both sides have the same catalog. These methods alone know that; others
+    # ask for a side.
+
+    def catalog_dir(self, side: str) -> str:
+        """The folder with the catalog of a side, relative to the dataset directory."""
+        del side
+        return CATALOG_DIR
+
+    def num_rows(self, side: str) -> int:
+        """Number of records in the catalog of a side."""
+        del side
+        return self.num_items
+
+    def features_of(self, side: str) -> tuple[FeatureSpec, ...]:
+        """The features of a side, in the order in which its tower concatenates them."""
+        del side
+        return self.features
+
+    def own_item_rows(self, query_row: npt.NDArray[np.integer]) -> npt.NDArray[np.integer] | None:
+        """The item row that each of `[n]` queries itself has; None where queries are no items."""
+        return query_row
 
     def feature(self, name: str) -> FeatureSpec:
         """Returns the spec of feature `name`.

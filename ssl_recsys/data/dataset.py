@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pathlib
-
-import numpy as np
-import numpy.typing as npt
 
 from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog, load_catalog
@@ -18,9 +14,6 @@ from ssl_recsys.features import FeatureSpec
 
 class Dataset:
     """A dataset directory.
-
-    This class alone knows that a query is an item: both sides of an item-to-item dataset are the
-    same catalog. Others ask for the catalog and the features of a side.
 
     Args:
       data_dir: the directory.
@@ -37,23 +30,22 @@ class Dataset:
     def __init__(self, data_dir: str | os.PathLike[str]):
         self.data_dir = pathlib.Path(data_dir)
         self.info = schema.read_dataset_info(data_dir)
+        self._catalogs: dict[str, Catalog] = {}
 
     def features(self, side: str) -> tuple[FeatureSpec, ...]:
         """The features of a side, in the order in which its tower concatenates them."""
-        return features_of_side(self.info, side)
+        return self.info.features_of(side)
 
     def catalog(self, side: str) -> Catalog:
-        """The catalog of a side, read at the first call.
+        """The catalog of a side, read once; one object where both sides have the same.
 
         Raises:
           InputError: if it is damaged.
         """
-        del side  # a query is an item
-        return self._catalog
-
-    @functools.cached_property
-    def _catalog(self) -> Catalog:
-        return load_catalog(self.data_dir, self.info)
+        folder = self.info.catalog_dir(side)
+        if folder not in self._catalogs:
+            self._catalogs[folder] = load_catalog(self.data_dir, self.info, side)
+        return self._catalogs[folder]
 
     def pairs(self, split: str) -> Pairs:
         """All pairs of a split.
@@ -79,21 +71,3 @@ class Dataset:
             fraction=fraction,
             ssl_sides=ssl_sides,
         )
-
-
-def features_of_side(info: schema.DatasetInfo, side: str) -> tuple[FeatureSpec, ...]:
-    """The features of a side of the dataset that `info` describes."""
-    del side  # a query is an item
-    return info.features
-
-
-def own_item_rows(
-    info: schema.DatasetInfo, query_row: npt.NDArray[np.integer]
-) -> npt.NDArray[np.integer] | None:
-    """The item row that each query itself has, of a dataset that `info` describes.
-
-    Returns:
-      `[n]` rows of the item side's catalog; None where queries are no items.
-    """
-    del info  # a query is an item
-    return query_row

@@ -79,12 +79,11 @@ class Exported:
     query_tower: Embedder
     exclude_query: bool
     path: pathlib.Path
-    _catalog: Catalog
+    _catalogs: Mapping[str, Catalog]
 
     def catalog(self, side: str) -> Catalog:
         """The catalog of a side, as `Dataset.catalog`."""
-        del side  # a query is an item
-        return self._catalog
+        return self._catalogs[self.info.catalog_dir(side)]
 
     def pairs(self, split: str) -> Pairs:
         """The pairs of a held-out split.
@@ -156,7 +155,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
     info = schema.read_dataset_info(path)
     with np.load(path / _CATALOG) as file:
         arrays = dict(file)
-    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features]
+    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features_of(ITEM)]
     missing = {"train_count", "item_counts", *feature_names} - arrays.keys()
     if missing:
         raise InputError(
@@ -185,7 +184,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
         query_tower,
         settings["exclude_query"],
         path,
-        catalog,
+        {info.catalog_dir(ITEM): catalog},
     )
 
 

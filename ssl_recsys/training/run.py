@@ -8,14 +8,8 @@ from typing import Any
 from absl import logging
 
 from ssl_recsys import files, schema
-from ssl_recsys.config import (
-    FEATURE_MASKING,
-    NO_EVALUATION,
-    RunConfig,
-    TrainOptions,
-    resolve_fm_groups,
-)
-from ssl_recsys.data.dataset import Dataset, own_item_rows
+from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_features
+from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import pairs as evaluation
@@ -75,16 +69,6 @@ def train_and_evaluate(options: TrainOptions) -> None:
     print(format_table({config.ssl.method: results}))
 
 
-def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
-    """Checks the settings that name features of the dataset.
-
-    Raises:
-      InputError: for a name that the dataset lacks.
-    """
-    if FEATURE_MASKING in config.ssl.tasks:
-        resolve_fm_groups(config.ssl.fm_groups, info.features)
-
-
 def _training_pairs(config: RunConfig, dataset: Dataset) -> TrainingPairs:
     pairs = dataset.training_pairs(
         batch_size=config.training.batch_size,
@@ -138,6 +122,6 @@ def evaluate(
         item_counts=exported.item_counts,
         head=exported.info.head,
         split=split,
-        own_item_row=own_item_rows(exported.info, queries) if exclude_query else None,
+        own_item_row=exported.info.own_item_rows(queries) if exclude_query else None,
     )
     return evaluation.evaluate_pairs(data, retrieval=retrieval)

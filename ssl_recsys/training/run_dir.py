@@ -7,12 +7,14 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_recsys import files
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
+
+if TYPE_CHECKING:  # the module is used before TensorFlow is loaded
+    from ssl_recsys.data.dataset import Dataset
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"

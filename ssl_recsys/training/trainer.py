@@ -18,7 +18,7 @@ import tqdm
 
 from ssl_recsys import files
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.dataset import Dataset, own_item_rows
+from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import statistics_for
@@ -266,7 +266,7 @@ class Trainer:
             query_of_pair,
             self._validation_pairs.item_row,
             _VALIDATION_K,
-            own_item_row=own_item_rows(self._dataset.info, queries) if excludes else None,
+            own_item_row=self._dataset.info.own_item_rows(queries) if excludes else None,
         )
         values = {
             f"{name}@{k}": float(function(ranks, k))
