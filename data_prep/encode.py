@@ -18,7 +18,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from data_prep import shards, splits
-from ssl_recsys import schema
+from ssl_recsys import features as kinds, schema
 
 PAIRS_PER_RECORD = 256
 PAIRS_PER_FILE = 1 << 20
@@ -72,7 +72,7 @@ def item_record(
     title: str,
     train_count: int,
     values: Mapping[str, Sequence[int] | Sequence[float]],
-    features: Sequence[schema.FeatureSpec],
+    features: Sequence[kinds.FeatureSpec],
 ) -> bytes:
     """Serialises one catalog record.
 
@@ -99,23 +99,23 @@ def item_record(
     for spec in features:
         encoded = values[spec.name]
         _check_values(spec, encoded, key)
-        if spec.kind == schema.DENSE:
+        if spec.kind == kinds.DENSE:
             columns[spec.name].float_list.value.extend(encoded)
         else:
             columns[spec.name].int64_list.value.extend([int(value) for value in encoded])
     return example.SerializeToString(deterministic=True)
 
 
-def _check_values(spec: schema.FeatureSpec, encoded: Sequence[Any], key: str) -> None:
+def _check_values(spec: kinds.FeatureSpec, encoded: Sequence[Any], key: str) -> None:
     fits = (
         len(encoded) <= spec.max_values
-        if spec.kind == schema.BAG
+        if spec.kind == kinds.BAG
         else (len(encoded) == spec.max_values)
     )
-    if fits and spec.kind == schema.DENSE:
+    if fits and spec.kind == kinds.DENSE:
         fits = bool(np.isfinite(encoded).all())
     elif fits:
-        lowest = 1 if spec.kind == schema.BAG else 0
+        lowest = 1 if spec.kind == kinds.BAG else 0
         fits = all(lowest <= value < spec.vocab_size for value in encoded)
     if not fits:
         raise ValueError(f"item {key!r}: values {list(encoded)!r} do not fit {spec}")
@@ -284,7 +284,7 @@ def _write_pairs(
 
 
 def write_metadata(
-    directory: str, files: Iterable[FileStats], features: Sequence[schema.FeatureSpec]
+    directory: str, files: Iterable[FileStats], features: Sequence[kinds.FeatureSpec]
 ) -> None:
     """Writes the TFDS metadata of the catalog and pairs folders.
 
@@ -305,9 +305,9 @@ def write_metadata(
     }
     for spec in features:
         catalog[spec.name] = {
-            schema.CATEGORICAL: int64,
-            schema.BAG: tfds.features.Sequence(int64),
-            schema.DENSE: tfds.features.Tensor(shape=(spec.max_values,), dtype=np.float32),
+            kinds.CATEGORICAL: int64,
+            kinds.BAG: tfds.features.Sequence(int64),
+            kinds.DENSE: tfds.features.Tensor(shape=(spec.max_values,), dtype=np.float32),
         }[spec.kind]
     pairs = {
         "query_row": tfds.features.Sequence(int64),

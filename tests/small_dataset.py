@@ -7,16 +7,16 @@ import pathlib
 import numpy as np
 
 from data_prep import encode
-from ssl_recsys import schema
+from ssl_recsys import features, schema
 
 NUM_TOPICS = 8
 NUM_HELD_OUT = 20
 
 SPECS = (
-    schema.FeatureSpec("id", schema.CATEGORICAL, vocab_size=101),
-    schema.FeatureSpec("words", schema.BAG, vocab_size=41, max_values=6),
-    schema.FeatureSpec("tags", schema.BAG, vocab_size=17, max_values=4),
-    schema.FeatureSpec("quality", schema.DENSE, max_values=2),
+    features.feature_spec("id", features.CATEGORICAL, vocab_size=101),
+    features.feature_spec("words", features.BAG, vocab_size=41, max_values=6),
+    features.feature_spec("tags", features.BAG, vocab_size=17, max_values=4),
+    features.feature_spec("quality", features.DENSE, max_values=2),
 )
 
 
