@@ -1,4 +1,4 @@
-"""The finished studies in docs/results, and what README says of them."""
+"""The finished studies in docs/results, and what docs/results.md says of them."""
 
 import json
 import pathlib
@@ -19,10 +19,10 @@ def first_table(report):
     return lines[begin:end]
 
 
-def test_readme_has_the_wikipedia_studys_first_table():
+def test_results_page_has_the_wikipedia_studys_first_table():
     table = first_table((RESULTS / "study_wiki" / "report.md").read_text(encoding="utf-8"))
     assert len(table) == 2 + 1 + 9  # head, TopPopular, nine methods
-    assert "\n".join(table) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(table) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("directory", STUDIES, ids=lambda path: path.name)
