@@ -2,7 +2,8 @@
 
     python -m ssl_recsys.evaluate --model_dir=runs/wiki_fd --retrieval=scann
 
-Several model directories, separated by commas, are shown in one table.
+Several model directories, separated by commas, are shown in one table. Metrics go to metrics.json,
+those by ScaNN to metrics_scann.json.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class EvaluateOptions(Options):
 
 
 def main(options: EvaluateOptions) -> None:
-    """Writes each model's metrics.json and prints one table."""
+    """Prints one table and writes each model's metrics."""
     for model_dir in options.model_dir:
         run_dir.finished_run(model_dir)  # before TensorFlow is loaded
     from ssl_recsys.evaluation.table import format_table
@@ -55,9 +56,10 @@ def main(options: EvaluateOptions) -> None:
             max_queries=options.max_queries,
             exclude_query=options.exclude_query,
         )
-        files.write_json(path / run_dir.METRICS_FILE, metrics)
-        results[path.name] = metrics
-    print(format_table(results))
+        results[path] = metrics
+    print(format_table({path.name: metrics for path, metrics in results.items()}), flush=True)
+    for path, metrics in results.items():
+        files.write_json(path / run_dir.metrics_file(options.retrieval), metrics)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def main(options: RecommendOptions) -> None:
     # A query that is itself an item of the corpus is left out: search one more.
     scores, found = search.search(embeddings, options.k + 1)
     for number, row in enumerate(query_row):
-        print(f"\n{queries.titles[row] or queries.keys[row]}")
+        print(f"\n{cli.printable(queries.titles[row] or queries.keys[row])}")
         # ScaNN fills up with -1.
         skipped = {-1} if own_item_row is None else {-1, int(own_item_row[number])}
         ranked = [
@@ -104,7 +104,7 @@ def _query_rows(options: RecommendOptions, exported: Exported) -> np.ndarray:
 def _print_ranking(exported: Exported, ranked: list[tuple[float, int]]) -> None:
     items = exported.catalog(schema.ITEM)
     for rank, (score, row) in enumerate(ranked, start=1):
-        title = items.titles[row] or items.keys[row]
+        title = cli.printable(items.titles[row] or items.keys[row])
         print(f"{rank:4d}  {score:6.3f}  {title}  ({items.train_count[row]} training pairs)")
 
 

@@ -172,23 +172,42 @@ def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
             "data job, for example: python -m pipelines.wikipedia --dump=FILE "
             f"--output_dir={data_dir}"
         )
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        version = fields["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is damaged ({error!r}); make the dataset again with its data job"
-        ) from error
-    if version != FORMAT_VERSION:
+    fields = files.read_json(path)
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if version is not None and version != FORMAT_VERSION:
         raise InputError(
             f"{path} has format version {version}, this program reads {FORMAT_VERSION}; make the "
             "dataset again with this program's data job"
         )
     try:
-        fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
-        fields["head"] = HeadRule(**fields["head"])
-        return DatasetInfo(**fields)
-    except (TypeError, KeyError) as error:
+        return _from_json(fields)
+    except InputError as error:
         raise InputError(
-            f"{path} is damaged ({error!r}); make the dataset again with its data job"
+            f"{path} is damaged ({error}); make the dataset again with its data job"
         ) from error
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "features": list,
+    "num_items": int,
+    "num_pairs": dict,
+    "head": dict,
+    "split": dict,
+    "counters": dict,
+    "sources": list,
+    "options": dict,
+    "format_version": str,
+}
+_FEATURE_TYPES = {"name": str, "kind": str, "vocab_size": int, "max_values": int}
+
+
+def _from_json(fields: Any) -> DatasetInfo:
+    files.check_types("the file", fields, _TYPES)
+    for number, spec in enumerate(fields["features"], start=1):
+        files.check_types(f"feature {number}", spec, _FEATURE_TYPES)
+    files.check_types("head", fields["head"], {"rule": str, "fraction": (int, float)})
+    files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))
+    fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
+    fields["head"] = HeadRule(**fields["head"])
+    return DatasetInfo(**fields)

@@ -9,6 +9,7 @@ from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog, load_catalog
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs, load_pairs
+from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 
 
@@ -51,9 +52,11 @@ class Dataset:
         """All pairs of a split.
 
         Raises:
-          InputError: for an unknown split or a damaged file.
+          InputError: for an unknown split, a damaged file, or fewer pairs than announced.
         """
-        return load_pairs(self.data_dir, split)
+        pairs = load_pairs(self.data_dir, split)
+        self._check_count(split, len(pairs.item_row))
+        return pairs
 
     def training_pairs(
         self, *, batch_size: int, seed: int, fraction: float = 1.0, ssl_sides: tuple[str, ...] = ()
@@ -63,7 +66,7 @@ class Dataset:
         Raises:
           InputError: if there are none.
         """
-        return TrainingPairs(
+        pairs = TrainingPairs(
             self.data_dir,
             {side: self.catalog(side) for side in schema.SIDES},
             batch_size=batch_size,
@@ -71,3 +74,16 @@ class Dataset:
             fraction=fraction,
             ssl_sides=ssl_sides,
         )
+        if fraction == 1.0:
+            self._check_count(schema.TRAIN, pairs.num_pairs)
+        return pairs
+
+    def _check_count(self, split: str, found: int) -> None:
+        """Refuses a split that is not as large as dataset.json says, such as a file cut short."""
+        announced = self.info.num_pairs.get(split, 0)
+        if found != announced:
+            raise InputError(
+                f"{self.data_dir / schema.PAIRS_DIR} holds {found:,} {split} pairs, and "
+                f"{schema.DATASET_FILE} announces {announced:,}: a file is damaged; restore it or "
+                "make the dataset again"
+            )

@@ -139,8 +139,7 @@ def export_run(
         np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
     schema.write_dataset_info(temporary, dataset.info)
     files.write_json(temporary / _SETTINGS, {"exclude_query": exclude_query})
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(temporary, target)
+    files.replace_directory(temporary, target)
     return target
 
 
@@ -153,6 +152,10 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
     """
     path = run_dir.finished_run(model_dir)
     info = schema.read_dataset_info(path)
+    if not (path / _SETTINGS).is_file():
+        raise InputError(
+            f"{path} has no {_SETTINGS}: an earlier version wrote it; train the run again"
+        )
     with np.load(path / _CATALOG) as file:
         arrays = dict(file)
     feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features_of(ITEM)]

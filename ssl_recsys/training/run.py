@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
 
 from ssl_recsys import files, schema
 from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_features
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
+from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import pairs as evaluation
 from ssl_recsys.evaluation.table import format_table
@@ -37,7 +41,22 @@ def train_and_evaluate(options: TrainOptions) -> None:
     # The test pairs are not even read where they are not evaluated.
     splits = {schema.VALIDATION, options.eval_split} - {NO_EVALUATION}
     held_out = {split: dataset.pairs(split) for split in sorted(splits)}
-    run_dir.open_run(model_dir, config, dataset, resume=options.resume)
+    # Workers beside the first one write to directories of their own.
+    lock = files.locked(model_dir) if is_chief(strategy) else contextlib.nullcontext()
+    with lock:
+        run_dir.open_run(model_dir, config, dataset, resume=options.resume)
+        _train(options, dataset, strategy, training_pairs, held_out)
+
+
+def _train(
+    options: TrainOptions,
+    dataset: Dataset,
+    strategy: tf.distribute.Strategy,
+    training_pairs: TrainingPairs,
+    held_out: Mapping[str, Pairs],
+) -> None:
+    """The part of a run that writes to its directory."""
+    config, model_dir = options.run, pathlib.Path(options.model_dir)
     print(
         f"{dataset.info.name}: {dataset.info.num_items:,} items, {training_pairs.num_pairs:,} "
         f"training pairs, {training_pairs.steps_per_epoch:,} steps of "

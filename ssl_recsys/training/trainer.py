@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,7 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import statistics_for
-from ssl_recsys.errors import InputError
+from ssl_recsys.errors import InputError, Stopped
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.pairs import pair_ranks
 from ssl_recsys.model.embedding import Embedder, embed_rows
@@ -31,6 +32,7 @@ from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.training import run_dir
 from ssl_recsys.training.optimizers import OrderedAdagrad
+from ssl_recsys.training.stop_signals import StopSignals
 from ssl_recsys.training.strategies import distribute, is_chief
 
 # Steps per compiled call. Reading the loss synchronises with the device, so it is read once a call.
@@ -101,6 +103,7 @@ class Trainer:
         self._history: list[dict[str, float]] = []
         self._last_parts: dict[str, float] = {}
         self._saved_at = time.monotonic()
+        self._stop = StopSignals()
         self._steps_function = self._make_steps_function()
         self._pretraining_function = self._make_steps_function(self_supervised_only=True)
         self._embedders = {side: self._make_embedder(side) for side in SIDES}
@@ -126,10 +129,11 @@ class Trainer:
 
         Raises:
           InputError: if the loss stops being finite.
+          Stopped: by SIGTERM or SIGINT, once a checkpoint is written.
         """
         self._restore()
         writer = tf.summary.create_file_writer(str(self._dir / run_dir.LOG_DIR))
-        with writer.as_default(), self._progress() as progress:
+        with self._stop.caught(), writer.as_default(), self._progress() as progress:
             while self.step < self.total_steps and not self._stops_early():
                 self._train_epoch(progress)
                 if self._read("step_in_epoch") < self._pairs.steps_per_epoch:
@@ -142,14 +146,30 @@ class Trainer:
         return self.model
 
     def _restore(self) -> None:
-        latest = self._checkpoints.latest_checkpoint
+        latest = self._newest_whole_checkpoint()
         if latest is None:
             return
-        self._checkpoints.checkpoint.restore(latest)
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
             self._history = files.read_json(history)[: int(self._read("epoch"))]
         print(f"resuming from step {self.step} of {self.total_steps} ({latest})", flush=True)
+
+    def _newest_whole_checkpoint(self) -> str | None:
+        """Restores the newest checkpoint that can be read; None if there is none at all."""
+        paths = [*reversed(self._checkpoints.checkpoints)]
+        for path in paths:
+            try:
+                self._checkpoints.checkpoint.restore(path)
+                return path
+            except (tf.errors.OpError, ValueError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                print(f"checkpoint {path} is damaged ({reason}); trying the one before", flush=True)
+        if paths:
+            raise InputError(
+                f"every checkpoint in {self._dir / run_dir.CHECKPOINT_DIR} is damaged; restore "
+                "one, or delete the model directory and train again"
+            )
+        return None
 
     def _train_epoch(self, progress: tqdm.tqdm) -> None:
         """Takes the rest of the epoch's steps, or those that `max_steps` leaves."""
@@ -168,6 +188,14 @@ class Trainer:
             self._state["step_in_epoch"].assign_add(count)
             self._state["seconds"].assign_add(elapsed)
             self._report(parts, count, elapsed, progress)
+            if self._stop.received is not None:
+                self._save()
+                name = signal.Signals(self._stop.received).name
+                raise Stopped(
+                    f"stopped at step {self.step} by {name}; a checkpoint is written: run the same "
+                    "command again to resume",
+                    self._stop.received,
+                )
             if time.monotonic() - self._saved_at > 60 * self._config.training.checkpoint_minutes:
                 self._save()
 

@@ -82,7 +82,9 @@ def test_evaluate_and_recommend_need_only_the_run(
             "ssl_recsys.evaluate", f"--model_dir={tmp_path / 'run'}", "--retrieval=scann"
         )
         assert done.returncode == 0, done.stderr
-        metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+        # Exact metrics are not replaced.
+        assert not (tmp_path / "run" / "metrics.json").exists()
+        metrics = json.loads((tmp_path / "run" / "metrics_scann.json").read_text())
         assert metrics["retrieval"] == "scann"
         assert metrics["scann"]["recall@10_vs_exact"] >= 0.97
         assert metrics["overall"]["recall@50"] == pytest.approx(
