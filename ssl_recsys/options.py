@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
@@ -147,6 +148,7 @@ class Field:
         )
 
 
+@functools.cache
 def own_fields(options_class: type[Options]) -> tuple[Field, ...]:
     """The settings that stand in the class itself, in order."""
     hints = typing.get_type_hints(options_class)
@@ -233,6 +235,7 @@ def check_distinct(what: str, values: Sequence[object]) -> None:
         raise InputError(f"{what} must be unique (repeated: {', '.join(repeated)})")
 
 
+@functools.cache
 def _sections(options_class: type[Options]) -> list[tuple[str, type[Options]]]:
     hints = typing.get_type_hints(options_class)
     return [

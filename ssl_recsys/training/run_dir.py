@@ -23,6 +23,7 @@ CHECKPOINT_DIR = "checkpoints"
 BEST_DIR = "best"
 LOG_DIR = "logs"
 EXPORT_DIR = "export"
+EMBEDDINGS_FILE = "item_embeddings.npy"  # in EXPORT_DIR
 
 # A run may be resumed with other values of these: they decide how long it trains and how often
 # it saves, not what a step does.

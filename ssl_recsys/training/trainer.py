@@ -35,8 +35,7 @@ from ssl_recsys.training.strategies import distribute, is_chief
 
 # Steps per compiled call. Reading the loss synchronises with the device, so it is read once a call.
 _STEPS_PER_CALL = 16
-VALIDATION_METRIC = "recall@50"
-_VALIDATION_K = 50
+_VALIDATION_KS = (10, 50)
 
 
 class Trainer:
@@ -241,10 +240,9 @@ class Trainer:
         }
         if self._validation_pairs:
             record.update(self._validate())
-            progress.set_postfix_str(
-                f"validation {VALIDATION_METRIC} {record[f'validation_{VALIDATION_METRIC}']:.4f}"
-            )
-            self._keep_if_best(record[f"validation_{VALIDATION_METRIC}"])
+            score = record[f"validation_{metrics.VALIDATION_METRIC}"]
+            progress.set_postfix_str(f"validation {metrics.VALIDATION_METRIC} {score:.4f}")
+            self._keep_if_best(score)
         self._history.append(record)
         if self._writes:
             files.write_json(self._dir / run_dir.HISTORY_FILE, self._history)
@@ -265,13 +263,13 @@ class Trainer:
             embeddings[QUERY],
             query_of_pair,
             self._validation_pairs.item_row,
-            _VALIDATION_K,
+            max(_VALIDATION_KS),
             own_item_row=self._dataset.info.own_item_rows(queries) if excludes else None,
         )
         values = {
             f"{name}@{k}": float(function(ranks, k))
             for name, function in (("recall", metrics.recall_at), ("map", metrics.map_at))
-            for k in (10, _VALIDATION_K)
+            for k in _VALIDATION_KS
         }
         for name, value in values.items():
             tf.summary.scalar(f"validation/{name}", value, step=self.step)
