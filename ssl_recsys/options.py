@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import math
 import types
 import typing
@@ -148,10 +147,9 @@ class Field:
         )
 
 
-@functools.cache
 def own_fields(options_class: type[Options]) -> tuple[Field, ...]:
     """The settings that stand in the class itself, in order."""
-    hints = typing.get_type_hints(options_class)
+    hints = _type_hints(options_class)
     return tuple(
         Field(field.name, field.default, *_value_type(hints[field.name]), field.metadata["option"])
         for field in dataclasses.fields(options_class)
@@ -235,14 +233,23 @@ def check_distinct(what: str, values: Sequence[object]) -> None:
         raise InputError(f"{what} must be unique (repeated: {', '.join(repeated)})")
 
 
-@functools.cache
 def _sections(options_class: type[Options]) -> list[tuple[str, type[Options]]]:
-    hints = typing.get_type_hints(options_class)
+    hints = _type_hints(options_class)
     return [
         (field.name, hints[field.name])
         for field in dataclasses.fields(options_class)
         if "option" not in field.metadata
     ]
+
+
+# Of each class, since to evaluate its annotations takes most of the time of `parse`.
+_TYPE_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _type_hints(options_class: type[Options]) -> dict[str, Any]:
+    if options_class not in _TYPE_HINTS:
+        _TYPE_HINTS[options_class] = typing.get_type_hints(options_class)
+    return _TYPE_HINTS[options_class]
 
 
 def _value_type(hint: Any) -> tuple[type, bool]:
