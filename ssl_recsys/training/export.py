@@ -37,7 +37,6 @@ from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.training import run_dir
 
-EMBEDDINGS_FILE = "item_embeddings.npy"
 _CATALOG = "catalog.npz"
 _FEATURE_PREFIX = "feature_"
 _SETTINGS = "settings.json"
@@ -127,7 +126,7 @@ def export_run(
     for side in SIDES:
         _save_tower(model, side, dataset, temporary / f"{side}_tower")
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
-    np.save(temporary / EMBEDDINGS_FILE, embeddings)
+    np.save(temporary / run_dir.EMBEDDINGS_FILE, embeddings)
     arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
     arrays["train_count"] = catalog.train_count
     arrays["item_counts"] = item_counts
@@ -171,7 +170,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
         train_count=arrays["train_count"],
         features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
     )
-    embeddings = np.load(path / EMBEDDINGS_FILE)
+    embeddings = np.load(path / run_dir.EMBEDDINGS_FILE)
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
     saved = tf.saved_model.load(str(path / f"{QUERY}_tower"))

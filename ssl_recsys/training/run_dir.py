@@ -24,6 +24,7 @@ CHECKPOINT_DIR = "checkpoints"
 BEST_DIR = "best"
 LOG_DIR = "logs"
 EXPORT_DIR = "export"
+EMBEDDINGS_FILE = "item_embeddings.npy"  # in EXPORT_DIR
 
 # What a write that was killed leaves, see `files.write_atomically`.
 _TEMPORARY = "*.tmp"

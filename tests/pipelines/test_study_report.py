@@ -11,9 +11,9 @@ import pytest
 from pipelines.experiments.studies import figures, plan, process, provenance, report
 from pipelines.experiments.studies.results import Results
 from pipelines.experiments.studies.store import Store
-from ssl_recsys.config import METHODS
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
-from ssl_recsys.training.run_dir import write_json
+from ssl_recsys.methods import METHODS
 from tests import study_runs
 from tests.study_runs import FormulaRunner
 
@@ -27,7 +27,7 @@ def carry_out(directory, **arguments):
 
 
 def write_report(directory, store):
-    write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
+    files.write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
     process.write_report(study_runs.study(), store, directory, study_runs.INFO)
     return json.loads((directory / "results.json").read_text())
 
@@ -74,7 +74,9 @@ def test_a_stop_between_a_runs_end_and_its_measurement_loses_nothing(tmp_path):
     runner = FormulaRunner(other.runs_dir)
     study = study_runs.study()
     first = plan.tune_runs(study)[0]
-    study_runs.write_run(first.run(study), other.runs_dir / first.name)  # ended, not measured
+    study_runs.write_run(
+        first.training_run(study), other.runs_dir / first.name
+    )  # ended, not measured
     process.carry_out(study, other, runner)
     assert first.name not in runner.ran
     assert write_report(tmp_path / "b", other) == expected
@@ -96,7 +98,7 @@ def test_runs_with_other_flags_are_refused(tmp_path):
     carry_out(tmp_path)
     store = Store(tmp_path)
     other = study_runs.study(base={"data_dir": "data/none", "max_epochs": "9"})
-    with pytest.raises(InputError, match=r"max_epochs=3, --max_epochs=9\); choose another"):
+    with pytest.raises(InputError, match=r"max_epochs=3, --max_epochs=9\); choose a different"):
         process.carry_out(other, store, FormulaRunner(store.runs_dir))
 
 
