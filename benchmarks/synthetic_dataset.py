@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from data_prep import encode, vocab
+from data_prep.encode import Item
+from data_prep.write import write_arrays
 from ssl_recsys import schema
+from ssl_recsys.features import Bag, Categorical, FeatureSpec
 
 _ITEMS_PER_TOPIC = 200
 _CATEGORIES_PER_TOPIC = 4
@@ -44,14 +45,14 @@ class Sizes:
     title_vocab: int = 0
     category_vocab: int = 0
 
-    def specs(self) -> tuple[schema.FeatureSpec, ...]:
+    def specs(self) -> tuple[FeatureSpec, ...]:
         """The features; the ids count the missing value."""
         titles = self.title_vocab or max(100, self.num_items)
         categories = self.category_vocab or max(100, self.num_items // 2)
         return (
-            schema.FeatureSpec("id", schema.CATEGORICAL, self.num_items + 1),
-            schema.FeatureSpec("title_ngrams", schema.BAG, titles, _MAX_VALUES),
-            schema.FeatureSpec("categories", schema.BAG, categories, _MAX_VALUES),
+            Categorical("id", self.num_items + 1),
+            Bag("title_ngrams", titles, _MAX_VALUES),
+            Bag("categories", categories, _MAX_VALUES),
         )
 
 
@@ -67,21 +68,18 @@ def write(directory: pathlib.Path, sizes: Sizes, *, seed: int = 0) -> schema.Dat
     split_of_pair = np.maximum(split_of_item[queries], split_of_item[items])
     train_count = np.bincount(items[split_of_pair == 0], minlength=sizes.num_items)
     features = _draw_features(rng, topics, split_of_item, specs)
-    files = [*_write_catalog(directory, specs, features, train_count)]
-    for index, split in enumerate(schema.PAIR_SPLITS):
-        chosen = split_of_pair == index
-        files += _write_pairs(directory, split, queries[chosen], items[chosen])
-    encode.write_metadata(str(directory), files, specs)
-    _write_vocabularies(directory, specs)
-    counts = np.bincount(split_of_pair, minlength=3).tolist()
-    info = schema.DatasetInfo(
-        name="synthetic",
-        features=specs,
-        num_items=sizes.num_items,
-        num_pairs=dict(zip(schema.PAIR_SPLITS, counts, strict=True)),
-    )
-    schema.write_dataset_info(directory, info)
-    return info
+    catalog = [
+        Item(f"Item {row}", f"Item {row}", count, {name: v[row] for name, v in features.items()})
+        for row, count in enumerate(train_count.tolist())
+    ]
+    pairs = {
+        split: (queries[split_of_pair == index], items[split_of_pair == index])
+        for index, split in enumerate(schema.PAIR_SPLITS)
+    }
+    vocabularies = {
+        spec.name: [f"{spec.name} {index}" for index in range(1, spec.vocab_size)] for spec in specs
+    }
+    return write_arrays(str(directory), "synthetic", catalog, pairs, specs, vocabularies)
 
 
 def _draw_pairs(
@@ -105,7 +103,7 @@ def _draw_features(
     rng: np.random.Generator,
     topics: _IntArray,
     split_of_item: _IntArray,
-    specs: tuple[schema.FeatureSpec, ...],
+    specs: tuple[FeatureSpec, ...],
 ) -> dict[str, list[list[int]]]:
     """Each feature's encoded values, by row."""
     num_items = len(topics)
@@ -124,50 +122,3 @@ def _draw_features(
             row[:length] for row, length in zip(values.tolist(), lengths.tolist(), strict=True)
         ]
     return found
-
-
-def _write_catalog(
-    directory: pathlib.Path,
-    specs: tuple[schema.FeatureSpec, ...],
-    features: dict[str, list[list[int]]],
-    train_count: _IntArray,
-) -> Iterator[encode.FileStats]:
-    num_items = len(train_count)
-    count = encode.num_files(num_items, encode.ITEMS_PER_FILE)
-    for index in range(count):
-        begin = index * encode.ITEMS_PER_FILE
-        rows = range(begin, min(begin + encode.ITEMS_PER_FILE, num_items))
-        records = (
-            encode.item_record(
-                row=row,
-                key=f"Item {row}",
-                title=f"Item {row}",
-                train_count=int(train_count[row]),
-                values={name: values[row] for name, values in features.items()},
-                features=specs,
-            )
-            for row in rows
-        )
-        name = encode.file_name(schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count)
-        stats = encode.write_records(str(directory / name), records)
-        yield (schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, *stats)
-
-
-def _write_pairs(
-    directory: pathlib.Path, split: str, queries: _IntArray, items: _IntArray
-) -> Iterator[encode.FileStats]:
-    count = encode.num_files(len(queries), encode.PAIRS_PER_FILE)
-    for index in range(count):
-        part = slice(index * encode.PAIRS_PER_FILE, (index + 1) * encode.PAIRS_PER_FILE)
-        name = encode.file_name(schema.PAIRS_DIR, split, index, count)
-        records = encode.pair_records(queries[part], items[part])
-        stats = encode.write_records(str(directory / name), records)
-        yield (schema.PAIRS_DIR, split, index, *stats)
-
-
-def _write_vocabularies(directory: pathlib.Path, specs: tuple[schema.FeatureSpec, ...]) -> None:
-    for spec in specs:
-        path = schema.vocab_path(directory, spec.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tokens = [f"{spec.name} {index}" for index in range(1, spec.vocab_size)]
-        path.write_text(vocab.vocabulary_text(tokens), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Text files that may be compressed, by the ending of their names."""
+"""Files that are compressed by the ending of their names."""
 
 from __future__ import annotations
 
@@ -11,30 +11,23 @@ import pathlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
-from ssl_recsys.errors import InputError
+from ssl_recsys import files
 
 
 @contextlib.contextmanager
-def write_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Opens `path` for writing, under its name only once the block has ended well.
+def write_compressed(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """As `files.write_atomically`; compressed if the name ends in .bz2, .gz or .xz.
 
-    The content is compressed when the name ends in .bz2, .gz or .xz. The same content gives the
-    same bytes: no time and no name is stored. Missing parent directories are made.
+    The same content gives the same bytes: no time and no name is stored.
 
     Raises:
       InputError: if `path` is a directory.
     """
-    path = pathlib.Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name the file to write")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as raw, _compressor(raw, path.suffix) as stream:
-            yield stream
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with (
+        files.write_atomically(path) as raw,
+        _compressor(raw, pathlib.Path(path).suffix) as stream,
+    ):
+        yield stream
 
 
 @contextlib.contextmanager

@@ -1,58 +1,72 @@
 """Catalog and pair records: encoding, record files, TFDS metadata.
 
-TensorFlow is imported where records are written, not with the module: it takes seconds and
-hundreds of megabytes that the other stages' workers need not spend.
+The columns are those of `ssl_recsys.schema`. TensorFlow is imported where records are written, not
+with the module: it takes seconds and hundreds of megabytes that the other stages' workers need not
+spend.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import apache_beam as beam
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import shards, splits
-from ssl_recsys import features as kinds, schema
+from data_prep.counting import count
+from data_prep.shards import first_rows
+from ssl_recsys import schema
+from ssl_recsys.features import Column, FeatureSpec
 
 PAIRS_PER_RECORD = 256
 PAIRS_PER_FILE = 1 << 20
 ITEMS_PER_FILE = 1 << 17
+_ITEMS_PER_BATCH = 20_000
 
-# (split, digest, query_row, item_row): uint8, uint64, int64 and int64 columns of one length.
-PairBatch = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-# (first row, serialised catalog records of consecutive rows)
-ItemBatch = tuple[int, list[bytes]]
-# (folder, split, file number, records, bytes) of a written file
-FileStats = tuple[str, str, int, int, int]
+_log = logging.getLogger(__name__)
+
+# Encoded values of one feature: one id, up to `max_values` ids, or `max_values` floats.
+Values = Sequence[int] | Sequence[float]
 
 
-class EncodedDataset(NamedTuple):
-    """What a job makes of its source, ready to be written.
+class Item(NamedTuple):
+    """One item of a catalog.
 
     Attributes:
-      items: ItemBatch elements.
-      pairs: PairBatch elements.
-      num_items: one element.
-      num_pairs: one element, the numbers of pairs by split.
-      vocabularies: (feature, tokens) elements.
+      key: unique and not empty.
+      title: text that is shown to users.
+      train_count: number of training pairs with this item as their item side.
+      values: each feature's encoded values.
     """
 
-    items: beam.PCollection
-    pairs: beam.PCollection
-    num_items: beam.PCollection
-    num_pairs: beam.PCollection
-    vocabularies: beam.PCollection
+    key: str
+    title: str
+    train_count: int
+    values: Mapping[str, Values]
 
 
-def sum_splits(rows: Iterable[Sequence[int]]) -> list[int]:
-    """Sums numbers of pairs by split, in the order of `schema.PAIR_SPLITS`."""
-    return [sum(column) for column in zip([0] * len(schema.PAIR_SPLITS), *rows, strict=True)]
+class ItemBatch(NamedTuple):
+    """Serialised catalog records of consecutive rows."""
+
+    first_row: int
+    records: list[bytes]
+
+
+class FileStats(NamedTuple):
+    """A record file that was written: its numbers of records and of bytes in them."""
+
+    folder: str
+    split: str
+    number: int
+    num_records: int
+    num_bytes: int
 
 
 def num_files(count: int, per_file: int) -> int:
@@ -65,71 +79,90 @@ def file_name(folder: str, split: str, index: int, count: int) -> str:
     return f"{folder}/{folder}-{split}.tfrecord-{index:05d}-of-{count:05d}"
 
 
+def record(columns: Sequence[Column], values: Iterable[Sequence[Any]]) -> bytes:
+    """Serialises one record; each column's values are a sequence, even of one."""
+    from tensorflow.core.example import example_pb2
+
+    example = example_pb2.Example()
+    for column, column_values in zip(columns, values, strict=True):
+        feature = example.features.feature[column.name]
+        if column.dtype == "float32":
+            feature.float_list.value.extend(column_values)
+        elif column.dtype == "string":
+            feature.bytes_list.value.extend(column_values)
+        else:
+            feature.int64_list.value.extend(column_values)
+    return example.SerializeToString(deterministic=True)
+
+
+_catalog_columns = functools.lru_cache(schema.catalog_columns)
+
+
 def item_record(
     *,
     row: int,
     key: str,
     title: str,
     train_count: int,
-    values: Mapping[str, Sequence[int] | Sequence[float]],
-    features: Sequence[kinds.FeatureSpec],
+    values: Mapping[str, Values],
+    features: Sequence[FeatureSpec],
 ) -> bytes:
     """Serialises one catalog record.
 
     Args:
       row: the item's row number.
-      key: unique and not empty.
-      title: what is shown to users.
-      train_count: number of training pairs with this item as their item side.
-      values: each feature's encoded values: one id, up to `max_values` ids, or exactly
-        `max_values` floats.
+      key: see `Item`, as the next three.
+      title: see there.
+      train_count: see there.
+      values: see there.
       features: the specs of the dataset's features.
 
     Raises:
       ValueError: if values do not fit their spec.
     """
-    from tensorflow.core.example import example_pb2
-
-    example = example_pb2.Example()
-    columns = example.features.feature
-    columns["row"].int64_list.value.append(row)
-    columns["key"].bytes_list.value.append(key.encode("utf-8"))
-    columns["title"].bytes_list.value.append(title.encode("utf-8"))
-    columns["train_count"].int64_list.value.append(int(train_count))
-    for spec in features:
-        encoded = values[spec.name]
-        _check_values(spec, encoded, key)
-        if spec.kind == kinds.DENSE:
-            columns[spec.name].float_list.value.extend(encoded)
-        else:
-            columns[spec.name].int64_list.value.extend([int(value) for value in encoded])
-    return example.SerializeToString(deterministic=True)
+    encoded = [values[spec.name] for spec in features]
+    for spec, feature_values in zip(features, encoded, strict=True):
+        spec.check_values(feature_values)
+    fixed = ([row], [key.encode("utf-8")], [title.encode("utf-8")], [train_count])
+    return record(_catalog_columns(tuple(features)), (*fixed, *encoded))
 
 
-def _check_values(spec: kinds.FeatureSpec, encoded: Sequence[Any], key: str) -> None:
-    fits = (
-        len(encoded) <= spec.max_values
-        if spec.kind == kinds.BAG
-        else (len(encoded) == spec.max_values)
-    )
-    if fits and spec.kind == kinds.DENSE:
-        fits = bool(np.isfinite(encoded).all())
-    elif fits:
-        lowest = 1 if spec.kind == kinds.BAG else 0
-        fits = all(lowest <= value < spec.vocab_size for value in encoded)
-    if not fits:
-        raise ValueError(f"item {key!r}: values {list(encoded)!r} do not fit {spec}")
+def item_records(
+    items: Iterable[Item], first_row: int, features: Sequence[FeatureSpec]
+) -> Iterator[bytes]:
+    """Serialises items of consecutive rows, as `item_record`."""
+    for row, item in enumerate(items, start=first_row):
+        yield item_record(row=row, features=features, **item._asdict())
 
 
-def pair_record(query_row: Iterable[int], item_row: Iterable[int]) -> bytes:
+def encode_shard(
+    items: Iterable[Item],
+    shard: int,
+    item_counts: Mapping[int, int],
+    num_shards: int,
+    features: Sequence[FeatureSpec],
+) -> Iterator[ItemBatch]:
+    """Serialises the items of a shard in batches, of which only one is in memory.
+
+    Args:
+      items: in the order of their rows, which are numbered shard after shard.
+      shard: number of the shard.
+      item_counts: numbers of items by shard.
+      num_shards: how many shards there are.
+      features: the specs of the dataset's features.
+    """
+    row = first = int(first_rows(item_counts, num_shards)[shard])
+    records = item_records(items, first, features)
+    while batch := list(itertools.islice(records, _ITEMS_PER_BATCH)):
+        yield ItemBatch(row, batch)
+        row += len(batch)
+    count("items", row - first)
+    _log.info("encoded the items of shard %d of %d", shard + 1, num_shards)
+
+
+def pair_record(query_row: Sequence[int], item_row: Sequence[int]) -> bytes:
     """Serialises one record of up to PAIRS_PER_RECORD pairs."""
-    from tensorflow.core.example import example_pb2
-
-    example = example_pb2.Example()
-    columns = example.features.feature
-    columns["query_row"].int64_list.value.extend(query_row)
-    columns["item_row"].int64_list.value.extend(item_row)
-    return example.SerializeToString(deterministic=True)
+    return record(schema.PAIR_COLUMNS, (query_row, item_row))
 
 
 def pair_records(query_row: np.ndarray, item_row: np.ndarray) -> Iterator[bytes]:
@@ -147,16 +180,16 @@ def write_records(path: str, records: Iterable[bytes]) -> tuple[int, int]:
     """
     import tensorflow as tf
 
-    count = size = 0
+    num_records = num_bytes = 0
     with tempfile.TemporaryDirectory() as scratch:
         local = os.path.join(scratch, "records")
         with tf.io.TFRecordWriter(local) as writer:
             for record in records:
                 writer.write(record)
-                count += 1
-                size += len(record)
+                num_records += 1
+                num_bytes += len(record)
         copy_in(local, path)
-    return count, size
+    return num_records, num_bytes
 
 
 def copy_in(local: str, path: str) -> None:
@@ -177,114 +210,8 @@ def make_parent(path: str) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
 
 
-class WriteCatalog(beam.PTransform):
-    """Writes catalog records in row order.
-
-    Takes a PCollection of ItemBatch; a batch's rows may lie anywhere. Gives FileStats.
-
-    Args:
-      directory: the dataset directory being written.
-      num_items: PCollection with one element, the number of rows.
-    """
-
-    def __init__(self, directory: str, num_items: beam.PCollection):
-        super().__init__()
-        self._directory = directory
-        self._num_items = num_items
-
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        """Groups records by file and writes each file."""
-        num_items = beam.pvalue.AsSingleton(self._num_items)
-        return (
-            batches
-            | "KeyByFile" >> beam.FlatMap(_items_by_file)
-            | "GroupByFile" >> beam.GroupByKey()
-            | "WriteFile" >> beam.Map(_write_items, num_items, self._directory)
-        )
-
-
-def _items_by_file(batch: ItemBatch) -> Iterator[tuple[int, ItemBatch]]:
-    first, records = batch
-    while records:
-        file_index = first // ITEMS_PER_FILE
-        room = (file_index + 1) * ITEMS_PER_FILE - first
-        yield file_index, (first, records[:room])
-        first, records = first + room, records[room:]
-
-
-def _write_items(
-    element: tuple[int, Iterable[ItemBatch]], num_items: int, directory: str
-) -> FileStats:
-    file_index, batches = element
-    count = num_files(num_items, ITEMS_PER_FILE)
-    name = file_name(schema.CATALOG_DIR, schema.CATALOG_SPLIT, file_index, count)
-    ordered = sorted(batches, key=lambda batch: batch[0])
-    records = (record for _, part in ordered for record in part)
-    stats = write_records(FileSystems.join(directory, name), records)
-    return (schema.CATALOG_DIR, schema.CATALOG_SPLIT, file_index, *stats)
-
-
-class WritePairs(beam.PTransform):
-    """Writes pairs of catalog rows, by split, in a stable random order.
-
-    Takes a PCollection of PairBatch. The digests give the order: pairs with the same digest must
-    have the same rows (equal pairs may repeat). Gives FileStats.
-
-    Args:
-      directory: the dataset directory being written.
-      num_pairs: PCollection with one element, the numbers of pairs in the order of
-        `schema.PAIR_SPLITS`.
-      seed: seed of the order.
-    """
-
-    def __init__(self, directory: str, num_pairs: beam.PCollection, *, seed: int = 0):
-        super().__init__()
-        self._directory = directory
-        self._num_pairs = num_pairs
-        self._seed = seed
-
-    def expand(self, batches: beam.PCollection) -> beam.PCollection:
-        """Groups pairs by file, sorts, packs and writes each file."""
-        num_pairs = beam.pvalue.AsSingleton(self._num_pairs)
-        return (
-            batches
-            | "KeyByFile" >> beam.FlatMap(_pairs_by_file, num_pairs, self._seed)
-            | "GroupByFile" >> beam.GroupByKey()
-            | "WriteFile" >> beam.Map(_write_pairs, num_pairs, self._directory)
-        )
-
-
-def _pairs_by_file(
-    batch: PairBatch, num_pairs: Sequence[int], seed: int
-) -> Iterator[tuple[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-    split, digest, query_row, item_row = batch
-    order = splits.order_keys(digest, seed)
-    for split_index in range(len(schema.PAIR_SPLITS)):
-        files = num_files(num_pairs[split_index], PAIRS_PER_FILE)
-        mine = np.flatnonzero(split == split_index)
-        # A file owns a range of keys, so that file order is key order.
-        file_index = shards.range_index(order[mine], files)
-        for index, where in shards.group_indices(file_index, files):
-            chosen = mine[where]
-            yield (split_index, index), (order[chosen], query_row[chosen], item_row[chosen])
-
-
-def _write_pairs(
-    element: tuple[tuple[int, int], Iterable[Any]], num_pairs: Sequence[int], directory: str
-) -> FileStats:
-    (split_index, file_index), batches = element
-    order, query_row, item_row = (np.concatenate(column) for column in zip(*batches, strict=True))
-    sorting = np.lexsort((item_row, query_row, order))
-    split = schema.PAIR_SPLITS[split_index]
-    count = num_files(num_pairs[split_index], PAIRS_PER_FILE)
-    name = file_name(schema.PAIRS_DIR, split, file_index, count)
-    records = pair_records(query_row[sorting], item_row[sorting])
-    stats = write_records(FileSystems.join(directory, name), records)
-    return (schema.PAIRS_DIR, split, file_index, *stats)
-
-
 def write_metadata(
-    directory: str, files: Iterable[FileStats], features: Sequence[kinds.FeatureSpec]
+    directory: str, files: Iterable[FileStats], features: Sequence[FeatureSpec]
 ) -> None:
     """Writes the TFDS metadata of the catalog and pairs folders.
 
@@ -294,48 +221,54 @@ def write_metadata(
         a gap, and no split is empty.
       features: the specs of the dataset's features.
     """
+    columns = {
+        schema.CATALOG_DIR: schema.catalog_columns(features),
+        schema.PAIRS_DIR: schema.PAIR_COLUMNS,
+    }
+    by_folder: dict[str, dict[str, dict[int, FileStats]]] = {}
+    for file in files:
+        by_folder.setdefault(file.folder, {}).setdefault(file.split, {})[file.number] = file
+    for folder, splits in by_folder.items():
+        _write_folder(directory, folder, columns[folder], splits)
+
+
+def _tfds_feature(column: Column) -> Any:
+    """A column as TFDS describes it."""
     import tensorflow_datasets as tfds
 
-    int64 = tfds.features.Scalar(np.int64)
-    catalog: dict[str, Any] = {
-        "row": int64,
-        "key": tfds.features.Text(),
-        "title": tfds.features.Text(),
-        "train_count": int64,
-    }
-    for spec in features:
-        catalog[spec.name] = {
-            kinds.CATEGORICAL: int64,
-            kinds.BAG: tfds.features.Sequence(int64),
-            kinds.DENSE: tfds.features.Tensor(shape=(spec.max_values,), dtype=np.float32),
-        }[spec.kind]
-    pairs = {
-        "query_row": tfds.features.Sequence(int64),
-        "item_row": tfds.features.Sequence(int64),
-    }
-    by_folder: dict[str, dict[str, dict[int, tuple[int, int]]]] = {}
-    for folder, split, index, records, size in files:
-        by_folder.setdefault(folder, {}).setdefault(split, {})[index] = (records, size)
-    _write_folder(directory, schema.CATALOG_DIR, catalog, by_folder)
-    _write_folder(directory, schema.PAIRS_DIR, pairs, by_folder)
+    one = (
+        tfds.features.Text()
+        if column.dtype == "string"
+        else tfds.features.Scalar(np.dtype(column.dtype).type)
+    )
+    if not column.shape:
+        return one
+    if column.shape == (None,):
+        return tfds.features.Sequence(one)
+    return tfds.features.Tensor(shape=column.shape, dtype=np.dtype(column.dtype).type)
 
 
-def _write_folder(directory: str, folder: str, features: Any, by_folder: Mapping[str, Any]) -> None:
+def _write_folder(
+    directory: str,
+    folder: str,
+    columns: Sequence[Column],
+    splits: Mapping[str, Mapping[int, FileStats]],
+) -> None:
     import tensorflow_datasets as tfds
 
     order = (schema.CATALOG_SPLIT, *schema.PAIR_SPLITS)
     with tempfile.TemporaryDirectory() as scratch:
         split_infos = []
-        for split, files in sorted(by_folder[folder].items(), key=lambda kv: order.index(kv[0])):
-            stats = [files[index] for index in range(len(files))]
-            for index in range(len(files)):  # TFDS reads the layout off the files' names
-                name = os.path.basename(file_name(folder, split, index, len(files)))
+        for split, by_index in sorted(splits.items(), key=lambda entry: order.index(entry[0])):
+            files = [by_index[index] for index in range(len(by_index))]
+            for file in files:  # TFDS reads the layout off the files' names
+                name = os.path.basename(file_name(folder, split, file.number, len(files)))
                 open(os.path.join(scratch, name), "wb").close()
             split_infos.append(
                 tfds.core.SplitInfo(
                     name=split,
-                    shard_lengths=[records for records, _ in stats],
-                    num_bytes=sum(size for _, size in stats),
+                    shard_lengths=[file.num_records for file in files],
+                    num_bytes=sum(file.num_bytes for file in files),
                     filename_template=tfds.core.ShardedFileTemplate(
                         data_dir=scratch,
                         dataset_name=folder,
@@ -346,7 +279,9 @@ def _write_folder(directory: str, folder: str, features: Any, by_folder: Mapping
             )
         tfds.folder_dataset.write_metadata(
             data_dir=scratch,
-            features=tfds.features.FeaturesDict(features),
+            features=tfds.features.FeaturesDict(
+                {column.name: _tfds_feature(column) for column in columns}
+            ),
             split_infos=split_infos,
             filename_template=tfds.core.ShardedFileTemplate(
                 data_dir=scratch, dataset_name=folder, filetype_suffix="tfrecord"

@@ -1,4 +1,4 @@
-"""Input that a job cannot use, found while it runs: limits, and the way to the user.
+"""Reports unusable input that is only discovered inside a worker.
 
 A worker cannot hand an exception to the command that started the job on every runner, so it
 leaves the message in the directory that is being written, and fails.
@@ -6,6 +6,7 @@ leaves the message in the directory that is being written, and fails.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -23,19 +24,19 @@ _SHOWN = 5
 Found = tuple[int, list[str]]
 
 
-def stop(directory: str, message: str) -> InputError:
-    """Ends the job that is writing to `directory`.
+@contextlib.contextmanager
+def reported(directory: str) -> Iterator[None]:
+    """Reports an InputError of the block to the command whose job writes to `directory`."""
+    try:
+        yield
+    except InputError as error:
+        with encode.create(FileSystems.join(directory, _FILE)) as file:
+            file.write(str(error).encode("utf-8"))
+        raise
 
-    Raises:
-      InputError: always; it is the result's type so that callers can write `raise stop(...)`.
-    """
-    with encode.create(FileSystems.join(directory, _FILE)) as file:
-        file.write(message.encode("utf-8"))
-    raise InputError(message)
 
-
-def stopped_with(directory: str) -> str | None:
-    """The message of `stop`, None if nothing stopped the job."""
+def read_report(directory: str) -> str | None:
+    """The message of an InputError in a worker, None if there was none."""
     path = FileSystems.join(directory, _FILE)
     if not FileSystems.exists(path):
         return None
@@ -44,19 +45,15 @@ def stopped_with(directory: str) -> str | None:
 
 
 def pieces(path: str, directory: str) -> Iterator[tables.Piece]:
-    """As `tables.pieces`; ends the job that writes to `directory` if the file cannot be cut."""
-    try:
+    """As `tables.pieces`, with errors reported."""
+    with reported(directory):
         yield from tables.pieces(path)
-    except InputError as error:
-        stop(directory, str(error))
 
 
 def parse(piece: tables.Piece, columns: Sequence[str], directory: str) -> tables.Rows:
-    """As `tables.parse`; ends the job that writes to `directory` if that cannot be done."""
-    try:
+    """As `tables.parse`, with errors reported."""
+    with reported(directory):
         return tables.parse(piece, columns)
-    except InputError as error:
-        raise stop(directory, str(error)) from error
 
 
 def check_bad(found: Found, max_bad_records: int, directory: str) -> None:
@@ -68,19 +65,19 @@ def check_bad(found: Found, max_bad_records: int, directory: str) -> None:
       directory: the dataset directory being written.
     """
     if found[0] > max_bad_records:
-        stop(
-            directory,
-            f"bad records: {found[0]:,}, more than --max_bad_records={max_bad_records} allows:\n"
-            f"{listing(found)}\n"
-            "Mend them, or raise --max_bad_records to leave them out.",
-        )
+        with reported(directory):
+            raise InputError(
+                f"bad records: {found[0]:,}, more than --max_bad_records={max_bad_records} "
+                f"allows:\n{listing(found)}\n"
+                "Mend them, or raise --max_bad_records to leave them out."
+            )
 
 
 class CountAndShow(beam.CombineFn):
     """Counts elements and keeps the few smallest, as text, to be shown."""
 
     def create_accumulator(self) -> tuple[int, list[Any]]:
-        """Nothing yet."""
+        """Nothing so far."""
         return 0, []
 
     def add_input(self, accumulator: tuple[int, list[Any]], element: Any) -> tuple[int, list[Any]]:
@@ -96,7 +93,7 @@ class CountAndShow(beam.CombineFn):
         return sum(number for number, _ in parts), shown
 
     def extract_output(self, accumulator: tuple[int, list[Any]]) -> Found:
-        """Gives what was found."""
+        """The count, and the few as text."""
         return accumulator[0], [str(element) for element in accumulator[1]]
 
 

@@ -1,15 +1,20 @@
 """Dividing columns of digests into shards: the unit in which Beam groups and joins them.
 
 A shard is a range of digests, so that the shards in order hold all digests in order. Beam's cost
-per element would be more than that of the work itself, so elements are columns (NumPy arrays of
-one length) of many rows.
+per element would be more than that of the work itself, so elements are columns of many rows:
+NamedTuples of NumPy arrays and lists of one length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 import numpy as np
+
+# (shard, columns), or (shard, columns by the name of their collection) once grouped.
+Keyed = tuple[int, Any]
+Columns = TypeVar("Columns", bound=tuple[Any, ...])  # a NamedTuple of columns
 
 
 def range_index(digests: np.ndarray, count: int) -> np.ndarray:
@@ -31,12 +36,22 @@ def group_indices(groups: np.ndarray, count: int) -> Iterator[tuple[int, np.ndar
             yield group, order[bounds[group] : bounds[group + 1]]
 
 
-def by_shard(
-    digests: np.ndarray, count: int, *columns: np.ndarray
-) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
+def take(columns: Columns, where: np.ndarray) -> Columns:
+    """The rows of columns at the positions `where`, or those that it marks."""
+    taken: list[Any] = []
+    for column in columns:
+        if isinstance(column, np.ndarray):
+            taken.append(column[where])
+        else:
+            rows = (np.flatnonzero(where) if where.dtype == bool else where).tolist()
+            taken.append([column[row] for row in rows])
+    return cast(Any, columns)._make(taken)
+
+
+def by_shard(digests: np.ndarray, count: int, columns: Columns) -> Iterator[tuple[int, Columns]]:
     """Yields (shard, the rows of `columns` whose digest lies in it)."""
     for shard, where in group_indices(range_index(digests, count), count):
-        yield shard, tuple(column[where] for column in columns)
+        yield shard, take(columns, where)
 
 
 def first_rows(counts: Mapping[int, int], num_shards: int) -> np.ndarray:
@@ -53,12 +68,18 @@ def first_rows(counts: Mapping[int, int], num_shards: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def concatenate(batches: Iterable[tuple[np.ndarray, ...]], num_columns: int) -> list[np.ndarray]:
-    """Joins batches of uint64 columns; without any batch the columns are empty."""
+def concatenate(kind: type[Columns], batches: Iterable[Columns]) -> Columns:
+    """Joins batches of columns; where there is none, all columns are empty and uint64."""
     batches = list(batches)
     if not batches:
-        return [np.zeros(0, np.uint64) for _ in range(num_columns)]
-    return [np.concatenate(column) for column in zip(*batches, strict=True)]
+        return cast(Any, kind)(*(np.zeros(0, np.uint64) for _ in cast(Any, kind)._fields))
+    return cast(Any, kind)(*(_join(parts) for parts in zip(*batches, strict=True)))
+
+
+def _join(parts: tuple[Any, ...]) -> Any:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return [value for part in parts for value in part]
 
 
 def find(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,26 +1,21 @@
 """Stable digests, and the train / validation / test splits made from them.
 
 A digest depends on its text alone, so that splits and orders are the same on every runner,
-with any number of workers, for ever. (Python's `hash()` differs between processes.)
+with any number of workers. (Python's `hash()` differs between processes.)
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any
 
 import numpy as np
 
 from ssl_recsys.errors import InputError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2  # positions in schema.PAIR_SPLITS
-
-# A pair goes where its items put it, or each pair goes where its own digest puts it.
-BY_ITEM = "item"
-BY_PAIR = "pair"
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# 2^64 over the golden ratio, the increment of SplitMix64.
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,38 +23,31 @@ class SplitRule:
     """How pairs are divided between train, validation and test.
 
     Attributes:
-      by: `item` (a pair is test if it touches a test item, else validation if it touches a
-        validation item, else train) or `pair` (every pair on its own).
-      seed: another seed gives another division.
-      validation_fraction: share of the items (or pairs) that is validation.
-      test_fraction: share of the items (or pairs) that is test.
+      by: what the split keeps together, in the words of the job: page, link, time, user, pair.
+      seed: different seeds give different divisions.
+      validation_fraction: share that is validation.
+      test_fraction: share that is test.
 
     Raises:
       InputError: if the fractions leave nothing for one of the splits.
     """
 
-    by: str = BY_ITEM
+    by: str
     seed: int = 0
     validation_fraction: float = 0.05
     test_fraction: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.by not in (BY_ITEM, BY_PAIR):
-            raise InputError(f"splits are made by {BY_ITEM} or {BY_PAIR} (got {self.by!r})")
         for name in ("validation_fraction", "test_fraction"):
             if not 0.0 < getattr(self, name) < 1.0:
-                raise InputError(f"{name} must be in (0, 1) (got {getattr(self, name)})")
+                raise InputError(f"--{name} must be in (0, 1) (got {getattr(self, name)})")
         if self.validation_fraction + self.test_fraction >= 1.0:
             raise InputError(
-                "validation_fraction + test_fraction must be below 1, the rest is for training "
+                "--validation_fraction + --test_fraction must be below 1, the rest is for training "
                 f"(got {self.validation_fraction} + {self.test_fraction})"
             )
         if not 0 <= self.seed < 2**63:
-            raise InputError(f"split_seed must be in [0, 2^63) (got {self.seed})")
-
-    def as_dict(self) -> dict[str, Any]:
-        """The rule as `dataset.json` keeps it."""
-        return dataclasses.asdict(self)
+            raise InputError(f"--split_seed must be in [0, 2^63) (got {self.seed})")
 
 
 def text_digest(text: str) -> int:
@@ -72,16 +60,21 @@ def text_digests(texts: list[str]) -> np.ndarray:
     return np.fromiter((text_digest(text) for text in texts), np.uint64, len(texts))
 
 
-def mix64(values: np.ndarray, key: int) -> np.ndarray:
-    """Maps uint64 `values` to uint64, one to one and as good as at random for each `key`.
+def scramble(values: np.ndarray) -> np.ndarray:
+    """Maps uint64 `values` to uint64, one to one and with all bits mixed.
 
     The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
     """
     with np.errstate(over="ignore"):
-        mixed = np.asarray(values, np.uint64) + _GOLDEN * np.uint64(key % 2**64)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
+
+
+def mix64(values: np.ndarray, key: int) -> np.ndarray:
+    """Maps uint64 `values` to uint64, one to one and as good as at random for each `key`."""
+    with np.errstate(over="ignore"):
+        return scramble(np.asarray(values, np.uint64) + GOLDEN * np.uint64(key % 2**64))
 
 
 def pair_digests(query: np.ndarray, item: np.ndarray) -> np.ndarray:
@@ -102,18 +95,3 @@ def split_of(digests: np.ndarray, rule: SplitRule) -> np.ndarray:
     splits[uniform < rule.test_fraction + rule.validation_fraction] = VALIDATION
     splits[uniform < rule.test_fraction] = TEST
     return splits
-
-
-def item_splits(items: np.ndarray, rule: SplitRule) -> np.ndarray:
-    """The split of each item's digest, uint8; all are training items in a split by pair."""
-    if rule.by == BY_PAIR:
-        return np.zeros(np.asarray(items).shape, np.uint8)
-    return split_of(items, rule)
-
-
-def pair_splits(query: np.ndarray, item: np.ndarray, rule: SplitRule) -> np.ndarray:
-    """The split of each (query, item) pair of digests, uint8."""
-    if rule.by == BY_PAIR:
-        return split_of(pair_digests(query, item), rule)
-    # TEST > VALIDATION > TRAIN: the larger of both ends decides.
-    return np.maximum(split_of(query, rule), split_of(item, rule))

@@ -7,14 +7,22 @@ out-of-vocabulary value.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import apache_beam as beam
+import numpy as np
 
-from data_prep.splits import text_digest
+from data_prep.shards import find
+from data_prep.splits import text_digest, text_digests
 
-NUM_TOKEN_SHARDS = 64
+_NUM_TOKEN_SHARDS = 64
 
-TokenCounts = tuple[Sequence[str], Sequence[int]]
+
+class TokenCounts(NamedTuple):
+    """Tokens and how often each was seen, two columns of one length."""
+
+    tokens: Sequence[str]
+    counts: Sequence[int]
 
 
 def ordered_tokens(counts: Iterable[tuple[str, int]], min_count: int, max_size: int) -> list[str]:
@@ -57,6 +65,35 @@ class Vocabulary:
         return ids[:max_values], len(tokens) - len(ids), max(0, len(ids) - max_values)
 
 
+class IdTable(NamedTuple):
+    """Ids of tokens by digest, far smaller than a dict of strings.
+
+    Attributes:
+      digests: `[tokens]` uint64, ascending.
+      ids: `[tokens]` int64, the ids of their tokens.
+    """
+
+    digests: np.ndarray
+    ids: np.ndarray
+
+    @classmethod
+    def of(cls, tokens: Sequence[str]) -> IdTable:
+        """The table of tokens in id order."""
+        digests = text_digests(list(tokens))
+        order = np.argsort(digests)
+        return cls(digests[order], order + 1)
+
+    @property
+    def size(self) -> int:
+        """Number of ids, id 0 counted."""
+        return len(self.ids) + 1
+
+    def ids_of(self, digests: np.ndarray) -> np.ndarray:
+        """The ids of tokens with these digests, int64; 0 for those without one."""
+        position, is_known = find(digests, self.digests)
+        return np.where(is_known, self.ids[position] if len(self.ids) else 0, 0)
+
+
 def vocabulary_text(tokens: Iterable[str]) -> str:
     """Contents of a vocabulary file.
 
@@ -71,45 +108,13 @@ def vocabulary_text(tokens: Iterable[str]) -> str:
     return "".join(lines)
 
 
-class BuildVocabulary(beam.PTransform):
-    """Turns partial token counts into one vocabulary.
-
-    Takes a PCollection of `(tokens, counts)`, two sequences of the same length; a token may
-    occur in many of them. Gives a PCollection with one element: the tokens in id order. Counting
-    is spread over workers; only the vocabulary itself, at most `max_size` tokens, is ever in one
-    worker's memory.
-    """
-
-    def __init__(self, *, min_count: int, max_size: int):
-        super().__init__()
-        self._min_count = min_count
-        self._max_size = max_size
-
-    def expand(self, counts: beam.PCollection) -> beam.PCollection:
-        """Counts by token shard, then merges the shards' most frequent tokens."""
-        pipeline = counts.pipeline
-        tops = (
-            counts
-            | "ShardTokens" >> beam.FlatMap(_shard_tokens)
-            | "GroupTokens" >> beam.GroupByKey()
-            | "CountTokens"
-            >> beam.Map(_top_tokens, min_count=self._min_count, max_size=self._max_size)
-        )
-        # A one-element collection with the shards as a side input, so that there is a
-        # vocabulary, an empty one, even where no token was counted.
-        return (
-            pipeline
-            | "OneVocabulary" >> beam.Create([None])
-            | "MergeShards" >> beam.Map(_merge_tops, beam.pvalue.AsIter(tops), self._max_size)
-        )
-
-
 class BuildVocabularies(beam.PTransform):
     """Turns partial token counts of several features into their vocabularies.
 
-    Takes a PCollection of `(feature, (tokens, counts))`, as `BuildVocabulary` takes for one. Gives
-    `(feature, tokens in id order)` for each feature that occurs, be it without tokens. Its steps
-    are as many as those for one feature.
+    Takes a PCollection of `(feature, TokenCounts)`; a token may occur in many of them. Gives
+    `(feature, tokens in id order)` for each feature that occurs, even without a token. Counting
+    is spread over workers; only a vocabulary itself, at most `max_size` tokens, is ever in one
+    worker's memory. There are as many steps as for one feature.
 
     Args:
       limits: `(min_count, max_size)` by feature.
@@ -123,61 +128,43 @@ class BuildVocabularies(beam.PTransform):
         """Counts by feature and token shard, then merges the shards' most frequent tokens."""
         return (
             counts
-            | "ShardTokens" >> beam.FlatMap(_shard_tokens_of_feature)
+            | "ShardTokens" >> beam.FlatMap(_shard_tokens)
             | "GroupTokens" >> beam.GroupByKey()
-            | "CountTokens" >> beam.Map(_top_tokens_of_feature, self._limits)
+            | "CountTokens" >> beam.Map(_top_tokens, self._limits)
             | "GroupShards" >> beam.GroupByKey()
-            | "MergeShards" >> beam.Map(_merge_tops_of_feature, self._limits)
+            | "MergeShards" >> beam.Map(_merge_tops, self._limits)
         )
 
 
-def _shard_tokens_of_feature(
+def _shard_tokens(
     element: tuple[str, TokenCounts],
 ) -> Iterator[tuple[tuple[str, int], dict[str, int]]]:
     feature, counts = element
-    yield (feature, 0), {}  # so that a feature without tokens has a vocabulary
-    for shard, part in _shard_tokens(counts):
-        yield (feature, shard), part
-
-
-def _top_tokens_of_feature(
-    element: tuple[tuple[str, int], Iterable[Mapping[str, int]]],
-    limits: Mapping[str, tuple[int, int]],
-) -> tuple[str, list[tuple[str, int]]]:
-    (feature, shard), parts = element
-    min_count, max_size = limits[feature]
-    return feature, _top_tokens((shard, parts), min_count, max_size)
-
-
-def _merge_tops_of_feature(
-    element: tuple[str, Iterable[Sequence[tuple[str, int]]]],
-    limits: Mapping[str, tuple[int, int]],
-) -> tuple[str, list[str]]:
-    feature, tops = element
-    return feature, _merge_tops(None, tops, limits[feature][1])
-
-
-def _shard_tokens(counts: TokenCounts) -> Iterator[tuple[int, dict[str, int]]]:
-    shards: dict[int, dict[str, int]] = {}
+    shards: dict[int, dict[str, int]] = {0: {}}  # so that a feature without tokens occurs
     for token, count in zip(*counts, strict=True):
-        shard = shards.setdefault(text_digest(token) % NUM_TOKEN_SHARDS, {})
+        shard = shards.setdefault(text_digest(token) % _NUM_TOKEN_SHARDS, {})
         shard[token] = shard.get(token, 0) + int(count)
-    yield from shards.items()
+    for index, shard in shards.items():
+        yield (feature, index), shard
 
 
 def _top_tokens(
-    shard: tuple[int, Iterable[Mapping[str, int]]], min_count: int, max_size: int
-) -> list[tuple[str, int]]:
-    _, parts = shard
+    element: tuple[tuple[str, int], Iterable[Mapping[str, int]]],
+    limits: Mapping[str, tuple[int, int]],
+) -> tuple[str, list[tuple[str, int]]]:
+    (feature, _), parts = element
     totals: dict[str, int] = {}
     for part in parts:
         for token, count in part.items():
             totals[token] = totals.get(token, 0) + count
-    tokens = ordered_tokens(totals.items(), min_count, max_size)
-    return [(token, totals[token]) for token in tokens]
+    tokens = ordered_tokens(totals.items(), *limits[feature])
+    return feature, [(token, totals[token]) for token in tokens]
 
 
 def _merge_tops(
-    unused_none: None, tops: Iterable[Sequence[tuple[str, int]]], max_size: int
-) -> list[str]:
-    return ordered_tokens((pair for top in tops for pair in top), 1, max_size)
+    element: tuple[str, Iterable[Sequence[tuple[str, int]]]],
+    limits: Mapping[str, tuple[int, int]],
+) -> tuple[str, list[str]]:
+    feature, tops = element
+    counts = (pair for top in tops for pair in top)
+    return feature, ordered_tokens(counts, 1, limits[feature][1])

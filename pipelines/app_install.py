@@ -8,81 +8,264 @@ docs/your_own_data.md shows the flags at work, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from absl import flags
+import apache_beam as beam
+from apache_beam.pvalue import AsDict
 
-from pipelines import app_install_job, beam_job
-from pipelines.app_install_options import AppInstallOptions
-from ssl_recsys import cli
+from data_prep import problems
+from data_prep.input_files import find_files
+from data_prep.installs import counters, logs
+from data_prep.installs.counters import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED, LOG_RECORDS_BAD
+from data_prep.installs.dataset import NumberItems, SplitPairs
+from data_prep.installs.encoding import encode_items
+from data_prep.installs.items import ItemOptions, ReadItems
+from data_prep.installs.logs import BY_TIME, BY_USER
+from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
+from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
+from data_prep.write import EncodedDataset
+from pipelines import beam_job
+from ssl_recsys import schema
+from ssl_recsys.errors import InputError
+from ssl_recsys.features import FeatureSpec
+from ssl_recsys.options import option
 
-_FLAGS = flags.FLAGS
-
-
-def define_flags() -> None:
-    """Defines the flags, one for each field of AppInstallOptions."""
-    texts = {
-        "installs": "Log: .csv, .tsv, .jsonl or .parquet, each also .gz; a comma list or a glob.",
-        "apps": "Table of the items, in the same formats.",
-        "output_dir": "Directory of the dataset; it must not hold anything yet.",
-        "overwrite": "Replace the dataset at --output_dir, once the new one is whole.",
-        "features_spec": "JSON file that says what the columns mean (docs/your_own_data.md).",
-        "log_kind": "history: the log has user, item, timestamp, and pairs are made by --window. "
-        "landing_page: it has seed, candidate, timestamp, and is taken as it is.",
-        "user_column": "Column of the log with the user (user_id).",
-        "item_column": "Column of the log with the item (app_id).",
-        "seed_column": "Column of a landing-page log with the seed (seed).",
-        "candidate_column": "Column of a landing-page log with the candidate (candidate).",
-        "timestamp_column": "Column of the log with the time (timestamp).",
-        "timestamp_unit": "Unit of times that are numbers: s, ms, us, min or d (s).",
-        "key_column": "Column of the item table with the items' keys (app_id).",
-        "title_column": "Column of the item table with what users are shown (title).",
-        "window": "How much earlier a user must have had the seed: 1d, 12h, 30min.",
-        "max_pairs_per_user": "Most pairs of one user, taken evenly from the history; 0: no limit.",
-        "split_by": "time: the latest pairs are for testing, those before for validation. user: "
-        "a user's pairs stay together. pair: equal pairs stay together.",
-        "split_seed": "Another seed divides otherwise (and orders the pairs otherwise).",
-        "validation_fraction": "Share of the pairs (or users) for validation.",
-        "test_fraction": "Share of the pairs (or users) for testing.",
-        "head_fraction": "Share of the catalog, by training frequency, that is the head.",
-        "popularity_from_training": "Make the feature popularity the number of training pairs that "
-        "lead to the item; published counts may know the future.",
-        "max_bad_records": "Bad records that are left out and counted before the job gives up.",
-        "duplicate_items": "error: refuse an item table with two rows of a key. first: keep the "
-        "first row.",
-        "num_shards": "Parts that collections are joined in; 0 chooses by the input's size. The "
-        "dataset does not depend on it.",
-    }
-    for field in dataclasses.fields(AppInstallOptions):
-        default = "" if field.default is dataclasses.MISSING else field.default
-        define: Any = {
-            bool: flags.DEFINE_boolean,
-            int: flags.DEFINE_integer,
-            float: flags.DEFINE_float,
-            str: flags.DEFINE_string,
-        }[type(default)]
-        define(field.name, default, texts[field.name])
+ERROR, FIRST = "error", "first"
 
 
-def main(argv: list[str]) -> None:
-    """The command."""
-    fields = dataclasses.fields(AppInstallOptions)
-    values: dict[str, Any] = {field.name: _FLAGS[field.name].value for field in fields}
-    options = AppInstallOptions(**values)
-    beam_job.show_progress()
-    started = time.monotonic()
-    info = app_install_job.make_dataset(options, argv[1:])
-    print(f"\n{beam_job.counter_table(info.counters, app_install_job.COUNTERS)}\n")
-    pairs = ", ".join(f"{count:,} {split}" for split, count in info.num_pairs.items())
-    print(
-        f"Wrote {info.num_items:,} items and {sum(info.num_pairs.values()):,} pairs ({pairs}) to "
-        f"{options.output_dir} in {time.monotonic() - started:.0f} s.\n"
-        "Train on it: python -m ssl_recsys.train --flagfile=configs/aai_fd.flags "
-        f"--data_dir={options.output_dir}"
+@dataclasses.dataclass(frozen=True)
+class AppInstallOptions(beam_job.JobOptions):
+    """The job's flags."""
+
+    installs: str = option(
+        "",
+        "Log: .csv, .tsv, .jsonl or .parquet, each also .gz; a comma list or a glob.",
+        required="name the log's file, a comma list or a glob",
+    )
+    apps: str = option(
+        "",
+        "Table of the items, in the same formats.",
+        required="name the item table's file, a comma list or a glob",
+    )
+    output_dir: str = option(
+        "data/app_install", "Directory of the dataset; it must not hold anything yet."
+    )
+    features_spec: str = option(
+        "", "JSON file with the meaning of the columns (docs/your_own_data.md)."
+    )
+    log_kind: str = option(
+        "",
+        "history: the log has user, item, timestamp, and pairs are made by --window. landing_page: "
+        "it has seed, candidate, timestamp, and is taken as it is.",
+    )
+    user_column: str = option("", "Column of the log with the user (user_id).")
+    item_column: str = option("", "Column of the log with the item (app_id).")
+    seed_column: str = option("", "Column of a landing-page log with the seed (seed).")
+    candidate_column: str = option(
+        "", "Column of a landing-page log with the candidate (candidate)."
+    )
+    timestamp_column: str = option("", "Column of the log with the time (timestamp).")
+    timestamp_unit: str = option("", "Unit of times that are numbers: s, ms, us, min or d (s).")
+    key_column: str = option("", "Column of the item table with the items' keys (app_id).")
+    title_column: str = option("", "Column of the item table with the title for users (title).")
+    window: str = option("1d", "How much earlier a user must have had the seed: 1d, 12h, 30min.")
+    max_pairs_per_user: int = option(
+        20_000,
+        "Most pairs of one user, taken evenly from the history; 0: no limit.",
+        at_least=0,
+    )
+    split_by: str = option(
+        BY_TIME,
+        "time: the latest pairs are for testing, those before for validation. user: a user's pairs "
+        "stay together. pair: equal pairs stay together.",
+        choices=logs.SPLITS,
+    )
+    validation_fraction: float = option(
+        0.1, "Share of the pairs (or users) for validation.", above=0, below=1
+    )
+    test_fraction: float = option(
+        0.1, "Share of the pairs (or users) for testing.", above=0, below=1
+    )
+    head_fraction: float = option(
+        0.1,
+        "Share of the catalog, by training frequency, that is the head.",
+        above=0,
+        below=1,
+    )
+    popularity_from_training: bool = option(
+        False,
+        "Make the feature popularity the number of training pairs that lead to the item; published "
+        "counts may know the future.",
+    )
+    max_bad_records: int = option(
+        0, "Bad records that are left out and counted before the job gives up.", at_least=0
+    )
+    duplicate_items: str = option(
+        ERROR,
+        "error: refuse an item table with two rows of a key. first: keep the first row.",
+        choices=(ERROR, FIRST),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        logs.parse_duration(self.window)
+
+    def spec(self) -> InstallSpec:
+        """What the columns mean: the spec file or the defaults, changed by the flags."""
+        spec = read_spec(self.features_spec) if self.features_spec else InstallSpec()
+        given = {
+            "kind": self.log_kind,
+            "user": self.user_column,
+            "item": self.item_column,
+            "seed": self.seed_column,
+            "candidate": self.candidate_column,
+            "timestamp": self.timestamp_column,
+            "timestamp_unit": self.timestamp_unit,
+        }
+        log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
+        spec = spec.with_key(self.key_column) if self.key_column else spec
+        spec = dataclasses.replace(spec, log=log, title=self.title_column or spec.title)
+        return spec.with_popularity_from_training() if self.popularity_from_training else spec
+
+    def recorded(self) -> dict[str, Any]:
+        """With the spec."""
+        return {**super().recorded(), "spec": dataclasses.asdict(self.spec())}
+
+
+class AppInstallJob(beam_job.DataJob[AppInstallOptions]):
+    """A run over logs and item tables."""
+
+    meanings = counters.COUNTERS
+    train_flags = "configs/aai_best.flags"
+    bytes_per_shard = 16 << 20
+
+    def __init__(self, options: AppInstallOptions):
+        super().__init__(options)
+        self._spec = options.spec()
+        self._logs = find_files(options.installs, "--installs")
+        self._apps = find_files(options.apps, "--apps")
+        self._log_columns = self._spec.log_columns(
+            needs_time=options.split_by == BY_TIME, needs_user=options.split_by == BY_USER
+        )
+        check_columns(self._logs, self._log_columns, "log", self._spec)
+        check_columns(self._apps, self._spec.item_columns(), "item table", self._spec)
+        self.files = [*self._logs, *self._apps]
+
+    @property
+    def name(self) -> str:
+        """As the spec says."""
+        return self._spec.name
+
+    @property
+    def head(self) -> schema.HeadRule:
+        """The most frequent items."""
+        return schema.HeadRule(schema.HEAD_TOP_FRACTION, self.options.head_fraction)
+
+    def kinds(self) -> Iterable[tuple[str, int]]:
+        """Only logs are large."""
+        return [(file.path.rpartition(".")[2], file.size) for file in self._logs]
+
+    def build(
+        self, pipeline: beam.Pipeline, num_shards: int, directory: str
+    ) -> tuple[EncodedDataset, Sequence[beam.PCollection]]:
+        """From the tables to pairs of items, to rows, to records."""
+        options = self.options
+        pair_options = PairOptions(
+            log=self._spec.log,
+            columns=tuple(self._log_columns),
+            window=logs.parse_duration(options.window),
+            max_pairs_per_user=options.max_pairs_per_user,
+            split_by=options.split_by,
+            num_shards=num_shards,
+        )
+        apps = tuple(file.path for file in self._apps)
+        item_options = ItemOptions(self._spec, apps, num_shards)
+        log = (
+            pipeline
+            | "Logs" >> beam.Create([file.path for file in self._logs])
+            | "ReadLog" >> ReadLog(pair_options, directory)
+        )
+        items = (
+            pipeline
+            | "ItemTables" >> beam.Create(list(enumerate(apps)))
+            | "ReadItems" >> ReadItems(item_options, directory)
+        )
+        bad = (
+            (log.bad, items.bad)
+            | "BadRecords" >> beam.Flatten()
+            | "ShowBad" >> beam.CombinePerKey(problems.CountAndShow())
+        )
+        may_continue = (
+            pipeline
+            | "OneCheck" >> beam.Create([None])
+            | "CheckBadRecords"
+            >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, directory)
+        )
+        numbered = {
+            "pairs": log.events | "MakePairs" >> MakePairs(pair_options),
+            "names": log.names,
+            "rows": items.rows,
+        } | "NumberItems" >> NumberItems(item_options, may_continue)
+        repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
+        pairs = numbered.pairs | "SplitPairs" >> SplitPairs(options.split)
+        encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options)
+        return encoded, (bad, repeated)
+
+    def features(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
+        """Those of the spec."""
+        encoders = self._spec.encoders()
+        return tuple(encoder.spec(vocab_sizes.get(name, 0)) for name, encoder in encoders.items())
+
+    def check(self, outcome: beam_job.Outcome) -> None:
+        """Refuses tables that do not fit each other, or give no pairs for a split."""
+        options, number = self.options, outcome.counters
+        if not number["events"]:
+            raise InputError(f"there is no usable event in {options.installs}; is the log empty?")
+        if not number["item_rows"]:
+            raise InputError(f"there is no row with a key in {options.apps}; is the table empty?")
+        if not number["pairs"]:
+            raise InputError(
+                f"{number['events']:,} events in {options.installs} give no pair: no user has two "
+                f"items within --window={options.window}; make it longer, and see whether "
+                f"--timestamp_unit is {self._spec.log.timestamp_unit}"
+                if self._spec.log.kind == HISTORY
+                else f"in all {number['events']:,} events of {options.installs} the seed is the "
+                "candidate; see whether the columns are the right ones"
+            )
+        if number["items_without_metadata"] == number["items_in_pairs"]:
+            raise InputError(
+                f"none of the {number['items_in_pairs']:,} items in {options.installs} is in "
+                f"{options.apps}; see whether its column {self._spec.key!r} holds the names that "
+                "the log uses"
+            )
+        remedy = "change --validation_fraction and --test_fraction"
+        by_time = "; pairs of the same moment stay together"
+        self.check_splits(
+            outcome, remedy + (by_time if options.split_by == BY_TIME else ", or --split_seed")
+        )
+        repeated = outcome.listed.get(ITEM_ROWS_REPEATED)
+        if repeated and options.duplicate_items == ERROR:
+            raise InputError(
+                f"{repeated[0]:,} rows of the item table have the key of an earlier row:\n"
+                f"{problems.listing(repeated)}\n"
+                "Remove them, or keep the first row of each with --duplicate_items=first."
+            )
+
+
+def _check_bad(
+    unused_none: None, found: Mapping[str, problems.Found], limit: int, directory: str
+) -> None:
+    kinds = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD)
+    problems.check_bad(
+        problems.add(found[kind] for kind in kinds if kind in found), limit, directory
     )
 
 
+def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
+    """Runs the job, see `beam_job.make_dataset`."""
+    return beam_job.make_dataset(AppInstallJob, options, beam_args)
+
+
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main, beam_job.parse_flags)
+    beam_job.run_command(AppInstallJob, AppInstallOptions)

@@ -1,197 +1,267 @@
-"""What the Beam jobs share: options, the runner, counters and the report at the end."""
+"""The skeleton of a data job: options, input, build, check, counters, write, report.
+
+A job is a `JobOptions` class with its flags and a `DataJob` with its steps; `run_command` makes a
+command of them.
+"""
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
+import abc
+import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from data_prep import counting, encode, input_files, vocab
+from data_prep import encode, input_files, output_dir, problems, write
+from data_prep.facts import take_facts, write_facts
+from data_prep.input_files import InputFile
+from data_prep.splits import SplitRule
+from pipelines import beam_runner
 from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import FeatureSpec
+from ssl_recsys.options import Options, option
 
-_LOCAL_RUNNERS = (None, "", "DirectRunner", "FnApiRunner")
-# Their job server has options of its own, which only it can check.
-_JOB_SERVER_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
-_FACTS_FILE = "facts.json"
-
-
-def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses absl flags and checks that Beam knows all that is left.
-
-    Returns:
-      The program's name and the options for Beam.
-
-    Raises:
-      InputError: for an option that neither knows, or a value that Beam refuses.
-    """
-    program, *rest = cli.parse_known_flags(argv)
-    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
-    for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(cast(Any, parser))
-    known, unknown = parser.parse_known_args(rest)
-    if unknown and known.runner not in _JOB_SERVER_RUNNERS:
-        raise InputError(
-            f"unknown option {unknown[0]!r}: it is neither a flag of this job nor an option of "
-            "Apache Beam (--help lists the flags)"
-        )
-    return [program, *rest]
+_MAX_SHARDS = 4096
+# Bytes of text in a byte of a file, about, by kind of file.
+_TEXT_BYTES = {"bz2": 4, "gz": 4, "xz": 5, "parquet": 5}
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise InputError(f"{message} (an option of Apache Beam)")
+@dataclasses.dataclass(frozen=True)
+class JobOptions(Options):
+    """The flags that all data jobs have."""
 
-
-def run(
-    build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]
-) -> tuple[dict[str, int], str]:
-    """Builds and runs a pipeline and waits for it.
-
-    Returns:
-      The pipeline's counters, and the name of the runner.
-    """
-    options = PipelineOptions(list(beam_args))
-    name = options.view_as(StandardOptions).runner
-    runner = _local_runner(options) if name in _LOCAL_RUNNERS else name
-    pipeline = beam.Pipeline(runner=runner, options=options)
-    build(pipeline)
-    result = pipeline.run()
-    result.wait_until_finish()
-    return counting.read_counters(result), name or "DirectRunner"
-
-
-def _local_runner(options: PipelineOptions) -> Any:
-    """Beam's in-process runner.
-
-    `DirectRunner` would first try another one, for which it downloads a program.
-    """
-    from apache_beam.portability.api import beam_provision_api_pb2
-    from apache_beam.runners.portability.fn_api_runner import fn_runner
-    from apache_beam.runners.portability.portable_runner import JobServiceHandle
-
-    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
-    return fn_runner.FnApiRunner(
-        provision_info=fn_runner.ExtendedProvisionInfo(
-            beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-        )
+    output_dir: str = option("", "Directory of the dataset; it must not hold anything yet.")
+    overwrite: bool = option(
+        False, "Replace the dataset at --output_dir, once the new one is whole."
+    )
+    split_by: str = option("", "How pairs are divided.")
+    split_seed: int = option(0, "Different seeds give different divisions and orders of the pairs.")
+    validation_fraction: float = option(0.05, "Share for validation.", above=0, below=1)
+    test_fraction: float = option(0.05, "Share for testing.", above=0, below=1)
+    num_shards: int = option(
+        0,
+        "Parts that collections are joined in; 0 chooses by the input's size. The dataset does "
+        "not depend on it.",
+        at_least=0,
+        at_most=_MAX_SHARDS,
     )
 
+    # Settings that the dataset does not depend on.
+    unrecorded: ClassVar[tuple[str, ...]] = ("output_dir", "overwrite", "num_shards")
 
-def show_progress() -> None:
-    """Shows the stages' notes on the terminal."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    logger = logging.getLogger("data_prep")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.INFO)
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    for root_handler in logging.getLogger().handlers:
-        root_handler.addFilter(_tells_no_input_error)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.split  # checks the seed and the sum of the fractions
+
+    @property
+    def split(self) -> SplitRule:
+        """How pairs are divided."""
+        return SplitRule(
+            self.split_by, self.split_seed, self.validation_fraction, self.test_fraction
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """The options that the dataset depends on, for `dataset.json`."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name not in self.unrecorded}
 
 
-def _tells_no_input_error(record: logging.LogRecord) -> bool:
-    """Leaves out Beam's traceback of an error that the command prints in a line."""
-    kind = record.exc_info[0] if record.exc_info else None
-    return not (isinstance(kind, type) and issubclass(kind, InputError))
+class Outcome(NamedTuple):
+    """The counts of a finished pipeline.
 
-
-def write_dataset(
-    encoded: encode.EncodedDataset, directory: str, sources: Sequence[str], *, seed: int
-) -> list[beam.PCollection]:
-    """Adds the steps that write a dataset, all but what the driver writes at the end.
-
-    Args:
-      encoded: the dataset.
-      directory: the dataset directory being written.
-      sources: paths of the source files, whose digests are taken.
-      seed: of the order of the pairs.
-
-    Returns:
-      Facts for `write_facts`: `file`, `num_items`, `num_pairs`, `source` and `vocab_size`.
+    Attributes:
+      counters: its counters, and the numbers of listed records.
+      num_pairs: numbers of pairs by split.
+      listed: records to be shown to the user, by counter.
     """
+
+    counters: dict[str, int]
+    num_pairs: dict[str, int]
+    listed: dict[str, problems.Found]
+
+
+AnyJobOptions = TypeVar("AnyJobOptions", bound=JobOptions)
+
+
+class DataJob(abc.ABC, Generic[AnyJobOptions]):
+    """One run of a data job.
+
+    Attributes:
+      meanings: of the counters, in the order of the table at the end.
+      warnings: counters that a user should hear of, with the warning.
+      train_flags: flag file to train with.
+      bytes_per_shard: text of a shard that fits a worker's memory.
+      options: the flags.
+      files: the source files.
+    """
+
+    meanings: ClassVar[Mapping[str, str]]
+    warnings: ClassVar[Mapping[str, str]] = {}
+    train_flags: ClassVar[str]
+    bytes_per_shard: ClassVar[int]
+
+    files: Sequence[InputFile]
+
+    def __init__(self, options: AnyJobOptions):
+        """Finds and checks the input."""
+        self.options = options
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Name of the dataset."""
+
+    @property
+    def head(self) -> schema.HeadRule:
+        """Which items are the head."""
+        return schema.HeadRule()
+
+    def kinds(self) -> Iterable[tuple[str, int]]:
+        """Kind (xml, bz2, gz, ...) and size of each file that the shards divide."""
+        return [(file.path.rpartition(".")[2], file.size) for file in self.files]
+
+    @abc.abstractmethod
+    def build(
+        self, pipeline: beam.Pipeline, num_shards: int, directory: str
+    ) -> tuple[write.EncodedDataset, Sequence[beam.PCollection]]:
+        """Adds the steps from the files to records.
+
+        Returns:
+          The dataset, and collections of (counter, problems.Found) to be listed.
+        """
+
+    @abc.abstractmethod
+    def features(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
+        """The dataset's features; `vocab_sizes` counts id 0."""
+
+    @abc.abstractmethod
+    def check(self, outcome: Outcome) -> None:
+        """Raises InputError for a dataset that nothing can be learnt or measured with."""
+
+    def check_splits(self, outcome: Outcome, remedy: str) -> None:
+        """Raises InputError, which ends in `remedy`, for a split without pairs."""
+        empty = [split for split, pairs in outcome.num_pairs.items() if not pairs]
+        if empty:
+            raise InputError(
+                f"the split by {self.options.split_by} leaves no pairs for {' and '.join(empty)} "
+                f"(of {sum(outcome.num_pairs.values()):,} in all): {remedy}"
+            )
+
+
+def run_command(job_class: type[DataJob], options_class: type[JobOptions]) -> None:
+    """Makes a command of a job: its flags, then options of Apache Beam."""
+    beam_args: list[str] = []
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        program, *rest = beam_runner.parse_flags(argv)
+        beam_args.extend(rest)
+        return [program]
+
+    def main(options: JobOptions) -> None:
+        beam_runner.show_progress()
+        started = time.monotonic()
+        info = make_dataset(job_class, options, beam_args)
+        _report(job_class, info, options.output_dir, time.monotonic() - started)
+
+    cli.run(main, options_class, parse)
+
+
+def make_dataset(
+    job_class: type[DataJob], options: JobOptions, beam_args: Sequence[str] = ()
+) -> schema.DatasetInfo:
+    """Runs a job.
+
+    Raises:
+      InputError: if the input cannot be used or gives no dataset; nothing is written then.
+    """
+    output_dir.check_free(options.output_dir, overwrite=options.overwrite)
+    job = job_class(options)
+    with output_dir.staged(options.output_dir, overwrite=options.overwrite) as staging:
+        try:
+            counters = beam_runner.run(lambda pipeline: _build(job, pipeline, staging), beam_args)
+        except Exception as error:
+            if message := problems.read_report(staging):
+                raise InputError(message) from error
+            raise
+        facts = take_facts(staging)
+        listed = {name: tuple(found) for name, found in facts.get("listed", [])}
+        num_pairs = dict(zip(schema.PAIR_SPLITS, facts["num_pairs"][0], strict=True))
+        counters |= {name: number for name, (number, _) in listed.items()}
+        outcome = Outcome(dict.fromkeys(job.meanings, 0) | counters, num_pairs, listed)
+        job.check(outcome)
+        info = schema.DatasetInfo(
+            name=job.name,
+            features=job.features(dict(facts["vocab_size"])),
+            num_items=facts["num_items"][0],
+            num_pairs=num_pairs,
+            head=job.head,
+            split=dataclasses.asdict(options.split),
+            counters=outcome.counters,
+            sources=_sources(job.files, dict(facts["source"])),
+            options=options.recorded(),
+        )
+        files = [encode.FileStats(*file) for file in facts["file"]]
+        write.write_info(staging, files, info)
+    return info
+
+
+def _sources(files: Sequence[InputFile], sha256: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"path": file.path, "bytes": file.size, "sha256": sha256[file.path]} for file in files]
+
+
+def auto_shards(kinds: Iterable[tuple[str, int]], bytes_per_shard: int) -> int:
+    """How many shards files of these kinds and sizes are joined in."""
+    text_bytes = sum(size * _TEXT_BYTES.get(kind, 1) for kind, size in kinds)
+    return max(1, min(_MAX_SHARDS, -(-text_bytes // bytes_per_shard)))
+
+
+def _build(job: DataJob, pipeline: beam.Pipeline, directory: str) -> None:
+    """Adds all steps: the job's own, and those that write its dataset."""
+    options = job.options
+    num_shards = options.num_shards or auto_shards(job.kinds(), job.bytes_per_shard)
+    encoded, listed = job.build(pipeline, num_shards, directory)
+    write_pairs = write.WritePairs(directory, encoded.num_pairs, seed=options.split_seed)
     files = (
-        encoded.items | "WriteCatalog" >> encode.WriteCatalog(directory, encoded.num_items),
-        encoded.pairs | "WritePairs" >> encode.WritePairs(directory, encoded.num_pairs, seed=seed),
+        encoded.items | "WriteCatalog" >> write.WriteCatalog(directory, encoded.num_items),
+        encoded.pairs | "WritePairs" >> write_pairs,
+    )
+    sources = (
+        pipeline
+        | "Sources" >> beam.Create([file.path for file in job.files])
+        | "SpreadSources" >> beam.Reshuffle()
+        | "Sha256" >> beam.Map(input_files.sha256)
     )
     facts = {
         "file": files | "Files" >> beam.Flatten(),
         "num_items": encoded.num_items,
         "num_pairs": encoded.num_pairs,
-        "source": source_digests(encoded.items.pipeline, sources),
+        "source": sources,
+        "vocab_size": encoded.vocabularies
+        | "WriteVocabularies" >> beam.Map(write.write_vocabulary, directory),
     }
-    named = [values | f"Fact_{kind}" >> beam.Map(_fact, kind) for kind, values in facts.items()]
-    return [*named, write_vocabularies(encoded.vocabularies, directory)]
+    if listed:
+        facts["listed"] = listed | "Listed" >> beam.Flatten()
+    write_facts(facts, directory)
 
 
-def _fact(value: Any, kind: str) -> tuple[str, Any]:
-    return kind, value
-
-
-def write_vocabularies(vocabularies: beam.PCollection, directory: str) -> beam.PCollection:
-    """Writes vocabulary files; gives `("vocab_size", (feature, ids))`, id 0 counted."""
-    return vocabularies | "WriteVocabularies" >> beam.Map(_write_vocabulary, directory)
-
-
-def _write_vocabulary(
-    vocabulary: tuple[str, Sequence[str]], directory: str
-) -> tuple[str, tuple[str, int]]:
-    feature, tokens = vocabulary
-    path = FileSystems.join(directory, schema.VOCAB_DIR, f"{feature}.txt")
-    with encode.create(path) as file:
-        file.write(vocab.vocabulary_text(tokens).encode("utf-8"))
-    return "vocab_size", (feature, len(tokens) + 1)
-
-
-def source_digests(pipeline: beam.Pipeline, paths: Sequence[str]) -> beam.PCollection:
-    """`(path, sha256)` of each source file."""
-    return (
-        pipeline
-        | "Sources" >> beam.Create(list(paths))
-        | "SpreadSources" >> beam.Reshuffle()
-        | "Sha256" >> beam.Map(input_files.sha256)
+def _report(
+    job_class: type[DataJob], info: schema.DatasetInfo, directory: str, seconds: float
+) -> None:
+    print(f"\n{counter_table(info.counters, job_class.meanings)}\n")
+    for name, warning in job_class.warnings.items():
+        if info.counters.get(name):
+            print(f"warning: {warning} ({name}: {info.counters[name]})", file=sys.stderr)
+    pairs = ", ".join(f"{count:,} {split}" for split, count in info.num_pairs.items())
+    print(
+        f"Wrote {info.num_items:,} items and {sum(info.num_pairs.values()):,} pairs ({pairs}) to "
+        f"{directory} in {seconds:.0f} s.\n"
+        f"Train on it: python -m ssl_recsys.train --flagfile={job_class.train_flags} "
+        f"--data_dir={directory}"
     )
-
-
-def write_facts(facts: Iterable[beam.PCollection], directory: str) -> None:
-    """Writes what the driver must know of a run: `(kind, value)` elements, small and few."""
-    path = FileSystems.join(directory, _FACTS_FILE)
-    _ = (
-        list(facts)
-        | "Facts" >> beam.Flatten()
-        | "GatherFacts" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-        | "WriteFacts" >> beam.Map(_write_json, path)
-    )
-
-
-def _write_json(value: Any, path: str) -> None:
-    with encode.create(path) as file:
-        file.write(json.dumps(value).encode("utf-8"))
-
-
-def take_facts(directory: str) -> dict[str, list[Any]]:
-    """Reads and removes what `write_facts` wrote: values by kind, sorted."""
-    path = FileSystems.join(directory, _FACTS_FILE)
-    with FileSystems.open(path) as file:
-        pairs = json.loads(file.read())
-    FileSystems.delete([path])
-    found: dict[str, list[Any]] = {}
-    for kind, value in sorted(pairs):
-        found.setdefault(kind, []).append(value)
-    return found
-
-
-def write_dataset_json(directory: str, info: schema.DatasetInfo) -> None:
-    """Writes `dataset.json`, the last file of a dataset."""
-    with encode.create(FileSystems.join(directory, schema.DATASET_FILE)) as file:
-        file.write(schema.to_json(info).encode("utf-8"))
 
 
 def counter_table(counters: Mapping[str, int], meanings: Mapping[str, str]) -> str:

@@ -6,10 +6,9 @@ python -m pipelines.synthetic --kind=app_install --num_items=3000 --output=demo_
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
-
-from absl import flags
 
 from data_prep.synthetic import install_files
 from data_prep.synthetic.install_world import InstallWorld
@@ -18,70 +17,72 @@ from data_prep.synthetic.wiki_world import WikiWorld
 from data_prep.synthetic.wiki_xml import write_dump
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import Options, option
 
-_WIKIPEDIA, _APP_INSTALL = "wikipedia", "app_install"
+_WIKIPEDIA, _APP_INSTALL = _KINDS = ("wikipedia", "app_install")
 _DUMP_ENDINGS = (".xml", ".bz2", ".gz", ".xz")
 _EVENTS_PER_ITEM = 20
 
-_KIND = flags.DEFINE_enum(
-    "kind",
-    _WIKIPEDIA,
-    [_WIKIPEDIA, _APP_INSTALL],
-    "What to make: a MediaWiki XML dump, or a log of installs with a table of apps.",
-)
-_NUM_ITEMS = flags.DEFINE_integer(
-    "num_items",
-    3000,
-    "Number of articles (redirects and other pages come on top), or of apps.",
-    lower_bound=1,
-)
-_NUM_EVENTS = flags.DEFINE_integer(
-    "num_events",
-    None,
-    f"Number of installs; {_EVENTS_PER_ITEM} for each app if it is not given.",
-    lower_bound=1,
-)
-_OUTPUT = flags.DEFINE_string(
-    "output",
-    None,
-    "wikipedia: file to write, compressed by its ending: .xml (not), .bz2, .gz, .xz. app_install: "
-    f"directory for {install_files.LOG_FILE} and {install_files.ITEMS_FILE}. Files that are there "
-    "are replaced.",
-)
-_SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same bytes.", lower_bound=0)
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticOptions(Options):
+    """The flags."""
+
+    kind: str = option(
+        _WIKIPEDIA,
+        "What to make: a MediaWiki XML dump, or a log of installs with a table of apps.",
+        choices=_KINDS,
+    )
+    num_items: int = option(
+        3000,
+        "Number of articles (redirects and other pages come on top), or of apps.",
+        at_least=1,
+    )
+    num_events: int | None = option(
+        None,
+        f"Number of installs; {_EVENTS_PER_ITEM} for each app if it is not given.",
+        at_least=1,
+    )
+    output: str = option(
+        "",
+        "wikipedia: file to write, compressed by its ending: .xml (not), .bz2, .gz, .xz. "
+        f"app_install: directory for {install_files.LOG_FILE} and {install_files.ITEMS_FILE}. "
+        "Existing files are replaced.",
+        required="name the dump file, or the directory of tables, to write",
+    )
+    seed: int = option(0, "The same seed gives the same bytes.", at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind == _WIKIPEDIA and self.num_events is not None:
+            raise InputError("--num_events is for --kind=app_install; a wiki has no events")
 
 
-def main(argv: list[str]) -> None:
+def main(options: SyntheticOptions) -> None:
     """Writes what the flags ask for."""
-    del argv  # cli.run has refused what is left over.
-    if _OUTPUT.value is None:
-        raise InputError("--output is needed: the dump file or the directory of tables to write")
-    if _KIND.value == _WIKIPEDIA and _NUM_EVENTS.value is not None:
-        raise InputError("--num_events is for --kind=app_install; a wiki has no events")
     start = time.monotonic()
-    output = Path(_OUTPUT.value)
-    written = {_WIKIPEDIA: _write_wikipedia, _APP_INSTALL: _write_app_install}[_KIND.value](output)
-    for path in written:
+    write = {_WIKIPEDIA: _write_wikipedia, _APP_INSTALL: _write_app_install}[options.kind]
+    for path in write(options, Path(options.output)):
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     print(f"in {time.monotonic() - start:.1f} s")
 
 
-def _write_wikipedia(output: Path) -> list[Path]:
+def _write_wikipedia(options: SyntheticOptions, output: Path) -> list[Path]:
     if output.suffix not in _DUMP_ENDINGS:
         raise InputError(
             f"--output must end in one of {', '.join(_DUMP_ENDINGS)} (got {str(output)!r})"
         )
-    world = WikiWorld(_NUM_ITEMS.value, _SEED.value)
+    world = WikiWorld(options.num_items, options.seed)
     count = write_dump(output, pages(world))
     print(f"{count:,} pages, {world.num_items:,} of them articles")
     return [output]
 
 
-def _write_app_install(output: Path) -> list[Path]:
+def _write_app_install(options: SyntheticOptions, output: Path) -> list[Path]:
     if output.exists() and not output.is_dir():
         raise InputError(f"--output={output} is a file; name the directory to write two files to")
-    world = InstallWorld(_NUM_ITEMS.value, _SEED.value)
-    num_events = _NUM_EVENTS.value or _EVENTS_PER_ITEM * world.num_items
+    world = InstallWorld(options.num_items, options.seed)
+    num_events = options.num_events or _EVENTS_PER_ITEM * world.num_items
     install_files.write_log(output, world, num_events)
     count = install_files.write_items(output, world)
     print(f"{num_events:,} installs of {world.num_items:,} apps, {count:,} of them in the table")
@@ -89,4 +90,4 @@ def _write_app_install(output: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, SyntheticOptions)

@@ -2,8 +2,7 @@
 
 import gzip
 
-from pipelines import app_install_job
-from pipelines.app_install_options import AppInstallOptions
+from pipelines import app_install
 
 HOUR = 3600
 LOG = [
@@ -45,5 +44,5 @@ def write_input(directory, log=LOG, apps=APPS):
 
 
 def make(output_dir, beam_args=(), **fields):
-    options = AppInstallOptions(output_dir=str(output_dir), **(FRACTIONS | fields))
-    return app_install_job.make_dataset(options, beam_args)
+    options = app_install.AppInstallOptions(output_dir=str(output_dir), **(FRACTIONS | fields))
+    return app_install.make_dataset(options, beam_args)

@@ -6,17 +6,19 @@ import pathlib
 
 import numpy as np
 
-from data_prep import encode
-from ssl_recsys import features, schema
+from data_prep.encode import Item
+from data_prep.write import write_arrays
+from ssl_recsys import schema
+from ssl_recsys.features import Bag, Categorical, Dense
 
 NUM_TOPICS = 8
 NUM_HELD_OUT = 20
 
 SPECS = (
-    features.feature_spec("id", features.CATEGORICAL, vocab_size=101),
-    features.feature_spec("words", features.BAG, vocab_size=41, max_values=6),
-    features.feature_spec("tags", features.BAG, vocab_size=17, max_values=4),
-    features.feature_spec("quality", features.DENSE, max_values=2),
+    Categorical("id", vocab_size=101),
+    Bag("words", vocab_size=41, max_values=6),
+    Bag("tags", vocab_size=17, max_values=4),
+    Dense("quality", max_values=2),
 )
 
 
@@ -29,30 +31,14 @@ def write(directory: pathlib.Path, *, num_pairs: int = 3000, seed: int = 0) -> s
     held_out = np.maximum(queries, items) >= 100
     in_validation = rng.random(num_pairs) < 0.5
     masks = {
-        "train": ~held_out,
-        "validation": held_out & in_validation,
-        "test": held_out & ~in_validation,
+        schema.TRAIN: ~held_out,
+        schema.VALIDATION: held_out & in_validation,
+        schema.TEST: held_out & ~in_validation,
     }
-    train_count = np.bincount(items[masks["train"]], minlength=num_items)
-    files = []
-    for split, mask in masks.items():
-        path = directory / encode.file_name(schema.PAIRS_DIR, split, 0, 1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        records = encode.pair_records(queries[mask], items[mask])
-        files.append((schema.PAIRS_DIR, split, 0, *encode.write_records(str(path), records)))
-    path = directory / encode.file_name(schema.CATALOG_DIR, schema.CATALOG_SPLIT, 0, 1)
-    records = [_record(rng, row, topics[row], int(train_count[row])) for row in range(num_items)]
-    stats = encode.write_records(str(path), records)
-    files.append((schema.CATALOG_DIR, schema.CATALOG_SPLIT, 0, *stats))
-    encode.write_metadata(str(directory), files, SPECS)
-    info = schema.DatasetInfo(
-        name="small",
-        features=SPECS,
-        num_items=num_items,
-        num_pairs={split: int(mask.sum()) for split, mask in masks.items()},
-    )
-    schema.write_dataset_info(directory, info)
-    return info
+    pairs = {split: (queries[mask], items[mask]) for split, mask in masks.items()}
+    train_count = np.bincount(pairs[schema.TRAIN][1], minlength=num_items)
+    catalog = [_item(rng, row, topics[row], int(train_count[row])) for row in range(num_items)]
+    return write_arrays(str(directory), "small", catalog, pairs, SPECS)
 
 
 def _pairs(
@@ -67,19 +53,13 @@ def _pairs(
     return queries, items
 
 
-def _record(rng: np.random.Generator, row: int, topic: int, train_count: int) -> bytes:
+def _item(rng: np.random.Generator, row: int, topic: int, train_count: int) -> Item:
     words = 1 + (topic * 5 + rng.integers(0, 5, rng.integers(1, 5))) % 40
     tags = np.array([], int) if row % 10 == 0 else np.array([1 + topic * 2, 2 + topic * 2])
-    return encode.item_record(
-        row=row,
-        key=f"item {row}",
-        title=f"Item {row} of topic {topic}",
-        train_count=train_count,
-        values={
-            "id": [row + 1 if row < 100 else 0],
-            "words": words.tolist(),
-            "tags": tags.tolist(),
-            "quality": [float(rng.normal()), 0.0] if row % 3 else [0.0, 1.0],
-        },
-        features=SPECS,
-    )
+    values = {
+        "id": [row + 1 if row < 100 else 0],
+        "words": words.tolist(),
+        "tags": tags.tolist(),
+        "quality": [float(rng.normal()), 0.0] if row % 3 else [0.0, 1.0],
+    }
+    return Item(f"item {row}", f"Item {row} of topic {topic}", train_count, values)

@@ -5,7 +5,6 @@ As in the Wikipedia job, items are numbered by digest, and everything is joined 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -16,29 +15,15 @@ from apache_beam.pvalue import AsDict, AsSingleton, TaggedOutput
 from data_prep import splits
 from data_prep.counting import count
 from data_prep.installs import logs
-from data_prep.installs.items import ITEM_ROWS_REPEATED, ItemOptions, ItemRows, choose_items
+from data_prep.installs.counters import ITEM_ROWS_REPEATED
+from data_prep.installs.items import ItemOptions, ItemRows, choose_items
 from data_prep.installs.logs import BY_TIME
 from data_prep.sampling import SampleByDigest
-from data_prep.shards import by_shard, find, first_rows
+from data_prep.shards import Keyed, find, first_rows, group_indices, range_index
+from data_prep.write import PairBatch
 
-# Where time divides the pairs is read off a sample: its error is a few hundredths of a percent.
+# The times that divide the pairs come from a sample: their error is a few hundredths of a percent.
 _SAMPLED_TIMES = 1 << 20
-
-_Keyed = tuple[int, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class LogSplit:
-    """How pairs are divided between train, validation and test.
-
-    Attributes:
-      by: `time` (the latest pairs are test, those before them validation), `user` (each user's
-        pairs stay together) or `pair` (equal pairs stay together).
-      fractions: seed and shares, checked there; by time no seed is needed.
-    """
-
-    by: str
-    fractions: splits.SplitRule
 
 
 class LinkedPairs(NamedTuple):
@@ -76,7 +61,7 @@ class NumberedPairs(NamedTuple):
 
 
 class Numbered(NamedTuple):
-    """What `NumberItems` gives.
+    """The outputs of `NumberItems`.
 
     Attributes:
       items: (shard, ItemRows), each item once, by digest.
@@ -99,13 +84,13 @@ class NumberItems(beam.PTransform):
 
     Args:
       options: how item tables are read.
-      may_go_on: PCollection with one element, awaited before anything is joined.
+      may_continue: PCollection with one element, awaited before anything is joined.
     """
 
-    def __init__(self, options: ItemOptions, may_go_on: beam.PCollection):
+    def __init__(self, options: ItemOptions, may_continue: beam.PCollection):
         super().__init__()
         self._options = options
-        self._may_go_on = may_go_on
+        self._may_continue = may_continue
 
     def expand(self, parts: Mapping[str, beam.PCollection]) -> Numbered:
         """Joins by the candidate's shard, then by the seed's."""
@@ -115,9 +100,9 @@ class NumberItems(beam.PTransform):
             {**parts, "seeds": seeds}
             | "GroupByItem" >> beam.CoGroupByKey()
             | "ChooseItems"
-            >> beam.ParDo(_choose_items, AsSingleton(self._may_go_on), self._options).with_outputs(
-                "items", "item_counts", "pairs", "repeated"
-            )
+            >> beam.ParDo(
+                _choose_items, AsSingleton(self._may_continue), self._options
+            ).with_outputs("items", "item_counts", "pairs", "repeated")
         )
         numbered = (
             {"pairs": chosen.pairs, "items": chosen.items | "Tables" >> beam.MapTuple(_table)}
@@ -127,13 +112,14 @@ class NumberItems(beam.PTransform):
         return Numbered(chosen.items, chosen.item_counts, numbered, chosen.repeated)
 
 
-def _distinct_seeds(element: _Keyed, num_shards: int) -> Iterator[_Keyed]:
-    for shard, (digests,) in by_shard(seeds := np.unique(element[1].query), num_shards, seeds):
-        yield shard, digests
+def _distinct_seeds(element: Keyed, num_shards: int) -> Iterator[Keyed]:
+    seeds = np.unique(element[1].query)
+    for shard, where in group_indices(range_index(seeds, num_shards), num_shards):
+        yield shard, seeds[where]
 
 
 def _choose_items(
-    element: _Keyed, unused_may_go_on: Any, options: ItemOptions
+    element: Keyed, unused_may_continue: Any, options: ItemOptions
 ) -> Iterator[TaggedOutput]:
     """The shard's items, and its pairs by the seed's shard."""
     shard, groups = element
@@ -144,10 +130,11 @@ def _choose_items(
     position = find(pairs.item, items.digests)[0].astype(np.int32)
     yield TaggedOutput("items", (shard, items))
     yield TaggedOutput("item_counts", (shard, len(items.digests)))
-    for query_shard, columns in by_shard(
-        pairs.query, options.num_shards, position, pairs.query, digests, pairs.divider
-    ):
-        yield TaggedOutput("pairs", (query_shard, LinkedPairs(shard, *columns)))
+    columns = position, pairs.query, digests, pairs.divider
+    query_shards = range_index(pairs.query, options.num_shards)
+    for query_shard, where in group_indices(query_shards, options.num_shards):
+        linked = LinkedPairs(shard, *(column[where] for column in columns))
+        yield TaggedOutput("pairs", (query_shard, linked))
     for record in repeated:
         yield TaggedOutput("repeated", (ITEM_ROWS_REPEATED, record))
 
@@ -157,7 +144,7 @@ def _table(shard: int, items: ItemRows) -> tuple[int, np.ndarray]:
 
 
 def _to_rows(
-    element: _Keyed, item_counts: Mapping[int, int], num_shards: int
+    element: Keyed, item_counts: Mapping[int, int], num_shards: int
 ) -> Iterator[NumberedPairs]:
     shard, groups = element
     starts = first_rows(item_counts, num_shards)
@@ -173,22 +160,21 @@ def _to_rows(
 
 
 class SplitPairs(beam.PTransform):
-    """Divides NumberedPairs into splits; gives encode.PairBatch elements."""
+    """Divides NumberedPairs into splits; gives PairBatch elements."""
 
-    def __init__(self, split: LogSplit):
+    def __init__(self, rule: splits.SplitRule):
         super().__init__()
-        self._split = split
+        self._rule = rule
 
     def expand(self, pairs: beam.PCollection) -> beam.PCollection:
         """By time from a sample of all times, else each pair on its own."""
-        if self._split.by != BY_TIME:
-            return pairs | "SplitByDigest" >> beam.Map(_split_by_digest, self._split.fractions)
+        if self._rule.by != BY_TIME:
+            return pairs | "SplitByDigest" >> beam.Map(_split_by_digest, self._rule)
         cuts = (
             pairs
             | "Times" >> beam.Map(lambda part: (part.digest, part.divider))
             | "SampleTimes" >> beam.CombineGlobally(SampleByDigest(_SAMPLED_TIMES))
-            | "CutTimes"
-            >> beam.Map(lambda sample, rule: time_cuts(sample[1], rule), self._split.fractions)
+            | "CutTimes" >> beam.Map(lambda sample, rule: time_cuts(sample[1], rule), self._rule)
         )
         return pairs | "SplitByTime" >> beam.Map(_split_by_time, AsSingleton(cuts))
 
@@ -212,12 +198,12 @@ def time_cuts(times: np.ndarray, rule: splits.SplitRule) -> tuple[int, int]:
     return int(ordered[min(validation, last)]), int(ordered[min(test, last)])
 
 
-def _split_by_time(pairs: NumberedPairs, cuts: tuple[int, int]) -> Any:
+def _split_by_time(pairs: NumberedPairs, cuts: tuple[int, int]) -> PairBatch:
     of_split = (pairs.divider >= cuts[0]).astype(np.uint8)
     of_split[pairs.divider >= cuts[1]] = splits.TEST
-    return of_split, pairs.digest, pairs.query_row, pairs.item_row
+    return PairBatch(of_split, pairs.digest, pairs.query_row, pairs.item_row)
 
 
-def _split_by_digest(pairs: NumberedPairs, rule: splits.SplitRule) -> Any:
+def _split_by_digest(pairs: NumberedPairs, rule: splits.SplitRule) -> PairBatch:
     of_split = splits.split_of(pairs.divider.view(np.uint64), rule)
-    return of_split, pairs.digest, pairs.query_row, pairs.item_row
+    return PairBatch(of_split, pairs.digest, pairs.query_row, pairs.item_row)

@@ -14,18 +14,12 @@ from apache_beam.pvalue import TaggedOutput
 
 from data_prep import problems, tables
 from data_prep.counting import count
-from data_prep.installs import item_features, logs
-from data_prep.installs.item_features import Column
+from data_prep.installs import logs
+from data_prep.installs.counters import ITEM_RECORDS_BAD
+from data_prep.installs.encoders import Column
 from data_prep.installs.logs import Keys
-from data_prep.installs.spec import InstallSpec, ItemFeature
+from data_prep.installs.spec import InstallSpec
 from data_prep.shards import find, group_indices, range_index
-from ssl_recsys import schema
-
-_Keyed = tuple[int, Any]
-
-# Counters of records that are listed too.
-ITEM_RECORDS_BAD = "item_records_bad"
-ITEM_ROWS_REPEATED = "item_rows_repeated"
 
 
 class ItemRows(NamedTuple):
@@ -33,7 +27,7 @@ class ItemRows(NamedTuple):
 
     Attributes:
       digests: of the keys, uint64.
-      places: where the rows stand: file number and line as one int64 that sorts.
+      places: file number and line as one int64 that sorts.
       keys: Arrow text.
       titles: what users are shown, Arrow text; empty for an item that no table has.
       features: in the order of the spec.
@@ -110,15 +104,15 @@ def _read_items(
     rows = problems.parse(piece, spec.item_columns(), directory)
     keys = tables.one_line(tables.texts(rows.columns[spec.key]))
     features, bad = [], list(rows.bad)
-    for feature in spec.features:
-        column, not_numbers = item_features.read_column(rows, feature)
+    for encoder in spec.encoders().values():
+        column, unusable = encoder.read(rows)
         features.append(column)
-        bad += not_numbers
+        bad += unusable
     has_key = np.asarray(pc.not_equal(keys, ""))
     for row in np.flatnonzero(~has_key).tolist():
         bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), f"{spec.key} is empty"))
     digests, _ = logs.digests(keys)
-    titles = tables.texts(rows.columns[spec.title]) if spec.title else _no_text(len(keys))
+    titles = tables.texts(rows.columns[spec.title]) if spec.title else _no_texts(len(keys))
     places = (number << 40) | rows.lines
     every = ItemRows(digests, places, keys, titles, features)
     every = every.take(np.flatnonzero(has_key))
@@ -131,7 +125,7 @@ def _read_items(
 
 
 def place_of(place: int, paths: Sequence[str]) -> tuple[str, int]:
-    """The file and line that an element of `ItemRows.places` stands for."""
+    """The file and line in an element of `ItemRows.places`."""
     return paths[place >> 40], place & ((1 << 40) - 1)
 
 
@@ -153,7 +147,7 @@ def choose_items(
       The items, each once, by digest, and one record for each row with a key that an earlier
       row has.
     """
-    rows = _join(tables_rows, options.spec.features)
+    rows = _join(tables_rows, options.spec)
     order = np.lexsort((rows.places, rows.digests))
     first = np.ones(len(order), bool)
     first[1:] = rows.digests[order[1:]] != rows.digests[order[:-1]]
@@ -170,13 +164,13 @@ def choose_items(
     count("items_without_pair", len(rows.digests) - (len(used) - len(missing)))
     if len(missing):
         unknown = _unknown_items(missing, names, options.spec)
-        rows = _join([rows, unknown], options.spec.features)
+        rows = _join([rows, unknown], options.spec)
         rows = rows.take(np.argsort(rows.digests))
     return rows, repeated
 
 
 def _unknown_items(digests: np.ndarray, names: Iterable[Keys], spec: InstallSpec) -> ItemRows:
-    """Items that no table has: all that is known is their key."""
+    """Items that no table has; only their keys are known."""
     name_of: dict[int, str] = {}
     wanted = set(digests.tolist())
     for keys in names:
@@ -184,49 +178,27 @@ def _unknown_items(digests: np.ndarray, names: Iterable[Keys], spec: InstallSpec
             if digest in wanted:
                 # The smaller of two names with one digest, whatever their order.
                 name_of[digest] = min(name, name_of.get(digest, name))
-    size = len(digests)
-    keys = pa.array([name_of[digest] for digest in digests.tolist()], pa.string())
-    missing = _columns(size)
+    return _only_keys(digests, [name_of[digest] for digest in digests.tolist()], spec)
+
+
+def _only_keys(digests: np.ndarray, names: list[str], spec: InstallSpec) -> ItemRows:
+    keys = pa.array(names, pa.string())
     return ItemRows(
         digests=digests,
-        places=np.zeros(size, np.int64),
+        places=np.zeros(len(names), np.int64),
         keys=keys,
-        titles=_no_text(size),
-        features=[
-            keys if is_key(feature, spec) else missing[feature.kind] for feature in spec.features
-        ],
+        titles=_no_texts(len(names)),
+        features=[encoder.missing(keys) for encoder in spec.encoders().values()],
     )
 
 
-def _no_text(size: int) -> pa.Array:
+def _no_texts(size: int) -> pa.Array:
     return pa.array([""] * size, pa.string())
 
 
-def _columns(size: int) -> dict[str, Column]:
-    """Columns of missing values by kind of feature."""
-    return {
-        schema.CATEGORICAL: _no_text(size),
-        schema.BAG: pa.array([[]] * size, item_features.BAG_TYPE),
-        schema.DENSE: np.full(size, np.nan),
-    }
-
-
-def is_key(feature: ItemFeature, spec: InstallSpec) -> bool:
-    """Whether a feature is the item's identity."""
-    return feature.kind == schema.CATEGORICAL and feature.column == spec.key
-
-
-def _join(batches: Iterable[ItemRows], features: Sequence[ItemFeature]) -> ItemRows:
+def _join(batches: Iterable[ItemRows], spec: InstallSpec) -> ItemRows:
     """Joins rows; there may be none."""
-    empty = _columns(0)
-    none = ItemRows(
-        np.zeros(0, np.uint64),
-        np.zeros(0, np.int64),
-        _no_text(0),
-        _no_text(0),
-        [empty[feature.kind] for feature in features],
-    )
-    parts = [none, *batches]
+    parts = [_only_keys(np.zeros(0, np.uint64), [], spec), *batches]
     columns = [_concatenate(column) for column in zip(*(part[:-1] for part in parts), strict=True)]
     joined = [_concatenate(column) for column in zip(*(p.features for p in parts), strict=True)]
     return ItemRows._make([*columns, joined])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -18,14 +18,10 @@ from apache_beam.pvalue import TaggedOutput
 from data_prep import problems, tables
 from data_prep.counting import count, count_all
 from data_prep.installs import logs
-from data_prep.installs.logs import Events, Keys, Pairs
+from data_prep.installs.counters import LOG_RECORDS_BAD
+from data_prep.installs.logs import Events, Keys
 from data_prep.installs.spec import HISTORY, LogSpec
-from data_prep.shards import by_shard, group_indices, range_index
-
-_Keyed = tuple[int, Any]
-
-# Counters of records that are listed too.
-LOG_RECORDS_BAD = "log_records_bad"
+from data_prep.shards import Keyed, by_shard, concatenate, take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +45,19 @@ class PairOptions:
     num_shards: int
 
 
+class History(NamedTuple):
+    """Events of histories as columns `[events]`, see `logs.Events`."""
+
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+
+
 class Log(NamedTuple):
     """What `ReadLog` gives.
 
     Attributes:
-      events: of histories (shard of the user, (users, items, times)), else (shard of the item,
-        Pairs).
+      events: of histories (shard of the user, History), else (shard of the item, Pairs).
       names: (shard of the digest, Keys), the items that the log names; a name may repeat.
       bad: (LOG_RECORDS_BAD, tables.BadRecord) elements.
     """
@@ -113,12 +116,12 @@ class _ReadEvents(beam.DoFn):
         for record in bad:
             yield TaggedOutput("bad", (LOG_RECORDS_BAD, record))
 
-    def _by_shard(self, events: Events) -> Iterator[_Keyed]:
-        """A history's (user, item, time) by user, or the Pairs of landing pages by item."""
+    def _by_shard(self, events: Events) -> Iterator[Keyed]:
+        """The History by user, or the Pairs of landing pages by item."""
         options = self._options
         if events.query is None:
-            history = (events.user, events.item, events.time)
-            yield from by_shard(events.user, options.num_shards, *history)
+            history = History(events.user, events.item, events.time)
+            yield from by_shard(history.user, options.num_shards, history)
             return
         differ = events.query != events.item
         count("pairs_with_itself", len(differ) - differ.sum())
@@ -129,18 +132,14 @@ class _ReadEvents(beam.DoFn):
             time=events.time[differ],
             user=events.user[differ],
         )
-        for shard, part in by_shard(pairs.item, options.num_shards, *pairs):
-            yield shard, Pairs(*part)
+        yield from by_shard(pairs.item, options.num_shards, pairs)
 
-    def _new_names(self, keys: Keys) -> Iterator[_Keyed]:
+    def _new_names(self, keys: Keys) -> Iterator[Keyed]:
         """Names that this bundle has not given out yet, by shard."""
-        new = [i for i, digest in enumerate(keys.digests.tolist()) if digest not in self._seen]
-        self._seen.update(keys.digests[new].tolist())
-        digests = keys.digests[new]
-        shard_of = range_index(digests, self._options.num_shards)
-        for shard, where in group_indices(shard_of, self._options.num_shards):
-            names = [keys.names[new[index]] for index in where]
-            yield shard, Keys(names, digests[where])
+        is_new = np.array([digest not in self._seen for digest in keys.digests.tolist()], bool)
+        new = take(keys, is_new)
+        self._seen.update(new.digests.tolist())
+        yield from by_shard(new.digests, self._options.num_shards, new)
 
 
 class MakePairs(beam.PTransform):
@@ -161,17 +160,15 @@ class MakePairs(beam.PTransform):
         )
 
 
-def _pair_histories(element: _Keyed, options: PairOptions) -> Iterator[_Keyed]:
+def _pair_histories(element: Keyed, options: PairOptions) -> Iterator[Keyed]:
     counters: Counter[str] = Counter()
-    user, item, time = (np.concatenate(column) for column in zip(*element[1], strict=True))
     parts = logs.history_pairs(
-        Events(user, item, time),
+        Events(*concatenate(History, element[1])),
         window=options.window,
         max_pairs_per_user=options.max_pairs_per_user,
         split_by=options.split_by,
         counters=counters,
     )
     for pairs in parts:
-        for shard, columns in by_shard(pairs.item, options.num_shards, *pairs):
-            yield shard, Pairs(*columns)
+        yield from by_shard(pairs.item, options.num_shards, pairs)
     count_all(counters)

@@ -1,4 +1,4 @@
-"""What the columns of a log and of an item table mean: defaults, and the file that changes them.
+"""What the columns of a log and of an item table mean: defaults, and the file to change them.
 
 The file is JSON and may leave anything out:
 
@@ -17,18 +17,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ssl_recsys import schema
+from data_prep import tables
+from data_prep.input_files import InputFile
+from data_prep.installs.encoders import Encoder, ItemFeature, make_encoder
+from data_prep.installs.scales import LOG_NORMALIZED
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import BAG, CATEGORICAL, DENSE
+from ssl_recsys.options import check_distinct
 
 HISTORY, LANDING_PAGE = "history", "landing_page"
 LOG_KINDS = (HISTORY, LANDING_PAGE)
 # Microseconds in a unit of time.
 TIMESTAMP_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "min": 60_000_000, "d": 86_400_000_000}
-LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS = "log", "quantile", "standard", "none"
-NORMALIZATIONS = (LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS)
 
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
@@ -63,77 +66,20 @@ class LogSpec:
         _check_choice("timestamp_unit", self.timestamp_unit, tuple(TIMESTAMP_UNITS))
 
 
-@dataclasses.dataclass(frozen=True)
-class ItemFeature:
-    """How one feature is made from a column of the item table.
-
-    Attributes:
-      name: name of the feature in the dataset.
-      kind: categorical, bag or dense.
-      column: column of the item table; empty where `from_training` needs none.
-      separator: bag: what stands between the values of a cell (lists need none).
-      words: bag: take the words of the text instead.
-      ngrams: bag of words: also runs of up to so many words.
-      max_values: bag: how many values of an item are kept.
-      min_count: categorical, bag: values that fewer training items have get no id.
-      max_vocab: categorical, bag: how many values get an id, the most frequent ones.
-      normalize: dense: `log` (log(1 + x), then mean 0 and variance 1), `quantile` (share of
-        training items below, from -1 to 1), `standard` (mean 0, variance 1) or `none`.
-      from_training: dense: the value is the number of training pairs that lead to the item.
-    """
-
-    name: str
-    kind: str
-    column: str = ""
-    separator: str = "|"
-    words: bool = False
-    ngrams: int = 1
-    max_values: int = 20
-    min_count: int = 1
-    max_vocab: int = 1_000_000
-    normalize: str = QUANTILE
-    from_training: bool = False
-
-    def __post_init__(self) -> None:
-        self.encoded(vocab_size=1)  # The dataset's own rules hold for name and kind.
-        _check_choice(f"feature {self.name}: normalize", self.normalize, NORMALIZATIONS)
-        if self.from_training and self.kind != schema.DENSE:
-            raise InputError(
-                f"feature {self.name}: from_training gives a number, so its kind must be dense "
-                f"(got {self.kind})"
-            )
-        if not self.column and not self.from_training:
-            raise InputError(f"feature {self.name}: name the column that it is made from")
-        if not self.separator:
-            raise InputError(f"feature {self.name}: separator must not be empty")
-        for field in ("ngrams", "max_values", "min_count", "max_vocab"):
-            if getattr(self, field) < 1:
-                raise InputError(
-                    f"feature {self.name}: {field} must be at least 1 (got {getattr(self, field)})"
-                )
-
-    def encoded(self, vocab_size: int) -> schema.FeatureSpec:
-        """The feature as the dataset holds it; a dense one has a value and a missing mark."""
-        if self.kind == schema.DENSE:
-            return schema.FeatureSpec(self.name, self.kind, 0, 2)
-        max_values = self.max_values if self.kind == schema.BAG else 1
-        return schema.FeatureSpec(self.name, self.kind, vocab_size, max_values)
-
-
 # The six features of the paper's app-to-app dataset.
 APP_FEATURES = (
-    ItemFeature("id", schema.CATEGORICAL, "app_id"),
-    ItemFeature("developer_name", schema.CATEGORICAL, "developer_name"),
-    ItemFeature("categories", schema.BAG, "categories", max_values=10),
-    ItemFeature("title_unigram", schema.BAG, "title", words=True, min_count=2),
-    ItemFeature("popularity", schema.DENSE, "popularity", normalize=LOG_NORMALIZED),
-    ItemFeature("quality", schema.DENSE, "quality"),
+    ItemFeature("id", CATEGORICAL, "app_id"),
+    ItemFeature("developer_name", CATEGORICAL, "developer_name"),
+    ItemFeature("categories", BAG, "categories", max_values=10),
+    ItemFeature("title_unigram", BAG, "title", words=True, min_count=2),
+    ItemFeature("popularity", DENSE, "popularity", normalize=LOG_NORMALIZED),
+    ItemFeature("quality", DENSE, "quality"),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class InstallSpec:
-    """Everything that the job knows about its input's columns.
+    """The columns of the job's input.
 
     Attributes:
       name: of the dataset.
@@ -150,18 +96,15 @@ class InstallSpec:
     features: tuple[ItemFeature, ...] = APP_FEATURES
 
     def __post_init__(self) -> None:
-        names = [feature.name for feature in self.features]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise InputError(f"feature names must be unique (repeated: {', '.join(repeated)})")
+        check_distinct("feature names", [feature.name for feature in self.features])
         if not self.features:
             raise InputError("features must name at least one feature")
         if not self.key:
             raise InputError("items.key must name the column with the items' keys")
 
-    def feature(self, name: str) -> ItemFeature:
-        """The feature of that name, which must be one of the spec's."""
-        return next(feature for feature in self.features if feature.name == name)
+    def encoders(self) -> dict[str, Encoder]:
+        """The features' encoders by name, in their order."""
+        return {feature.name: make_encoder(feature, self.key) for feature in self.features}
 
     def item_columns(self) -> list[str]:
         """The columns of the item table that are read, each once."""
@@ -273,3 +216,31 @@ def _check_fields(what: str, content: Any, known: tuple[str, ...]) -> None:
     unknown = [name for name in content if name not in known]
     if unknown:
         raise InputError(f"{what}: unknown field {unknown[0]!r} (there are {', '.join(known)})")
+
+
+def check_columns(
+    files: Sequence[InputFile], wanted: Sequence[str], what: str, spec: InstallSpec
+) -> None:
+    """Checks that all files of a table have its columns.
+
+    Args:
+      files: the log's or the item table's.
+      wanted: names of columns.
+      what: `log` or `item table`.
+      spec: where the names come from.
+
+    Raises:
+      InputError: for a file without one of them.
+    """
+    for file in files:
+        names = tables.column_names(file.path)
+        missing = [name for name in wanted if name not in names]
+        if not missing:
+            continue
+        hint = "name the right ones with --features_spec or the --..._column flags"
+        if what == "log" and spec.log.kind == HISTORY and {"seed", "candidate"} <= {*names}:
+            hint = "for a log of seeds and candidates add --log_kind=landing_page"
+        raise InputError(
+            f"{file.path} has no column {', '.join(map(repr, missing))}, which the {what} needs; "
+            f"its columns are {', '.join(names)}; {hint}"
+        )

@@ -1,6 +1,6 @@
 """Random numbers without state, and made-up words: the same coordinates give the same values.
 
-Everything synthetic is a function of the seed and of where it stands (page 17, link 3), so it
+Everything synthetic is a function of the seed and of its coordinates (page 17, link 3), so it
 can be made in any order and amount without holding what was made before.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from data_prep.splits import GOLDEN, scramble
+
 _ONSETS = "bdfghjklmnprstvz"
 _VOWELS = "aeiou"
 _SYLLABLES = tuple(onset + vowel for onset in _ONSETS for vowel in _VOWELS)
@@ -36,10 +37,10 @@ class Draws:
           *coordinates: `[...]` non-negative integers that broadcast against each other.
         """
         start = zlib.crc32(stream.encode()) + (self.seed << 32)
-        state = _mix(np.asarray([start % 2**64], np.uint64))
+        state = scramble(np.asarray([start % 2**64], np.uint64))
         for coordinate in coordinates:
-            place = np.atleast_1d(coordinate).astype(np.uint64)
-            state = _mix(state + (place + np.uint64(1)) * _GOLDEN)
+            number = np.atleast_1d(coordinate).astype(np.uint64)
+            state = scramble(state + (number + np.uint64(1)) * GOLDEN)
         return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def integers(
@@ -77,7 +78,7 @@ def choose(uniform: np.ndarray, weights: Sequence[float]) -> np.ndarray:
 
 
 def stem(number: int, *, syllables: int = 2) -> str:
-    """Pronounceable lower-case stem, another one for every number and least length.
+    """Pronounceable lower-case stem, a different one for every number and least length.
 
     Args:
       number: non-negative.
@@ -91,10 +92,10 @@ def stem(number: int, *, syllables: int = 2) -> str:
 
 
 def proper_name(number: int, universe: int) -> str:
-    """Capitalised made-up name, another one for every number in [0, universe).
+    """Capitalised made-up name, a different one for every number in [0, universe).
 
-    Names end in one consonant after syllables that end in vowels; `stem` with a suffix of
-    another shape can so never equal one.
+    Names end in one consonant after syllables that end in vowels, so that no `stem` with a
+    suffix of a different shape equals one.
     """
     size = len(_CODAS)
     capacity = size * len(_SYLLABLES) ** 2
@@ -105,10 +106,3 @@ def proper_name(number: int, universe: int) -> str:
     scattered = (number * 7_368_787 + 1_299_709) % capacity
     number, coda = divmod(scattered, size)
     return stem(number).capitalize() + _CODAS[coda]
-
-
-def _mix(state: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64; `[...]` uint64 to `[...]` uint64."""
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))

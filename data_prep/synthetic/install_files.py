@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from data_prep.compressed import write_aside
+from data_prep.compressed import write_compressed
 from data_prep.synthetic.install_world import App, InstallWorld
 
 LOG_FILE, ITEMS_FILE = "installs.csv.gz", "apps.csv"
@@ -20,7 +20,7 @@ _APPS_PER_BLOCK = 16_384
 
 def write_log(directory: str | os.PathLike[str], world: InstallWorld, num_events: int) -> None:
     """Writes `user_id,app_id,timestamp` to `installs.csv.gz` in `directory`."""
-    with write_aside(pathlib.Path(directory) / LOG_FILE) as stream:
+    with write_compressed(pathlib.Path(directory) / LOG_FILE) as stream:
         stream.write(b"user_id,app_id,timestamp\n")
         options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
         for events in world.events(num_events):
@@ -41,7 +41,7 @@ def write_log(directory: str | os.PathLike[str], world: InstallWorld, num_events
 def write_items(directory: str | os.PathLike[str], world: InstallWorld) -> int:
     """Writes the item table to `apps.csv` in `directory`, and returns its number of rows."""
     count = 0
-    with write_aside(pathlib.Path(directory) / ITEMS_FILE) as stream:
+    with write_compressed(pathlib.Path(directory) / ITEMS_FILE) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(App._fields)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from data_prep.compressed import write_aside
+from data_prep.compressed import write_compressed
 from data_prep.synthetic.wiki_pages import WikiPage
 
 _NAMESPACES = {
@@ -41,7 +41,7 @@ def write_dump(path: str | os.PathLike[str], pages: Iterable[WikiPage]) -> int:
       InputError: if `path` is a directory.
     """
     count = 0
-    with write_aside(path) as stream:
+    with write_compressed(path) as stream:
         for text in _header():
             stream.write(text.encode())
         for count, page in enumerate(pages, start=1):

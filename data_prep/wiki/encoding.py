@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.pvalue import AsDict, AsSingleton, TaggedOutput
+from apache_beam.pvalue import AsDict, TaggedOutput
 
-from data_prep import encode, splits
-from data_prep.counting import count, count_all
-from data_prep.shards import concatenate, find, first_rows, range_index
-from data_prep.vocab import BuildVocabulary, Vocabulary
-from data_prep.wiki.link_graph import Graph
-from ssl_recsys import schema
+from data_prep.counting import count_all
+from data_prep.encode import Item, ItemBatch, encode_shard
+from data_prep.shards import Keyed, concatenate, find, first_rows, range_index
+from data_prep.splits import TRAIN, SplitRule, pair_digests
+from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
+from data_prep.wiki.link_graph import Articles, Graph, ItemLinks
+from data_prep.wiki.link_splits import item_splits, pair_splits
+from data_prep.words import ngrams, words
+from data_prep.write import EncodedDataset, PairBatch, encoded_dataset
+from ssl_recsys.features import Bag, Categorical, FeatureSpec
 
 ID, TITLE_NGRAMS, CATEGORIES = "id", "title_ngrams", "categories"
-
-# Letters and digits, and the marks on them, which Python's \w leaves out: vowel signs in the
-# scripts of India, for example.
-_MARKS = "".join(
-    chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code))[0] == "M"
-)
-_WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
-_ITEMS_PER_BATCH = 20_000
+_LONGEST_NGRAM = 2
 
 _log = logging.getLogger(__name__)
-_Keyed = tuple[int, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,29 +49,39 @@ class FeatureOptions:
     max_categories: int
     max_vocab: int
 
-    def specs(self, vocab_sizes: Mapping[str, int]) -> tuple[schema.FeatureSpec, ...]:
+    def vocabulary_limits(self) -> dict[str, tuple[int, int]]:
+        """Smallest counts of tokens and largest numbers of them."""
+        return {
+            ID: (self.id_min_count, self.max_vocab),
+            TITLE_NGRAMS: (self.title_min_count, self.max_vocab),
+            CATEGORIES: (self.category_min_count, self.max_vocab),
+        }
+
+    def specs(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
         """The dataset's features; `vocab_sizes` counts id 0."""
         return (
-            schema.FeatureSpec(ID, schema.CATEGORICAL, vocab_sizes[ID]),
-            schema.FeatureSpec(
-                TITLE_NGRAMS, schema.BAG, vocab_sizes[TITLE_NGRAMS], self.max_title_ngrams
-            ),
-            schema.FeatureSpec(
-                CATEGORIES, schema.BAG, vocab_sizes[CATEGORIES], self.max_categories
-            ),
+            Categorical(ID, vocab_sizes[ID]),
+            Bag(TITLE_NGRAMS, vocab_sizes[TITLE_NGRAMS], self.max_title_ngrams),
+            Bag(CATEGORIES, vocab_sizes[CATEGORIES], self.max_categories),
         )
+
+
+class CountedItems(NamedTuple):
+    """Items of a shard, and their numbers of training pairs as item and as query, `[items]`."""
+
+    items: Articles
+    as_item: np.ndarray
+    as_query: np.ndarray
 
 
 def title_ngrams(title: str) -> list[str]:
     """The casefolded words of a title, then its pairs of neighbouring words, each once."""
-    words = _WORD.findall(title.casefold())
-    bigrams = [f"{first} {second}" for first, second in itertools.pairwise(words)]
-    return list(dict.fromkeys(words + bigrams))
+    return ngrams(words(title), _LONGEST_NGRAM)
 
 
 def encode_wiki(
-    graph: Graph, split: splits.SplitRule, options: FeatureOptions, num_shards: int
-) -> encode.EncodedDataset:
+    graph: Graph, split: SplitRule, options: FeatureOptions, num_shards: int
+) -> EncodedDataset:
     """Adds the steps from the graph to encoded records."""
     item_counts = AsDict(graph.item_counts)
     linked = (
@@ -86,150 +89,107 @@ def encode_wiki(
         | "GroupLinksBySource" >> beam.CoGroupByKey()
         | "LinksToRows"
         >> beam.ParDo(_link_rows, item_counts, split, num_shards).with_outputs(
-            "pairs", "query_counts", "split_counts"
+            "pairs", "query_counts"
         )
     )
-    # An item's counts as the item and as the query of training pairs.
-    counted = {
-        "items": graph.items,
-        "train_counts": graph.train_counts,
-        "query_counts": linked.query_counts,
-    } | "GroupCounts" >> beam.CoGroupByKey()
-    tokens = graph.items | "CountTokens" >> beam.ParDo(_count_tokens, split).with_outputs()
-    vocabularies = {
-        ID: counted
-        | "CountIds" >> beam.FlatMap(_count_ids, split)
-        | "IdVocabulary"
-        >> BuildVocabulary(min_count=options.id_min_count, max_size=options.max_vocab),
-        TITLE_NGRAMS: tokens[TITLE_NGRAMS]
-        | "TitleVocabulary"
-        >> BuildVocabulary(min_count=options.title_min_count, max_size=options.max_vocab),
-        CATEGORIES: tokens[CATEGORIES]
-        | "CategoryVocabulary"
-        >> BuildVocabulary(min_count=options.category_min_count, max_size=options.max_vocab),
-    }
+    counted = (
+        {
+            "items": graph.items,
+            "train_counts": graph.train_counts,
+            "query_counts": linked.query_counts,
+        }
+        | "GroupCounts" >> beam.CoGroupByKey()
+        | "AddCounts" >> beam.MapTuple(_add_counts)
+    )
+    vocabularies = (
+        counted
+        | "CountTokens" >> beam.FlatMap(_count_tokens, split)
+        | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits())
+    )
+    ids = vocabularies | "MakeIds" >> beam.MapTuple(_make_ids)
     items = counted | "EncodeItems" >> beam.FlatMap(
-        _encode_items,
-        item_counts,
-        AsSingleton(vocabularies[ID] | "IdTable" >> beam.Map(_id_table)),
-        AsSingleton(vocabularies[TITLE_NGRAMS] | "TitleIds" >> beam.Map(Vocabulary)),
-        AsSingleton(vocabularies[CATEGORIES] | "CategoryIds" >> beam.Map(Vocabulary)),
-        options,
-        num_shards,
+        _encode_items, item_counts, AsDict(ids), options, num_shards
     )
-    named = [
-        tokens | f"Name_{name}" >> beam.Map(lambda found, name=name: (name, found))
-        for name, tokens in vocabularies.items()
-    ]
-    return encode.EncodedDataset(
-        items=items,
-        pairs=linked.pairs,
-        num_items=graph.item_counts
-        | "ItemCounts" >> beam.Values()
-        | "NumItems" >> beam.CombineGlobally(sum),
-        num_pairs=linked.split_counts | "NumPairs" >> beam.CombineGlobally(encode.sum_splits),
-        vocabularies=named | "Vocabularies" >> beam.Flatten(),
-    )
+    return encoded_dataset(items, graph.item_counts, linked.pairs, vocabularies)
 
 
 def _link_rows(
-    element: _Keyed, item_counts: Mapping[int, int], split: splits.SplitRule, num_shards: int
+    element: Keyed, item_counts: Mapping[int, int], split: SplitRule, num_shards: int
 ) -> Iterator[TaggedOutput]:
     shard, groups = element
-    batches = list(groups["links"])
-    sources, targets, target_position = concatenate(batches, 3)
-    table = next(iter(groups["items"]))[0]
-    position, exists = find(sources, table)
+    links = concatenate(ItemLinks, groups["links"])
+    table = next(iter(groups["items"])).digests
+    position, exists = find(links.sources, table)
     if not exists.all():
         raise AssertionError("a link's source is no item")
     starts = first_rows(item_counts, num_shards)
-    query_row = starts[shard] + position
-    item_row = starts[range_index(targets, num_shards)] + target_position.astype(np.int64)
-    of_split = splits.pair_splits(sources, targets, split)
-    query_counts = np.bincount(position[of_split == splits.TRAIN], minlength=len(table))
-    digests = splits.pair_digests(sources, targets)
+    of_split = pair_splits(links.sources, links.targets, split)
+    target_shard = range_index(links.targets, num_shards)
+    pairs = PairBatch(
+        split=of_split,
+        digest=pair_digests(links.sources, links.targets),
+        query_row=starts[shard] + position,
+        item_row=starts[target_shard] + links.positions.astype(np.int64),
+    )
+    query_counts = np.bincount(position[of_split == TRAIN], minlength=len(table))
     _log.info("numbered the links from shard %d of %d", shard + 1, num_shards)
-    yield TaggedOutput("pairs", (of_split, digests, query_row, item_row))
+    yield TaggedOutput("pairs", pairs)
     yield TaggedOutput("query_counts", (shard, query_counts))
-    split_counts = np.bincount(of_split, minlength=len(schema.PAIR_SPLITS))
-    yield TaggedOutput("split_counts", split_counts.tolist())
 
 
-def _count_tokens(element: _Keyed, split: splits.SplitRule) -> Iterator[TaggedOutput]:
-    """Counts n-grams and categories of a shard's training pages."""
-    _, (table, titles, categories) = element
-    ngrams: Counter[str] = Counter()
-    names: Counter[str] = Counter()
-    is_train = splits.item_splits(table, split) == splits.TRAIN
-    for index in np.flatnonzero(is_train):
-        ngrams.update(title_ngrams(titles[index]))
-        names.update(categories[index])
-    yield TaggedOutput(TITLE_NGRAMS, (list(ngrams), list(ngrams.values())))
-    yield TaggedOutput(CATEGORIES, (list(names), list(names.values())))
-
-
-def _count_ids(element: _Keyed, split: splits.SplitRule) -> Iterator[tuple[list[str], list[int]]]:
-    """Counts the training pairs of a shard's training pages."""
-    (table, titles, _), as_item, as_query = _counts(element)
-    totals = as_item + as_query
-    is_train = splits.item_splits(table, split) == splits.TRAIN
-    chosen = np.flatnonzero(is_train & (totals > 0))
-    yield [titles[index] for index in chosen], totals[chosen].tolist()
-
-
-def _counts(element: _Keyed) -> tuple[Any, np.ndarray, np.ndarray]:
-    _, groups = element
+def _add_counts(shard: int, groups: Mapping[str, Any]) -> tuple[int, CountedItems]:
     items = next(iter(groups["items"]))
-    none = np.zeros(len(items[0]), np.int64)
-    return items, next(iter(groups["train_counts"]), none), next(iter(groups["query_counts"]), none)
+    none = np.zeros(len(items.digests), np.int64)
+    as_item, as_query = (
+        next(iter(groups[name]), none) for name in ("train_counts", "query_counts")
+    )
+    return shard, CountedItems(items, as_item, as_query)
 
 
-def _id_table(titles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted digests of the titles, and their ids: far smaller than a dict of strings."""
-    digests = splits.text_digests(list(titles))
-    order = np.argsort(digests)
-    return digests[order], order + 1
+def _count_tokens(element: Keyed, split: SplitRule) -> Iterator[tuple[str, TokenCounts]]:
+    """Training pairs of a shard's training pages, and how many of them have a token."""
+    _, (items, as_item, as_query) = element
+    totals = as_item + as_query
+    is_train = item_splits(items.digests, split) == TRAIN
+    in_pairs = np.flatnonzero(is_train & (totals > 0))
+    titles = [items.titles[index] for index in in_pairs]
+    yield ID, TokenCounts(titles, totals[in_pairs].tolist())
+    found: Counter[str] = Counter()
+    names: Counter[str] = Counter()
+    for index in np.flatnonzero(is_train).tolist():
+        found.update(title_ngrams(items.titles[index]))
+        names.update(items.categories[index])
+    yield TITLE_NGRAMS, TokenCounts(list(found), list(found.values()))
+    yield CATEGORIES, TokenCounts(list(names), list(names.values()))
+
+
+def _make_ids(feature: str, tokens: Sequence[str]) -> tuple[str, IdTable | Vocabulary]:
+    return feature, IdTable.of(tokens) if feature == ID else Vocabulary(tokens)
 
 
 def _encode_items(
-    element: _Keyed,
+    element: Keyed,
     item_counts: Mapping[int, int],
-    id_table: tuple[np.ndarray, np.ndarray],
-    ngram_vocab: Vocabulary,
-    category_vocab: Vocabulary,
+    ids: Mapping[str, Any],
     options: FeatureOptions,
     num_shards: int,
-) -> Iterator[encode.ItemBatch]:
-    (table, titles, categories), train_counts, _ = _counts(element)
-    shard = element[0]
-    first_row = int(first_rows(item_counts, num_shards)[shard])
-    position, has_id = find(table, id_table[0])
-    ids = np.where(has_id, id_table[1][position] if len(id_table[1]) else 0, 0)
-    sizes = {ID: len(id_table[0]) + 1, TITLE_NGRAMS: ngram_vocab.size}
-    specs = options.specs({**sizes, CATEGORIES: category_vocab.size})
-    dropped: Counter[str] = Counter(items_without_id=len(table) - int(has_id.sum()))
-    records: list[bytes] = []
-    for index, title in enumerate(titles):
-        ngrams, unknown, cut = ngram_vocab.ids_of(title_ngrams(title), options.max_title_ngrams)
-        dropped.update(title_ngrams_out_of_vocabulary=unknown, title_ngrams_over_limit=cut)
-        names, unknown, cut = category_vocab.ids_of(categories[index], options.max_categories)
-        dropped.update(categories_out_of_vocabulary=unknown, categories_over_limit=cut)
-        values = {ID: [int(ids[index])], TITLE_NGRAMS: ngrams, CATEGORIES: names}
-        records.append(
-            encode.item_record(
-                row=first_row + index,
-                key=title,
-                title=title,
-                train_count=int(train_counts[index]),
-                values=values,
-                features=specs,
-            )
-        )
-        if len(records) == _ITEMS_PER_BATCH:
-            yield first_row + index + 1 - len(records), records
-            records = []
-    if records:
-        yield first_row + len(titles) - len(records), records
-    count("items", len(titles))
+) -> Iterator[ItemBatch]:
+    shard, (items, as_item, _) = element
+    specs = options.specs({name: known.size for name, known in ids.items()})
+    item_ids = ids[ID].ids_of(items.digests)
+    dropped: Counter[str] = Counter(items_without_id=int((item_ids == 0).sum()))
+
+    def encoded() -> Iterator[Item]:
+        for index, title in enumerate(items.titles):
+            values = {ID: [int(item_ids[index])]}
+            for name, tokens, max_values in (
+                (TITLE_NGRAMS, title_ngrams(title), options.max_title_ngrams),
+                (CATEGORIES, items.categories[index], options.max_categories),
+            ):
+                values[name], unknown, cut = ids[name].ids_of(tokens, max_values)
+                dropped[f"{name}_out_of_vocabulary"] += unknown
+                dropped[f"{name}_over_limit"] += cut
+            yield Item(title, title, int(as_item[index]), values)
+
+    yield from encode_shard(encoded(), shard, item_counts, num_shards, specs)
     count_all(dropped)
-    _log.info("encoded the items of shard %d of %d", shard + 1, num_shards)

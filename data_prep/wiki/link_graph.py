@@ -9,28 +9,89 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsIter, TaggedOutput
 
-from data_prep import splits
 from data_prep.counting import count
-from data_prep.shards import by_shard, concatenate, find
+from data_prep.shards import Keyed, by_shard, concatenate, find, take
+from data_prep.splits import TRAIN, SplitRule
 from data_prep.wiki import read_pages
-from data_prep.wiki.read_pages import ENDLESS, NO_ARTICLE
+from data_prep.wiki.link_splits import pair_splits
+from data_prep.wiki.read_pages import ENDLESS, NO_ARTICLE, NO_PAGES, Links, Pages, Redirects, Titles
 
 MAX_REDIRECT_HOPS = 4
 
 _log = logging.getLogger(__name__)
-_Keyed = tuple[int, Any]
+IN_DUMP, ALL = LINK_TARGETS = ("in_dump", "all")
+
+_NONE = np.zeros(0, np.uint64)
+
+
+class Articles(NamedTuple):
+    """Articles (or items) of a shard as columns, by digest and each once.
+
+    Attributes:
+      digests: of the titles, uint64.
+      titles: text.
+      categories: lists of text.
+    """
+
+    digests: np.ndarray
+    titles: Sequence[str]
+    categories: Sequence[list[str]]
+
+
+class Known(NamedTuple):
+    """The pages of a shard, uint64, by digest.
+
+    Attributes:
+      articles: `[articles]` digests.
+      redirects: `[redirects]` digests.
+      targets: `[redirects]` digests of the pages that these lead to.
+    """
+
+    articles: np.ndarray
+    redirects: np.ndarray
+    targets: np.ndarray
+
+
+class Chains(NamedTuple):
+    """Redirects on the way to an article: digests of their beginnings and of the next pages."""
+
+    origins: np.ndarray
+    targets: np.ndarray
+
+
+class Ends(NamedTuple):
+    """Redirects followed to the end: digests, and whether there is an article."""
+
+    origins: np.ndarray
+    ends: np.ndarray
+    exist: np.ndarray
+
+
+class ResolvedLinks(NamedTuple):
+    """Links without redirects: digests, uint64."""
+
+    sources: np.ndarray
+    targets: np.ndarray
+
+
+class ItemLinks(NamedTuple):
+    """Links between items: digests, uint64, and positions of the targets in their shards."""
+
+    sources: np.ndarray
+    targets: np.ndarray
+    positions: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class GraphOptions:
-    """What becomes an item and a link.
+    """Which pages become items, and which pairs are for training.
 
     Attributes:
       num_shards: how many shards the digests divide into.
@@ -43,18 +104,18 @@ class GraphOptions:
     num_shards: int
     link_targets: str
     min_in_links: int
-    split: splits.SplitRule
+    split: SplitRule
 
 
 class Graph(NamedTuple):
     """Collections of the graph, all keyed by shard.
 
     Attributes:
-      items: (digest table, titles, lists of categories); an item's position in its shard plus
-        the sizes of the shards before it is its row.
-      item_counts: (shard, number of items), not keyed further.
+      items: Articles; an item's position in its shard plus the sizes of the shards before it is
+        its row.
+      item_counts: numbers of items.
       train_counts: each item's number of training pairs as their item.
-      links: by shard of the source, (source digests, target digests, targets' positions).
+      links: ItemLinks, by shard of the source.
     """
 
     items: beam.PCollection
@@ -100,9 +161,11 @@ class BuildGraph(beam.PTransform):
         return Graph(targets.items, targets.item_counts, targets.train_counts, targets.links)
 
     def _follow(self, redirects: beam.PCollection, known: beam.PCollection) -> beam.PCollection:
-        """Each redirect's end: by shard of the redirect, (digests, ends, whether they exist)."""
+        """Ends of all redirects, by shard of the redirect."""
         shards = self._options.num_shards
-        pending = redirects | "StartRedirects" >> beam.FlatMap(_start_redirects, shards)
+        pending = redirects | "StartRedirects" >> beam.FlatMap(
+            lambda keyed: by_shard(keyed[1].targets, shards, keyed[1])
+        )
         finals = []
         for hop in range(1, MAX_REDIRECT_HOPS + 1):
             step = (
@@ -118,81 +181,78 @@ class BuildGraph(beam.PTransform):
         return finals | "Redirects" >> beam.Flatten()
 
 
-def _first_of_title(element: _Keyed) -> Iterator[TaggedOutput]:
+def _first_of_title(element: Keyed) -> Iterator[TaggedOutput]:
     """Keeps the first page of each title; articles and redirects of a shard."""
     shard, groups = element
-    pages = list(groups[read_pages.PAGES])
-    ordinals, digests = concatenate([page[:2] for page in pages], 2)
-    titles = [title for page in pages for title in page[2]]
-    categories = [names for page in pages for names in page[3]]
-    redirects = concatenate(groups[read_pages.REDIRECTS], 3)
-    all_digests = np.concatenate([digests, redirects[1]])
-    order = np.lexsort((np.concatenate([ordinals, redirects[0]]), all_digests))
-    first = order[np.unique(all_digests[order], return_index=True)[1]]  # by digest
-    articles = first[first < len(digests)]
-    kept = first[first >= len(digests)] - len(digests)
-    is_dropped = np.ones(len(digests), bool)
-    is_dropped[articles] = False
-    count("articles", len(articles))
-    count("redirects", len(kept))
-    count("pages_duplicate", len(all_digests) - len(first))
-    title_of = dict(zip(digests[articles].tolist(), [titles[i] for i in articles], strict=True))
+    pages = concatenate(Pages, [NO_PAGES, *groups[read_pages.PAGES]])
+    redirects = concatenate(Redirects, groups[read_pages.REDIRECTS])
+    num_pages = len(pages.digests)
+    digests = np.concatenate([pages.digests, redirects.digests])
+    order = np.lexsort((np.concatenate([pages.ordinals, redirects.ordinals]), digests))
+    first = order[np.unique(digests[order], return_index=True)[1]]  # by digest
+    kept = first[first < num_pages]
+    is_dropped = np.ones(num_pages, bool)
+    is_dropped[kept] = False
+    articles = Articles(*take(pages, kept)[1:])
+    redirects = take(redirects, first[first >= num_pages] - num_pages)
+    count("articles", len(articles.digests))
+    count("redirects", len(redirects.digests))
+    count("pages_duplicate", len(digests) - len(first))
+    title_of = dict(zip(articles.digests.tolist(), articles.titles, strict=True))
+    dropped = take(pages, is_dropped)
     collisions = sum(
-        title_of.get(int(digests[i]), titles[i]) != titles[i] for i in np.flatnonzero(is_dropped)
+        title_of.get(digest, title) != title
+        for digest, title in zip(dropped.digests.tolist(), dropped.titles, strict=True)
     )
     count("pages_digest_collision", collisions)
-    table = digests[articles]
-    redirect_table, targets = redirects[1][kept], redirects[2][kept]
-    value = table, [titles[i] for i in articles], [categories[i] for i in articles]
-    yield TaggedOutput("articles", (shard, value))
-    yield TaggedOutput("redirects", (shard, (redirect_table, targets)))
-    yield TaggedOutput("known", (shard, (table, redirect_table, targets)))
+    known = Known(articles.digests, redirects.digests, redirects.targets)
+    yield TaggedOutput("articles", (shard, articles))
+    yield TaggedOutput("redirects", (shard, Chains(redirects.digests, redirects.targets)))
+    yield TaggedOutput("known", (shard, known))
     if is_dropped.any():
-        yield TaggedOutput("dropped", ordinals[is_dropped])
+        yield TaggedOutput("dropped", dropped.ordinals)
 
 
-def _start_redirects(element: _Keyed, num_shards: int) -> Iterator[_Keyed]:
-    _, (origins, targets) = element
-    return by_shard(targets, num_shards, origins, targets)
+def _known(groups: Mapping[str, Iterable[Known]]) -> Known:
+    return next(iter(groups["known"]), Known(_NONE, _NONE, _NONE))
 
 
-def _follow_once(element: _Keyed, num_shards: int, is_last: bool) -> Iterator[TaggedOutput]:
-    """Goes one redirect further, where a redirect's target is one."""
+def _follow_once(element: Keyed, num_shards: int, is_last: bool) -> Iterator[TaggedOutput]:
+    """Follows one redirect more, where a redirect's target is one."""
     _, groups = element
-    origins, targets = concatenate(groups["pending"], 2)
-    articles, redirects, redirect_targets = concatenate(groups["known"], 3)
-    _, exists = find(targets, articles)
-    position, goes_on = find(targets, redirects)
-    following = targets.copy()
-    following[goes_on] = redirect_targets[position[goes_on]]
-    # Back at its origin, or too long a chain to be told from a loop.
-    endless = goes_on & ((following == origins) | is_last)
+    chains, known = concatenate(Chains, groups["pending"]), _known(groups)
+    _, exist = find(chains.targets, known.articles)
+    position, is_redirect = find(chains.targets, known.redirects)
+    following = chains.targets.copy()
+    following[is_redirect] = known.targets[position[is_redirect]]
+    # Back at its origin, or too long a chain to be distinguished from a loop.
+    endless = is_redirect & ((following == chains.origins) | is_last)
     following[endless] = ENDLESS
-    ends = ~goes_on | endless
-    for keyed in by_shard(origins[ends], num_shards, origins[ends], following[ends], exists[ends]):
-        yield TaggedOutput("finals", keyed)
-    for keyed in by_shard(following[~ends], num_shards, origins[~ends], following[~ends]):
+    at_end = ~is_redirect | endless
+    ends = take(Ends(chains.origins, following, exist), at_end)
+    pending = take(Chains(chains.origins, following), ~at_end)
+    for keyed_ends in by_shard(ends.origins, num_shards, ends):
+        yield TaggedOutput("finals", keyed_ends)
+    for keyed in by_shard(pending.targets, num_shards, pending):
         yield TaggedOutput("pending", keyed)
 
 
 def _resolve_links(
-    element: _Keyed, dropped: Iterable[np.ndarray], options: GraphOptions
-) -> Iterator[_Keyed]:
-    """Replaces redirects by their ends; yields by shard of the target, (sources, targets)."""
+    element: Keyed, dropped: Iterable[np.ndarray], options: GraphOptions
+) -> Iterator[Keyed]:
+    """Replaces redirects by their ends; yields ResolvedLinks by shard of the target."""
     shard, groups = element
-    ordinals, sources, targets = concatenate(groups["links"], 3)
-    keep = ~np.isin(ordinals, concatenate([(part,) for part in dropped], 1)[0])
+    links = concatenate(Links, groups["links"])
+    keep = ~np.isin(links.ordinals, np.concatenate([_NONE, *dropped]))
     count("links_of_duplicate_page", len(keep) - keep.sum())
-    sources, targets = sources[keep], targets[keep]
-    articles, _, _ = concatenate(groups["known"], 3)
-    _, exists = find(targets, articles)
-    origins, ends, end_exists = concatenate(groups["finals"], 3)
-    order = np.argsort(origins)
-    position, redirected = find(targets, origins[order])
-    position = order[position[redirected]] if len(order) else position[redirected]
-    exists[redirected] = end_exists[position].astype(bool)
-    targets = targets.copy()
-    targets[redirected] = ends[position]
+    _, sources, targets = take(links, keep)
+    _, exists = find(targets, _known(groups).articles)
+    redirects = concatenate(Ends, groups["finals"])
+    redirects = take(redirects, np.argsort(redirects.origins))
+    position, redirected = find(targets, redirects.origins)
+    position = position[redirected]
+    exists[redirected] = redirects.exist[position].astype(bool)
+    targets[redirected] = redirects.ends[position]
     endless = redirected & (targets == ENDLESS)
     elsewhere = redirected & (targets == NO_ARTICLE)
     missing = ~(exists | endless | elsewhere)
@@ -202,58 +262,54 @@ def _resolve_links(
     count("links_redirect_no_article", elsewhere.sum())
     count("links_self", is_self.sum())
     keep = ~(endless | elsewhere | is_self)
-    if options.link_targets == "in_dump":
+    if options.link_targets == IN_DUMP:
         count("links_to_missing_page", (missing & keep).sum())
         keep &= ~missing
     _log.info("resolved the links to shard %d of %d", shard + 1, options.num_shards)
-    return by_shard(targets[keep], options.num_shards, sources[keep], targets[keep])
+    links = take(ResolvedLinks(sources, targets), keep)
+    return by_shard(links.targets, options.num_shards, links)
 
 
-def _choose_items(element: _Keyed, options: GraphOptions) -> Iterator[TaggedOutput]:
+def _choose_items(element: Keyed, options: GraphOptions) -> Iterator[TaggedOutput]:
     """Drops repeated links and chooses the items among the targets without a page."""
     shard, groups = element
-    sources, targets = concatenate(groups["links"], 2)
-    order = np.lexsort((sources, targets))
-    sources, targets = sources[order], targets[order]
-    is_first = np.ones(len(targets), bool)
-    is_first[1:] = (targets[1:] != targets[:-1]) | (sources[1:] != sources[:-1])
+    links = concatenate(ResolvedLinks, groups["links"])
+    links = take(links, np.lexsort((links.sources, links.targets)))
+    is_first = np.ones(len(links.targets), bool)
+    is_first[1:] = (np.diff(links.targets) != 0) | (np.diff(links.sources) != 0)
     count("links_duplicate", len(is_first) - is_first.sum())
-    sources, targets = sources[is_first], targets[is_first]
-    table, titles, categories = next(iter(groups["articles"]), (np.zeros(0, np.uint64), [], []))
-    if options.link_targets == "all":
-        table, titles, categories = _add_missing(
-            (table, titles, categories), targets, groups["titles"], options.min_in_links
-        )
-    position, is_item = find(targets, table)
+    links = take(links, is_first)
+    items = next(iter(groups["articles"]), Articles(_NONE, [], []))
+    if options.link_targets == ALL:
+        items = _add_missing(items, links.targets, groups["titles"], options.min_in_links)
+    positions, is_item = find(links.targets, items.digests)
     count("links_to_missing_page", len(is_item) - is_item.sum())
-    sources, targets, position = sources[is_item], targets[is_item], position[is_item]
-    count("links", len(targets))
-    is_train = splits.pair_splits(sources, targets, options.split) == splits.TRAIN
-    train_counts = np.bincount(position[is_train], minlength=len(table))
-    yield TaggedOutput("items", (shard, (table, titles, categories)))
-    yield TaggedOutput("item_counts", (shard, len(table)))
+    found = take(ItemLinks(links.sources, links.targets, positions), is_item)
+    count("links", len(found.targets))
+    is_train = pair_splits(found.sources, found.targets, options.split) == TRAIN
+    train_counts = np.bincount(found.positions[is_train], minlength=len(items.digests))
+    yield TaggedOutput("items", (shard, items))
+    yield TaggedOutput("item_counts", (shard, len(items.digests)))
     yield TaggedOutput("train_counts", (shard, train_counts))
-    for keyed in by_shard(sources, options.num_shards, sources, targets, position):
+    for keyed in by_shard(found.sources, options.num_shards, found):
         yield TaggedOutput("links", keyed)
 
 
 def _add_missing(
-    articles: Any, targets: np.ndarray, title_batches: Iterable[Any], min_in_links: int
-) -> tuple[np.ndarray, list[str], list[list[str]]]:
-    table, titles, categories = articles
+    articles: Articles, targets: np.ndarray, named: Iterable[Titles], min_in_links: int
+) -> Articles:
+    """The articles, and the targets without a page that enough articles link to."""
     digests, in_links = np.unique(targets, return_counts=True)
-    _, exists = find(digests, table)
+    _, exists = find(digests, articles.digests)
     added = digests[~exists & (in_links >= min_in_links)]
     count("items_without_page", len(added))
     wanted = set(added.tolist())
     title_of: dict[int, str] = {}
-    for batch_digests, batch_titles in title_batches:
-        for digest, title in zip(batch_digests.tolist(), batch_titles, strict=True):
+    for batch in named:
+        for digest, title in zip(batch.digests.tolist(), batch.titles, strict=True):
             if digest in wanted:
                 # The smaller of two titles with one digest, whatever the order of the batches.
                 title_of[digest] = min(title, title_of.get(digest, title))
-    digests = np.concatenate([table, added])
-    order = np.argsort(digests)
-    titles = titles + [title_of[digest] for digest in added.tolist()]
-    categories = categories + [[]] * len(added)
-    return digests[order], [titles[i] for i in order], [categories[i] for i in order]
+    missing = Articles(added, [title_of[digest] for digest in added.tolist()], [[]] * len(added))
+    items = concatenate(Articles, [articles, missing])
+    return take(items, np.argsort(items.digests))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 
+from data_prep import problems
 from data_prep.counting import count, count_all
-from data_prep.shards import by_shard, group_indices, range_index
+from data_prep.shards import by_shard
 from data_prep.splits import text_digest
 from data_prep.wiki import sites
 from data_prep.wiki.dump_files import PageReader, Range
@@ -26,12 +27,54 @@ ENDLESS = 1
 _LINKS_PER_BATCH = 250_000
 _PAGES_PER_BATCH = 10_000
 
-# Outputs. An ordinal is a page's place in the input, the same however that is divided.
-PAGES = "pages"  # shard of the title, (ordinals, digests, titles, lists of categories)
-REDIRECTS = "redirects"  # shard of the title, (ordinals, digests, targets' digests)
-LINKS = "links"  # shard of the target, (sources' ordinals, sources' digests, targets' digests)
-TITLES = "titles"  # shard of the target, (targets' digests, titles), only on request
+# Outputs.
+PAGES = "pages"  # shard of the title, Pages
+REDIRECTS = "redirects"  # shard of the title, Redirects
+LINKS = "links"  # shard of the target, Links
+TITLES = "titles"  # shard of the target, Titles, only on request
 OUTPUTS = (PAGES, REDIRECTS, LINKS, TITLES)
+
+
+class Pages(NamedTuple):
+    """Articles as columns `[pages]`.
+
+    Attributes:
+      ordinals: numbers of the pages in the input, however that is divided, uint64.
+      digests: of the titles, uint64.
+      titles: text.
+      categories: lists of text.
+    """
+
+    ordinals: np.ndarray
+    digests: np.ndarray
+    titles: Sequence[str]
+    categories: Sequence[list[str]]
+
+
+class Redirects(NamedTuple):
+    """Redirect pages as uint64 columns: ordinals, digests of the titles and of the targets."""
+
+    ordinals: np.ndarray
+    digests: np.ndarray
+    targets: np.ndarray
+
+
+class Links(NamedTuple):
+    """Links as uint64 columns: ordinals and digests of the pages, digests of the targets."""
+
+    ordinals: np.ndarray
+    sources: np.ndarray
+    targets: np.ndarray
+
+
+class Titles(NamedTuple):
+    """Titles of link targets, and their digests, uint64."""
+
+    digests: np.ndarray
+    titles: Sequence[str]
+
+
+NO_PAGES = Pages(np.zeros(0, np.uint64), np.zeros(0, np.uint64), [], [])
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +94,20 @@ class _Batch:
             or len(self.pages) + len(self.redirects) >= _PAGES_PER_BATCH
         )
 
+    def columns(self) -> Iterator[tuple[str, np.ndarray, Any]]:
+        """Yields (output, digests that choose the shard, columns)."""
+        if self.pages:
+            ordinals, digests, titles, categories = zip(*self.pages, strict=True)
+            pages = Pages(_uint64(ordinals), _uint64(digests), titles, categories)
+            yield PAGES, pages.digests, pages
+        if self.redirects:
+            redirects = Redirects(*map(_uint64, zip(*self.redirects, strict=True)))
+            yield REDIRECTS, redirects.digests, redirects
+        links = Links(*map(_uint64, (self.ordinals, self.sources, self.targets)))
+        yield LINKS, links.targets, links
+        named = Titles(_uint64(list(self.titles)), list(self.titles.values()))
+        yield TITLES, named.digests, named
+
 
 class ReadPages(beam.DoFn):
     """Reads and parses the pages of a Range.
@@ -60,13 +117,23 @@ class ReadPages(beam.DoFn):
       num_shards: how many shards the digests divide into.
       keep_titles: whether to emit the titles of link targets, for targets that have no page.
       num_threads: threads that decompress bzip2 blocks.
+      directory: the dataset directory being written, see `problems`.
     """
 
-    def __init__(self, site: Site, num_shards: int, *, keep_titles: bool, num_threads: int):
+    def __init__(
+        self,
+        site: Site,
+        num_shards: int,
+        *,
+        keep_titles: bool,
+        num_threads: int,
+        directory: str,
+    ):
         self._site = site
         self._num_shards = num_shards
         self._keep_titles = keep_titles
         self._num_threads = num_threads
+        self._directory = directory
 
     def setup(self) -> None:
         """Starts the threads, and the parser with its cache of link targets."""
@@ -79,6 +146,10 @@ class ReadPages(beam.DoFn):
 
     def process(self, part: Range) -> Iterator[beam.pvalue.TaggedOutput]:
         """Yields the tagged columns of the range's pages."""
+        with problems.reported(self._directory):
+            yield from self._read(part)
+
+    def _read(self, part: Range) -> Iterator[beam.pvalue.TaggedOutput]:
         reader = PageReader(self._executor, self._num_threads)
         batch = _Batch()
         number = 0
@@ -123,28 +194,9 @@ class ReadPages(beam.DoFn):
             batch.titles.update(zip(digests, titles, strict=True))
 
     def _emit(self, batch: _Batch) -> Iterator[beam.pvalue.TaggedOutput]:
-        shards = self._num_shards
-        if batch.pages:
-            ordinals, digests, titles, categories = zip(*batch.pages, strict=True)
-            columns = _uint64(ordinals), _uint64(digests)
-            for shard, where in group_indices(range_index(columns[1], shards), shards):
-                value = (
-                    *(column[where] for column in columns),
-                    [titles[index] for index in where],
-                    [categories[index] for index in where],
-                )
-                yield beam.pvalue.TaggedOutput(PAGES, (shard, value))
-        redirects = [_uint64(column) for column in zip(*batch.redirects, strict=True)]
-        if redirects:
-            for keyed in by_shard(redirects[1], shards, *redirects):
-                yield beam.pvalue.TaggedOutput(REDIRECTS, keyed)
-        links = [_uint64(column) for column in (batch.ordinals, batch.sources, batch.targets)]
-        for keyed in by_shard(links[2], shards, *links):
-            yield beam.pvalue.TaggedOutput(LINKS, keyed)
-        targets, target_titles = _uint64(list(batch.titles)), list(batch.titles.values())
-        for shard, where in group_indices(range_index(targets, shards), shards):
-            named = targets[where], [target_titles[index] for index in where]
-            yield beam.pvalue.TaggedOutput(TITLES, (shard, named))
+        for output, digests, columns in batch.columns():
+            for keyed in by_shard(digests, self._num_shards, columns):
+                yield beam.pvalue.TaggedOutput(output, keyed)
 
 
 def _uint64(values: Any) -> np.ndarray:

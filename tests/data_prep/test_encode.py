@@ -3,12 +3,14 @@ import numpy as np
 import pytest
 
 from data_prep import encode
+from data_prep.write import PairBatch, WriteCatalog, WritePairs, write_arrays
 from ssl_recsys import schema
+from ssl_recsys.features import Bag, Categorical, Dense
 
 FEATURES = (
-    schema.FeatureSpec("name", schema.CATEGORICAL, vocab_size=5),
-    schema.FeatureSpec("words", schema.BAG, vocab_size=9, max_values=3),
-    schema.FeatureSpec("quality", schema.DENSE, max_values=2),
+    Categorical("name", vocab_size=5),
+    Bag("words", vocab_size=9, max_values=3),
+    Dense("quality", max_values=2),
 )
 GOOD = {"name": [4], "words": [1, 8], "quality": [0.5, 1.0]}
 
@@ -50,18 +52,21 @@ def write(directory, monkeypatch, *, reverse=False):
     query, item = rng.integers(0, 10, 900), rng.integers(0, 10, 900)
     order = rng.permutation(900) if reverse else np.arange(900)
     pairs = [
-        tuple(column[part] for column in (split, digest, query, item))
+        PairBatch(split[part], digest[part], query[part], item[part])
         for part in np.array_split(order, 7)
     ]
-    items = [(0, [record(row) for row in range(7)]), (7, [record(row) for row in range(7, 10)])]
+    items = [
+        encode.ItemBatch(rows.start, [record(row) for row in rows])
+        for rows in (range(7), range(7, 10))
+    ]
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         num_items = pipeline | "NumItems" >> beam.Create([10])
         num_pairs = pipeline | "NumPairs" >> beam.Create([[700, 100, 100]])
         written = (
             pipeline
             | "Items" >> beam.Create(items[::-1] if reverse else items)
-            | encode.WriteCatalog(str(directory), num_items),
-            pipeline | "Pairs" >> beam.Create(pairs) | encode.WritePairs(str(directory), num_pairs),
+            | WriteCatalog(str(directory), num_items),
+            pipeline | "Pairs" >> beam.Create(pairs) | WritePairs(str(directory), num_pairs),
         ) | beam.Flatten()
         _ = written | beam.combiners.ToList() | beam.Map(encode_metadata, str(directory))
     return query, item, split
@@ -105,3 +110,24 @@ def test_files_do_not_depend_on_the_order_of_the_input(tmp_path, monkeypatch):
     for path in files:
         other = tmp_path / "b" / path.relative_to(tmp_path / "a")
         assert path.read_bytes() == other.read_bytes()
+
+
+def test_arrays_are_written_as_by_a_job(tmp_path, monkeypatch):
+    query, item, split = write(tmp_path / "job", monkeypatch)
+    items = [encode.Item(f"k{row}", f"Títle {row}", row * 2, GOOD) for row in range(10)]
+    pairs = {
+        name: (query[split == index], item[split == index])
+        for index, name in enumerate(schema.PAIR_SPLITS)
+    }
+    info = write_arrays(
+        str(tmp_path / "arrays"), "plain", items, pairs, FEATURES, {"words": ["b", "é"]}
+    )
+    found = schema.read_dataset_info(tmp_path / "arrays")
+    assert schema.to_json(found) == schema.to_json(info)
+    assert info.num_pairs == {"train": 700, "validation": 100, "test": 100}
+    assert schema.vocab_path(tmp_path / "arrays", "words").read_text("utf-8") == "b\né\n"
+    for path in (tmp_path / "job" / "catalog").iterdir():
+        assert path.read_bytes() == (tmp_path / "arrays" / "catalog" / path.name).read_bytes()
+    # The job orders pairs by digest, the other keeps the order given.
+    names = {path.name for path in (tmp_path / "job" / "pairs").iterdir()}
+    assert names == {path.name for path in (tmp_path / "arrays" / "pairs").iterdir()}

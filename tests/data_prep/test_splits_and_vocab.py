@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import apache_beam as beam
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from data_prep import shards, splits, vocab
-from data_prep.wiki.encoding import title_ngrams
+from data_prep.wiki.link_splits import BY_LINK, BY_PAGE, item_splits, pair_splits
 from ssl_recsys.errors import InputError
 
 DIGESTS = splits.text_digests([f"title {index}" for index in range(20_000)])
@@ -18,30 +20,30 @@ def test_digests_never_change():
 
 
 def test_split_shares_and_seeds():
-    rule = splits.SplitRule(validation_fraction=0.1, test_fraction=0.2)
+    rule = splits.SplitRule(BY_PAGE, validation_fraction=0.1, test_fraction=0.2)
     found = splits.split_of(DIGESTS, rule)
     shares = np.bincount(found, minlength=3) / len(found)
     np.testing.assert_allclose(shares, [0.7, 0.1, 0.2], atol=0.015)
-    other = splits.split_of(DIGESTS, splits.SplitRule(seed=1))
+    other = splits.split_of(DIGESTS, splits.SplitRule(BY_PAGE, seed=1))
     # Independent: a test item of one seed is one of another no more often than by chance.
     assert (other[found == splits.TEST] == splits.TEST).mean() == pytest.approx(0.05, abs=0.015)
 
 
 def test_a_pair_touching_a_test_item_is_a_test_pair():
-    rule = splits.SplitRule(validation_fraction=0.3, test_fraction=0.3)
+    rule = splits.SplitRule(BY_PAGE, validation_fraction=0.3, test_fraction=0.3)
     query, item = DIGESTS[:10_000], DIGESTS[10_000:]
-    ends = np.stack([splits.item_splits(query, rule), splits.item_splits(item, rule)])
-    found = splits.pair_splits(query, item, rule)
+    ends = np.stack([item_splits(query, rule), item_splits(item, rule)])
+    found = pair_splits(query, item, rule)
     has_test, has_validation = (ends == splits.TEST).any(0), (ends == splits.VALIDATION).any(0)
     assert (found[has_test] == splits.TEST).all()
     assert (found[~has_test & has_validation] == splits.VALIDATION).all()
     assert (found[~has_test & ~has_validation] == splits.TRAIN).all()
 
 
-def test_split_by_pair_has_training_items_only():
-    rule = splits.SplitRule(by=splits.BY_PAIR)
-    assert not splits.item_splits(DIGESTS, rule).any()
-    found = splits.pair_splits(DIGESTS, DIGESTS[::-1], rule)
+def test_split_by_link_has_training_items_only():
+    rule = splits.SplitRule(BY_LINK)
+    assert not item_splits(DIGESTS, rule).any()
+    found = pair_splits(DIGESTS, DIGESTS[::-1], rule)
     assert (found == splits.TEST).mean() == pytest.approx(0.05, abs=0.01)
 
 
@@ -57,18 +59,41 @@ def test_a_pair_is_not_its_reverse():
         ({"test_fraction": 0.0}, "test_fraction must be in"),
         ({"validation_fraction": 1.5}, "validation_fraction must be in"),
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, "must be below 1"),
-        ({"by": "user"}, "item or pair"),
         ({"seed": -1}, "split_seed"),
     ],
 )
 def test_bad_split_rules(fields, message):
     with pytest.raises(InputError, match=message):
-        splits.SplitRule(**fields)
+        splits.SplitRule(BY_PAGE, **fields)
+
+
+class Digests(NamedTuple):
+    digests: np.ndarray
+
+
+class Named(NamedTuple):
+    digests: np.ndarray
+    names: list[str]
+
+
+def test_columns_of_arrays_and_lists():
+    columns = Named(np.uint64([7, 8, 9]), ["a", "b", "c"])
+    taken = shards.take(columns, np.array([2, 0]))
+    assert (taken.digests.tolist(), taken.names) == ([9, 7], ["c", "a"])
+    assert shards.take(columns, np.array([False, True, False])).names == ["b"]
+    joined = shards.concatenate(Named, [columns, taken])
+    assert (joined.digests.tolist(), joined.names) == ([7, 8, 9, 9, 7], ["a", "b", "c", "c", "a"])
+    assert len(shards.concatenate(Digests, []).digests) == 0
+    low, high = np.uint64(1), np.uint64(2**63)
+    parts = dict(
+        shards.by_shard(np.array([high, low]), 2, Named(np.array([high, low]), ["h", "l"]))
+    )
+    assert [parts[shard].names for shard in (0, 1)] == [["l"], ["h"]]
 
 
 def test_shards_hold_all_digests_in_order():
     for count in (1, 2, 7):
-        parts = dict(shards.by_shard(DIGESTS, count, DIGESTS))
+        parts = dict(shards.by_shard(DIGESTS, count, Digests(DIGESTS)))
         assert list(parts) == sorted(parts)
         joined = np.concatenate([np.sort(part) for (part,) in parts.values()])
         np.testing.assert_array_equal(joined, np.sort(DIGESTS))
@@ -101,23 +126,22 @@ def test_vocabulary_file():
         vocab.vocabulary_text(["a\nb"])
 
 
-@pytest.mark.parametrize("counts", [[], [(["a", "b"], [1, 2]), (["b", "c"], [5, 1]), ([], [])]])
-def test_build_vocabulary(counts):
-    expected = ["b", "a", "c"] if counts else []
+def test_id_table():
+    table = vocab.IdTable.of(["often", "rare"])
+    assert table.size == 3
+    digests = splits.text_digests(["rare", "unknown", "often"])
+    assert table.ids_of(digests).tolist() == [2, 0, 1]
+    assert vocab.IdTable.of([]).ids_of(digests).tolist() == [0, 0, 0]
+
+
+def test_vocabularies_of_several_features():
+    counts = [
+        ("a", (["x", "y"], [1, 5])),
+        ("b", ([], [])),
+        ("a", (["x", "z"], [4, 1])),
+        ("c", (["p", "q", "r"], [2, 3, 2])),
+    ]
     with TestPipeline(runner="FnApiRunner") as pipeline:
-        found = pipeline | beam.Create(counts) | vocab.BuildVocabulary(min_count=1, max_size=9)
-        assert_that(found, equal_to([expected]))
-
-
-@pytest.mark.parametrize(
-    ("title", "expected"),
-    [
-        ("Alan Turing", ["alan", "turing", "alan turing"]),
-        ("The The", ["the", "the the"]),
-        ("R&B (Straße)", ["r", "b", "strasse", "r b", "b strasse"]),
-        ("हिन्दी दिवस", ["हिन्दी", "दिवस", "हिन्दी दिवस"]),
-        ("!!!", []),
-    ],
-)
-def test_title_ngrams(title, expected):
-    assert title_ngrams(title) == expected
+        build = vocab.BuildVocabularies({"a": (2, 9), "b": (1, 9), "c": (1, 2)})
+        found = pipeline | beam.Create(counts) | build
+        assert_that(found, equal_to([("a", ["x", "y"]), ("b", []), ("c", ["q", "p"])]))

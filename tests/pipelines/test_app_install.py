@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from data_prep import tables
-from pipelines.app_install_options import AppInstallOptions
+from pipelines.app_install import AppInstallOptions
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from tests.install_data import APPS, FRACTIONS, LOG, PAIRS, make, write_input, write_lines
@@ -50,7 +50,7 @@ def read(data_dir):
 
 
 def contents(directory):
-    """The files that the model reads; `dataset.json` tells of the input's form too."""
+    """The files that the model reads; `dataset.json` depends on the form of the input, too."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
@@ -337,8 +337,8 @@ def test_landing_page_log_without_the_flag(tmp_path):
         ({"split_by": "day"}, "time, user, pair"),
         ({"duplicate_items": "last"}, "error, first"),
         ({"window": "soon"}, "like 1d or 12h"),
-        ({"max_bad_records": -1}, "--max_bad_records must not be negative"),
-        ({"head_fraction": 1.0}, "head fraction"),
+        ({"max_bad_records": -1}, r"--max_bad_records must be at least 0 \(got -1\)"),
+        ({"head_fraction": 1.0}, "--head_fraction must be in"),
         ({"test_fraction": 0.9, "validation_fraction": 0.2}, "must be below 1"),
         ({"num_shards": 5000}, "--num_shards must be in"),
     ],
@@ -401,6 +401,7 @@ def test_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r"^  items_without_metadata +1  items that the log has", done.stdout, re.M)
     assert "Wrote 7 items and 10 pairs (5 train, 3 validation, 2 test)" in done.stdout
+    assert f"--flagfile=configs/aai_best.flags --data_dir={tmp_path}/data" in done.stdout
     again = command(*flags, f"--output_dir={tmp_path}/data")
     assert again.returncode == 2
     assert "is in use" in again.stderr

@@ -3,8 +3,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 
-from data_prep import counting
-from pipelines import beam_job
+from data_prep import counting, problems, write
+from data_prep.facts import take_facts, write_facts
+from pipelines import beam_job, beam_runner
+from ssl_recsys.errors import InputError
 
 
 def count_letters(word):
@@ -17,36 +19,48 @@ def test_runs_in_process_and_returns_the_counters(args):
     def build(pipeline):
         _ = pipeline | beam.Create(["ab", "cde"]) | beam.Map(count_letters)
 
-    counters, runner = beam_job.run(build, args)
-    assert counters == {"letters": 5}
-    assert runner in ("DirectRunner", "FnApiRunner")
+    assert beam_runner.run(build, args) == {"letters": 5}
     # Beam's DirectRunner would look for another runner's program on the network first.
-    assert isinstance(beam_job._local_runner(PipelineOptions(args)), fn_runner.FnApiRunner)
+    assert isinstance(beam_runner._local_runner(PipelineOptions(args)), fn_runner.FnApiRunner)
 
 
 def test_facts_reach_the_driver(tmp_path):
     def build(pipeline):
-        facts = [
-            pipeline | name >> beam.Create(values)
-            for name, values in {"A": [("n", 2), ("n", 1)], "B": [("file", ("a", 3))]}.items()
-        ]
-        beam_job.write_facts(facts, str(tmp_path))
+        facts = {"n": [2, 1], "file": [("a", 3)]}
+        write_facts(
+            {kind: pipeline | kind >> beam.Create(values) for kind, values in facts.items()},
+            str(tmp_path),
+        )
 
-    beam_job.run(build, [])
-    assert beam_job.take_facts(str(tmp_path)) == {"n": [1, 2], "file": [["a", 3]]}
+    beam_runner.run(build, [])
+    assert take_facts(str(tmp_path)) == {"n": [1, 2], "file": [["a", 3]]}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_vocabularies_are_written(tmp_path):
-    def build(pipeline):
-        vocabularies = pipeline | beam.Create([("words", ["b", "é"])])
-        beam_job.write_facts(
-            [beam_job.write_vocabularies(vocabularies, str(tmp_path))], str(tmp_path)
-        )
-
-    beam_job.run(build, [])
-    assert beam_job.take_facts(str(tmp_path)) == {"vocab_size": [["words", 3]]}
+    assert write.write_vocabulary(("words", ["b", "é"]), str(tmp_path)) == ("words", 3)
     assert (tmp_path / "vocab" / "words.txt").read_text(encoding="utf-8") == "b\né\n"
+
+
+def fail(word, directory):
+    with problems.reported(directory):
+        raise InputError(f"{word} is no number")
+
+
+def test_an_input_error_in_a_worker_is_reported(tmp_path):
+    def build(pipeline):
+        _ = pipeline | beam.Create(["one"]) | beam.Map(fail, str(tmp_path))
+
+    assert problems.read_report(str(tmp_path)) is None
+    with pytest.raises(Exception, match="no number"):
+        beam_runner.run(build, [])
+    assert problems.read_report(str(tmp_path)) == "one is no number"
+
+
+def test_shards_by_size_and_kind():
+    assert beam_job.auto_shards([("xml", 1)], 100) == 1
+    assert beam_job.auto_shards([("xml", 100), ("gz", 100)], 100) == 5
+    assert beam_job.auto_shards([("xz", 1 << 40)], 1 << 20) == 4096
 
 
 def test_counter_table_is_aligned_and_complete():

@@ -45,9 +45,9 @@ def test_installs(tmp_path):
     ("arguments", "message"),
     [
         (["--output=x.zip"], "must end in one of"),
-        ([], "--output is needed"),
+        ([], "--output is missing"),
         (["--output=x.xml", "--num_items=3"], "at least 10"),
-        (["--output=x.xml", "--kind=books"], "kind"),
+        (["--output=x.xml", "--kind=books"], "--kind must be one of wikipedia, app_install"),
         (["--output=x.xml", "--num_events=3"], "--num_events is for --kind=app_install"),
         (["--output=x.xml", "more"], "unexpected argument 'more'"),
     ],

@@ -169,7 +169,7 @@ def test_split_by_page(tmp_path):
             make(tmp_path / "data", split_seed=seed, **fields)
             break
         except InputError as error:
-            assert "the split leaves no pairs for" in str(error)  # noqa: PT017
+            assert "the split by page leaves no pairs for" in str(error)  # noqa: PT017
             assert list(tmp_path.iterdir()) == []
     _, pairs = read(tmp_path / "data")
     pages = {split: {key for pair in pairs[split] for key in pair} for split in pairs}
@@ -206,7 +206,10 @@ def enwiki_2016(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "outcome"),
     [
-        ("tinywiki-latest-pages-articles.xml", "the split leaves no pairs for train and test"),
+        (
+            "tinywiki-latest-pages-articles.xml",
+            "the split by link leaves no pairs for train and test",
+        ),
         ("ukwiki-truncated-100k.xml.xz", (500, 532)),
         ("zhwiki-test-pages.xml", (20, 30)),
         ("zhwiki-broken-1.xml", "there is no article"),
@@ -292,7 +295,7 @@ def test_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r"^  links_redirect_loop +2  dropped: a loop", done.stdout, re.MULTILINE)
     assert "Wrote 7 items and 10 pairs" in done.stdout
-    assert f"--data_dir={tmp_path}/data" in done.stdout
+    assert f"--flagfile=configs/wiki_best.flags --data_dir={tmp_path}/data" in done.stdout
     assert "warning: the dump ends in the middle of a page" in done.stderr
     assert "read part 1 of 1" in done.stderr
 

@@ -2,26 +2,23 @@
 
 import json
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
-from apache_beam.testing.test_pipeline import TestPipeline
-from apache_beam.testing.util import assert_that, equal_to
 
 from data_prep import tables
-from data_prep.installs import item_features
-from data_prep.installs.items import ItemOptions, ItemRows, choose_items, is_key
+from data_prep.installs.encoders import ItemFeature, KeyEncoder, make_encoder
+from data_prep.installs.items import ItemOptions, ItemRows, choose_items
 from data_prep.installs.logs import Keys
-from data_prep.installs.spec import NORMALIZATIONS, InstallSpec, ItemFeature, read_spec
+from data_prep.installs.scales import NORMALIZATIONS, learn_scale
+from data_prep.installs.spec import InstallSpec, read_spec
 from data_prep.splits import text_digests
-from data_prep.vocab import BuildVocabularies
 from ssl_recsys.errors import InputError
 
 
 def column_of(feature, values, kind=None):
     rows = tables.Rows("t.csv", np.arange(2, 2 + len(values)), {"c": pa.array(values, kind)})
-    return item_features.read_column(rows, feature)
+    return make_encoder(feature, "key").read(rows)
 
 
 def test_categorical():
@@ -46,6 +43,7 @@ def test_bags():
     ]
     runs = ItemFeature("f", "bag", "c", words=True, ngrams=3)
     assert column_of(runs, ["a b c"])[0].to_pylist() == [["a", "b", "c", "a b", "b c", "a b c"]]
+    assert column_of(words, ["हिन्दी गाने"])[0].to_pylist() == [["हिन्दी", "गाने"]]
     assert column_of(words, [["One two", "two"]], lists)[0].to_pylist() == [["one", "two"]]
 
 
@@ -64,7 +62,7 @@ def test_numbers():
 def test_log_scale():
     # log(1 + x) of 0, e - 1, e^2 - 1 is 0, 1, 2: mean 1, deviation sqrt(2/3).
     values = np.expm1([2.0, 0.0, 1.0])
-    scale = item_features.learn_scale("log", values)
+    scale = learn_scale("log", values)
     encoded = scale.encode(np.array([*values, np.nan, 1e300]))
     step = np.sqrt(1.5)
     expected = [[step, 0], [-step, 0], [0, 0], [0, 1], [10, 0]]  # the last one is cut off
@@ -73,7 +71,7 @@ def test_log_scale():
 
 
 def test_quantile_scale():
-    scale = item_features.learn_scale("quantile", np.array([10.0, 30.0, 20.0, 20.0]))
+    scale = learn_scale("quantile", np.array([10.0, 30.0, 20.0, 20.0]))
     encoded = scale.encode(np.array([5.0, 10.0, 20.0, 25.0, 99.0, np.nan]))
     # Shares below (equal ones half): 0, 1/8, 1/2, 3/4, 1.
     np.testing.assert_allclose(encoded[:, 0], [-1, -0.75, 0, 0.5, 1, 0])
@@ -81,12 +79,12 @@ def test_quantile_scale():
 
 
 def test_other_scales():
-    same = item_features.learn_scale("standard", np.array([4.0, 4.0]))
+    same = learn_scale("standard", np.array([4.0, 4.0]))
     np.testing.assert_allclose(same.encode(np.array([4.0, 5.0]))[:, 0], [0, 1])
-    as_is = item_features.learn_scale("none", np.array([4.0]))
+    as_is = learn_scale("none", np.array([4.0]))
     np.testing.assert_allclose(as_is.encode(np.array([-70.0]))[:, 0], [-70])
     for normalize in NORMALIZATIONS:
-        nothing = item_features.learn_scale(normalize, np.zeros(0))
+        nothing = learn_scale(normalize, np.zeros(0))
         assert np.isfinite(nothing.encode(np.array([1.0, np.nan]))).all()
 
 
@@ -146,7 +144,7 @@ def test_spec_file(tmp_path):
     assert (spec.name, spec.key, spec.title) == ("films", "film", "")
     assert spec.item_columns() == ["film", "y"]
     assert spec.log_columns(needs_time=True, needs_user=False) == ["viewer", "film", "timestamp"]
-    assert spec.features[1].encoded(0).max_values == 2
+    assert spec.encoders()["year"].spec(0).max_values == 2
     assert read_spec(write(tmp_path, {})) == InstallSpec()
 
 
@@ -161,8 +159,8 @@ def test_popularity_from_training():
 def test_with_key():
     spec = InstallSpec().with_key("package")
     assert spec.key == spec.features[0].column == "package"
-    assert is_key(spec.features[0], spec)
-    assert not is_key(spec.features[1], spec)
+    encoders = spec.encoders()
+    assert [name for name in encoders if isinstance(encoders[name], KeyEncoder)] == ["id"]
 
 
 FEATURE = {"name": "f", "kind": "bag", "column": "c"}
@@ -197,16 +195,3 @@ def test_bad_spec_files(tmp_path, content, message):
         read_spec(write(tmp_path, content))
     with pytest.raises(InputError, match=r"no file .*docs/your_own_data\.md"):
         read_spec(str(tmp_path / "other.json"))
-
-
-def test_vocabularies_of_several_features():
-    counts = [
-        ("a", (["x", "y"], [1, 5])),
-        ("b", ([], [])),
-        ("a", (["x", "z"], [4, 1])),
-        ("c", (["p", "q", "r"], [2, 3, 2])),
-    ]
-    with TestPipeline() as pipeline:
-        build = BuildVocabularies({"a": (2, 9), "b": (1, 9), "c": (1, 2)})
-        found = pipeline | beam.Create(counts) | build
-        assert_that(found, equal_to([("a", ["x", "y"]), ("b", []), ("c", ["q", "p"])]))

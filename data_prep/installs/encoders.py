@@ -1,0 +1,341 @@
+"""Features of an item table by kind: from a column of raw values to encoded ones.
+
+A new kind is a class here, in `ENCODERS`, and its spec in `ssl_recsys.features`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_prep import tables
+from data_prep.encode import Values
+from data_prep.installs.scales import NORMALIZATIONS, QUANTILE, Scale, learn_scale
+from data_prep.sampling import Sample
+from data_prep.vocab import IdTable, TokenCounts, Vocabulary
+from data_prep.words import ngrams, words
+from ssl_recsys import features
+from ssl_recsys.errors import InputError
+from ssl_recsys.features import FeatureSpec
+
+# Texts of a missing number, besides an empty value.
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
+_BAG_TYPE = pa.list_(pa.string())
+
+# Raw values of one feature and many items: Arrow text or lists of text, or numbers.
+Column: TypeAlias = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemFeature:
+    """How one feature is made from a column of the item table.
+
+    Attributes:
+      name: name of the feature in the dataset.
+      kind: a key of `ENCODERS`.
+      column: column of the item table; empty where `from_training` needs none.
+      separator: bag: text between the values of a cell (lists need none).
+      words: bag: take the words of the text instead.
+      ngrams: bag of words: also runs of up to so many words.
+      max_values: bag: how many values of an item are kept.
+      min_count: categorical, bag: values that fewer training items have get no id.
+      max_vocab: categorical, bag: how many values get an id, the most frequent ones.
+      normalize: dense: `log` (log(1 + x), then mean 0 and variance 1), `quantile` (share of
+        training items below, from -1 to 1), `standard` (mean 0, variance 1) or `none`.
+      from_training: dense: the value is the number of training pairs that lead to the item.
+    """
+
+    name: str
+    kind: str
+    column: str = ""
+    separator: str = "|"
+    words: bool = False
+    ngrams: int = 1
+    max_values: int = 20
+    min_count: int = 1
+    max_vocab: int = 1_000_000
+    normalize: str = QUANTILE
+    from_training: bool = False
+
+    def __post_init__(self) -> None:
+        features.check_kind(self.name, self.kind, ENCODERS)
+        if self.normalize not in NORMALIZATIONS:
+            raise InputError(
+                f"feature {self.name}: normalize must be one of {', '.join(NORMALIZATIONS)} "
+                f"(got {self.normalize!r})"
+            )
+        if not self.column and not self.from_training:
+            raise InputError(f"feature {self.name}: name the column that it is made from")
+        if not self.separator:
+            raise InputError(f"feature {self.name}: separator must not be empty")
+        for field in ("ngrams", "max_values", "min_count", "max_vocab"):
+            if getattr(self, field) < 1:
+                raise InputError(
+                    f"feature {self.name}: {field} must be at least 1 (got {getattr(self, field)})"
+                )
+        encoder = ENCODERS[self.kind](self)
+        encoder.spec(vocab_size=1)  # the dataset's rules hold for the name, too
+        if self.from_training and not encoder.may_be_from_training:
+            raise InputError(
+                f"feature {self.name}: from_training gives a number, so its kind must be dense "
+                f"(got {self.kind})"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Uses:
+    """The items of a shard as training pairs use them.
+
+    Attributes:
+      digests: `[items]` of the items' keys, uint64.
+      as_item: `[items]` numbers of training pairs with the item as their item.
+      as_query: `[items]` the same as their query.
+    """
+
+    digests: np.ndarray
+    as_item: np.ndarray
+    as_query: np.ndarray
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Training pairs of each item; items with none are held out."""
+        return self.as_item + self.as_query
+
+
+class Encoder:
+    """Encodes one feature; a kind that learns nothing overrides read, missing, encode and spec."""
+
+    may_be_from_training = False
+
+    def __init__(self, feature: ItemFeature):
+        self.feature = feature
+
+    def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
+        """The raw values `[rows]`, and records whose value counts as missing as it is none."""
+        raise NotImplementedError
+
+    def missing(self, keys: pa.Array) -> Column:
+        """Raw values of items of which only the keys are known."""
+        raise NotImplementedError
+
+    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
+        """Tokens of a shard's training items, for the vocabulary; None without one."""
+        return None
+
+    def training_values(self, column: Column, uses: Uses) -> Sample | None:
+        """Digests and values of a shard's training items, to learn from; None to learn nothing."""
+        return None
+
+    def learn(self, learned_from: Any) -> Any:
+        """What `encode` needs, from the vocabulary's tokens or a sample of the training values."""
+        return None
+
+    def encode(
+        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
+    ) -> Sequence[Values]:
+        """The encoded values of each item; counts those that are missing or dropped."""
+        raise NotImplementedError
+
+    def spec(self, vocab_size: int) -> FeatureSpec:
+        """The feature as the dataset holds it; `vocab_size` counts id 0."""
+        raise NotImplementedError
+
+
+class CategoricalEncoder(Encoder):
+    """One text to one id."""
+
+    def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
+        """Text on one line."""
+        return tables.one_line(tables.texts(rows.columns[self.feature.column])), []
+
+    def missing(self, keys: pa.Array) -> Column:
+        """Empty text."""
+        return pa.array([""] * len(keys), pa.string())
+
+    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
+        """How many training items have each text."""
+        return _value_counts(column.take(pa.array(np.flatnonzero(uses.totals))))
+
+    def learn(self, learned_from: Any) -> Any:
+        """Ids of the texts."""
+        return Vocabulary(learned_from)
+
+    def encode(
+        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
+    ) -> Sequence[Values]:
+        """Id 0 for a text without an id."""
+        texts = column.to_pylist()
+        ids = [[learned.id_of(text)] for text in texts]
+        num_missing = texts.count("")
+        counters[f"{self.feature.name}_missing"] += num_missing
+        counters[f"{self.feature.name}_out_of_vocabulary"] += ids.count([0]) - num_missing
+        return ids
+
+    def spec(self, vocab_size: int) -> FeatureSpec:
+        """A categorical feature."""
+        return features.Categorical(self.feature.name, vocab_size)
+
+
+class KeyEncoder(CategoricalEncoder):
+    """A categorical feature that is the item's identity: its id is found by the key's digest."""
+
+    def missing(self, keys: pa.Array) -> Column:
+        """The keys are known."""
+        return keys
+
+    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
+        """How many training pairs each training item has."""
+        training = np.flatnonzero(uses.totals)
+        keys = column.take(pa.array(training)).to_pylist()
+        return TokenCounts(keys, uses.totals[training].tolist())
+
+    def learn(self, learned_from: Any) -> Any:
+        """Ids by digest."""
+        return IdTable.of(learned_from)
+
+    def encode(
+        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
+    ) -> Sequence[Values]:
+        """Id 0 for an item without one."""
+        ids = learned.ids_of(uses.digests)
+        counters["items_without_id"] += int((ids == 0).sum())
+        return ids[:, np.newaxis].tolist()
+
+
+class BagEncoder(Encoder):
+    """Several texts, or the words of one, to several ids."""
+
+    def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
+        """Lists of tokens, each once."""
+        column = rows.columns[self.feature.column]
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            bags = [self._of_list(values or ()) for values in column.to_pylist()]
+        else:
+            bags = [self._of_text(text) for text in tables.texts(column).to_pylist()]
+        return pa.array(bags, _BAG_TYPE), []
+
+    def _of_text(self, text: str) -> list[str]:
+        if self.feature.words:
+            return ngrams(words(text), self.feature.ngrams)
+        return self._of_list(text.split(self.feature.separator))
+
+    def _of_list(self, values: Sequence[Any]) -> list[str]:
+        texts = [str(value) for value in values if value is not None]
+        if self.feature.words:
+            return self._of_text(" ".join(texts))
+        stripped = (" ".join(text.splitlines()).strip() for text in texts)
+        return list(dict.fromkeys(text for text in stripped if text))
+
+    def missing(self, keys: pa.Array) -> Column:
+        """No tokens."""
+        return pa.array([[]] * len(keys), _BAG_TYPE)
+
+    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
+        """How many training items have each token."""
+        training = pa.array(np.flatnonzero(uses.totals))
+        return _value_counts(pc.list_flatten(column.take(training)))
+
+    def learn(self, learned_from: Any) -> Any:
+        """Ids of the tokens."""
+        return Vocabulary(learned_from)
+
+    def encode(
+        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
+    ) -> Sequence[Values]:
+        """The ids of the first `max_values` tokens that have one."""
+        name, encoded = self.feature.name, []
+        for tokens in column.to_pylist():
+            ids, unknown, cut = learned.ids_of(tokens, self.feature.max_values)
+            encoded.append(ids)
+            counters[f"{name}_missing"] += not tokens
+            counters[f"{name}_out_of_vocabulary"] += unknown
+            counters[f"{name}_over_limit"] += cut
+        return encoded
+
+    def spec(self, vocab_size: int) -> FeatureSpec:
+        """A bag."""
+        return features.Bag(self.feature.name, vocab_size, self.feature.max_values)
+
+
+class DenseEncoder(Encoder):
+    """A number to its scaled value and the mark of a missing one."""
+
+    may_be_from_training = True
+
+    def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
+        """Float64, NaN for missing."""
+        values = np.full(len(rows.lines), np.nan)
+        bad: list[tables.BadRecord] = []
+        if self.feature.from_training:
+            return values, bad
+        column = self.feature.column
+        for row, text in enumerate(tables.texts(rows.columns[column]).to_pylist()):
+            if text.lower() in _MISSING:
+                continue
+            try:
+                value = float(text)
+            except ValueError:
+                value = np.nan
+            if np.isfinite(value):
+                values[row] = value
+            else:
+                reason = f"{column} is no number: {text!r}"
+                bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
+        return values, bad
+
+    def missing(self, keys: pa.Array) -> Column:
+        """NaN."""
+        return np.full(len(keys), np.nan)
+
+    def _numbers(self, column: Column, uses: Uses) -> np.ndarray:
+        if self.feature.from_training:
+            return uses.as_item.astype(np.float64)
+        return np.asarray(column, np.float64)
+
+    def training_values(self, column: Column, uses: Uses) -> Sample | None:
+        """The numbers of training items that have one."""
+        values = self._numbers(column, uses)
+        chosen = (uses.totals > 0) & ~np.isnan(values)
+        return uses.digests[chosen], values[chosen]
+
+    def learn(self, learned_from: Any) -> Scale:
+        """A scale."""
+        return learn_scale(self.feature.normalize, learned_from)
+
+    def encode(
+        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
+    ) -> Sequence[Values]:
+        """The scaled value, 0 if missing, and 1 if missing, else 0."""
+        encoded = learned.encode(self._numbers(column, uses))
+        counters[f"{self.feature.name}_missing"] += int(encoded[:, 1].sum())
+        return encoded.tolist()
+
+    def spec(self, vocab_size: int) -> FeatureSpec:
+        """Two floats, without a vocabulary."""
+        return features.Dense(self.feature.name, max_values=2)
+
+
+ENCODERS: dict[str, type[Encoder]] = {
+    features.CATEGORICAL: CategoricalEncoder,
+    features.BAG: BagEncoder,
+    features.DENSE: DenseEncoder,
+}
+
+
+def make_encoder(feature: ItemFeature, key_column: str) -> Encoder:
+    """The encoder of a feature; `key_column` is the item table's column of keys."""
+    encoder = ENCODERS[feature.kind]
+    if encoder is CategoricalEncoder and feature.column == key_column:
+        encoder = KeyEncoder
+    return encoder(feature)
+
+
+def _value_counts(texts: pa.Array) -> TokenCounts:
+    counts = pc.value_counts(texts.filter(pc.not_equal(texts, "")))
+    return TokenCounts(counts.field("values").to_pylist(), counts.field("counts").to_pylist())

@@ -1,0 +1,248 @@
+"""Writes datasets: the files of what a job has encoded, with Beam, or of arrays, without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.filesystems import FileSystems
+
+from data_prep import encode, shards, splits, vocab
+from data_prep.encode import FileStats, Item, ItemBatch, num_files
+from ssl_recsys import schema
+from ssl_recsys.features import FeatureSpec
+
+
+class PairBatch(NamedTuple):
+    """Pairs of catalog rows as columns `[pairs]`.
+
+    Attributes:
+      split: position in `schema.PAIR_SPLITS`, uint8.
+      digest: uint64, gives the order in the files; pairs of one digest have the same rows.
+      query_row: integers.
+      item_row: integers.
+    """
+
+    split: np.ndarray
+    digest: np.ndarray
+    query_row: np.ndarray
+    item_row: np.ndarray
+
+
+class EncodedDataset(NamedTuple):
+    """A job's source as records and pairs, ready to be written.
+
+    Attributes:
+      items: ItemBatch elements; the rows of a batch may lie anywhere.
+      pairs: PairBatch elements.
+      num_items: one element.
+      num_pairs: one element, the numbers of pairs by split.
+      vocabularies: (feature, tokens) elements.
+    """
+
+    items: beam.PCollection
+    pairs: beam.PCollection
+    num_items: beam.PCollection
+    num_pairs: beam.PCollection
+    vocabularies: beam.PCollection
+
+
+def encoded_dataset(
+    items: beam.PCollection,
+    item_counts: beam.PCollection,
+    pairs: beam.PCollection,
+    vocabularies: beam.PCollection,
+) -> EncodedDataset:
+    """Adds the sums to the parts of a dataset; `item_counts` are (shard, number of items)."""
+    return EncodedDataset(
+        items=items,
+        pairs=pairs,
+        num_items=item_counts
+        | "ItemCounts" >> beam.Values()
+        | "NumItems" >> beam.CombineGlobally(sum),
+        num_pairs=pairs
+        | "CountSplits" >> beam.Map(_count_splits)
+        | "NumPairs" >> beam.CombineGlobally(_sum_splits),
+        vocabularies=vocabularies,
+    )
+
+
+def _count_splits(batch: PairBatch) -> list[int]:
+    return np.bincount(batch.split, minlength=len(schema.PAIR_SPLITS)).tolist()
+
+
+def _sum_splits(rows: Iterable[Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip([0] * len(schema.PAIR_SPLITS), *rows, strict=True)]
+
+
+class WriteCatalog(beam.PTransform):
+    """Writes ItemBatch elements to catalog files in row order; gives FileStats.
+
+    Args:
+      directory: the dataset directory being written.
+      num_items: PCollection with one element, the number of rows.
+    """
+
+    def __init__(self, directory: str, num_items: beam.PCollection):
+        super().__init__()
+        self._directory = directory
+        self._num_items = num_items
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        """Groups records by file and writes each file."""
+        num_items = beam.pvalue.AsSingleton(self._num_items)
+        return (
+            batches
+            | "KeyByFile" >> beam.FlatMap(_items_by_file)
+            | "GroupByFile" >> beam.GroupByKey()
+            | "WriteFile" >> beam.Map(_write_items, num_items, self._directory)
+        )
+
+
+def _items_by_file(batch: ItemBatch) -> Iterator[tuple[int, ItemBatch]]:
+    first, records = batch
+    while records:
+        index = first // encode.ITEMS_PER_FILE
+        room = (index + 1) * encode.ITEMS_PER_FILE - first
+        yield index, ItemBatch(first, records[:room])
+        first, records = first + room, records[room:]
+
+
+def _write_items(
+    element: tuple[int, Iterable[ItemBatch]], num_items: int, directory: str
+) -> FileStats:
+    index, batches = element
+    count = num_files(num_items, encode.ITEMS_PER_FILE)
+    ordered = sorted(batches, key=lambda batch: batch.first_row)
+    records = (record for batch in ordered for record in batch.records)
+    return _write_file(directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records)
+
+
+def _write_file(
+    directory: str, folder: str, split: str, index: int, count: int, records: Iterable[bytes]
+) -> FileStats:
+    path = FileSystems.join(directory, encode.file_name(folder, split, index, count))
+    return FileStats(folder, split, index, *encode.write_records(path, records))
+
+
+class WritePairs(beam.PTransform):
+    """Writes PairBatch elements by split, in a stable random order; gives FileStats.
+
+    Args:
+      directory: the dataset directory being written.
+      num_pairs: PCollection with one element, the numbers of pairs in the order of
+        `schema.PAIR_SPLITS`.
+      seed: seed of the order.
+    """
+
+    def __init__(self, directory: str, num_pairs: beam.PCollection, *, seed: int = 0):
+        super().__init__()
+        self._directory = directory
+        self._num_pairs = num_pairs
+        self._seed = seed
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        """Groups pairs by file, sorts, packs and writes each file."""
+        num_pairs = beam.pvalue.AsSingleton(self._num_pairs)
+        return (
+            batches
+            | "KeyByFile" >> beam.FlatMap(_pairs_by_file, num_pairs, self._seed)
+            | "GroupByFile" >> beam.GroupByKey()
+            | "WriteFile" >> beam.Map(_write_pairs, num_pairs, self._directory)
+        )
+
+
+def _pairs_by_file(
+    batch: PairBatch, num_pairs: Sequence[int], seed: int
+) -> Iterator[tuple[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    order = splits.order_keys(batch.digest, seed)
+    for split in range(len(schema.PAIR_SPLITS)):
+        files = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
+        mine = np.flatnonzero(batch.split == split)
+        # A file owns a range of keys, so that file order is key order.
+        file_index = shards.range_index(order[mine], files)
+        for index, where in shards.group_indices(file_index, files):
+            chosen = mine[where]
+            yield (split, index), (order[chosen], batch.query_row[chosen], batch.item_row[chosen])
+
+
+def _write_pairs(
+    element: tuple[tuple[int, int], Iterable[Any]], num_pairs: Sequence[int], directory: str
+) -> FileStats:
+    (split, index), batches = element
+    order, query_row, item_row = (np.concatenate(column) for column in zip(*batches, strict=True))
+    sorting = np.lexsort((item_row, query_row, order))
+    count = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
+    records = encode.pair_records(query_row[sorting], item_row[sorting])
+    return _write_file(
+        directory, schema.PAIRS_DIR, schema.PAIR_SPLITS[split], index, count, records
+    )
+
+
+def write_vocabulary(vocabulary: tuple[str, Sequence[str]], directory: str) -> tuple[str, int]:
+    """Writes the file of a (feature, tokens in id order).
+
+    Returns:
+      The feature, and its number of ids, id 0 counted.
+    """
+    feature, tokens = vocabulary
+    path = FileSystems.join(directory, str(schema.vocab_path("", feature)))
+    with encode.create(path) as file:
+        file.write(vocab.vocabulary_text(tokens).encode("utf-8"))
+    return feature, len(tokens) + 1
+
+
+def write_info(directory: str, files: Iterable[FileStats], info: schema.DatasetInfo) -> None:
+    """Writes TFDS's metadata and then `dataset.json`, which makes a directory a dataset."""
+    encode.write_metadata(directory, files, info.features)
+    with encode.create(FileSystems.join(directory, schema.DATASET_FILE)) as file:
+        file.write(schema.to_json(info).encode("utf-8"))
+
+
+def write_arrays(
+    directory: str,
+    name: str,
+    items: Sequence[Item],
+    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    features: Sequence[FeatureSpec],
+    vocabularies: Mapping[str, Sequence[str]] | None = None,
+) -> schema.DatasetInfo:
+    """Writes a dataset that is in memory, without Beam.
+
+    Args:
+      directory: the dataset directory.
+      name: of the dataset.
+      items: in row order.
+      pairs: query rows and item rows by split, in the order of the files.
+      features: the specs.
+      vocabularies: tokens in id order by feature, if there are any.
+    """
+    files = []
+    for index, rows in enumerate(_parts(len(items), encode.ITEMS_PER_FILE)):
+        count = num_files(len(items), encode.ITEMS_PER_FILE)
+        records = encode.item_records(items[rows], rows.start, features)
+        files.append(
+            _write_file(directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records)
+        )
+    for split, (query_row, item_row) in pairs.items():
+        count = num_files(len(query_row), encode.PAIRS_PER_FILE)
+        for index, part in enumerate(_parts(len(query_row), encode.PAIRS_PER_FILE)):
+            records = encode.pair_records(query_row[part], item_row[part])
+            files.append(_write_file(directory, schema.PAIRS_DIR, split, index, count, records))
+    for vocabulary in (vocabularies or {}).items():
+        write_vocabulary(vocabulary, directory)
+    info = schema.DatasetInfo(
+        name=name,
+        features=tuple(features),
+        num_items=len(items),
+        num_pairs={split: len(query_row) for split, (query_row, _) in pairs.items()},
+    )
+    write_info(directory, files, info)
+    return info
+
+
+def _parts(count: int, size: int) -> list[slice]:
+    """Slices of up to `size` entries; a single empty one where there are none."""
+    return [slice(start, min(start + size, count)) for start in range(0, max(count, 1), size)]

@@ -1,0 +1,94 @@
+"""How a pipeline is run: options of Apache Beam, the runner, progress on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from data_prep import counting
+from ssl_recsys import cli
+from ssl_recsys.errors import InputError
+
+_LOCAL_RUNNERS = (None, "", "DirectRunner", "FnApiRunner")
+# Their job server has options of its own, which only it can check.
+_JOB_SERVER_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
+
+
+def run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dict[str, int]:
+    """Builds and runs a pipeline, waits for it and returns its counters."""
+    options = PipelineOptions(list(beam_args))
+    name = options.view_as(StandardOptions).runner
+    runner = _local_runner(options) if name in _LOCAL_RUNNERS else name
+    pipeline = beam.Pipeline(runner=runner, options=options)
+    build(pipeline)
+    result = pipeline.run()
+    result.wait_until_finish()
+    return counting.read_counters(result)
+
+
+def _local_runner(options: PipelineOptions) -> Any:
+    """Beam's in-process runner.
+
+    `DirectRunner` would first try a different one, for which it downloads a program.
+    """
+    from apache_beam.portability.api import beam_provision_api_pb2
+    from apache_beam.runners.portability.fn_api_runner import fn_runner
+    from apache_beam.runners.portability.portable_runner import JobServiceHandle
+
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    return fn_runner.FnApiRunner(
+        provision_info=fn_runner.ExtendedProvisionInfo(
+            beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+        )
+    )
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parses absl flags and checks that Beam knows all that is left.
+
+    Returns:
+      The program's name and the options for Beam.
+
+    Raises:
+      InputError: for an option that neither knows, or a value that Beam refuses.
+    """
+    program, *rest = cli.parse_known_flags(argv)
+    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(cast(Any, parser))
+    known, unknown = parser.parse_known_args(rest)
+    if unknown and known.runner not in _JOB_SERVER_RUNNERS:
+        raise InputError(
+            f"unknown option {unknown[0]!r}: it is neither a flag of this job nor an option of "
+            "Apache Beam (--help lists the flags)"
+        )
+    return [program, *rest]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise InputError(f"{message} (an option of Apache Beam)")
+
+
+def show_progress() -> None:
+    """Shows the stages' notes on the terminal."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logger = logging.getLogger("data_prep")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    for root_handler in logging.getLogger().handlers:
+        root_handler.addFilter(_is_no_input_error)
+
+
+def _is_no_input_error(record: logging.LogRecord) -> bool:
+    """Leaves out Beam's traceback of an error that the command prints in a line."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return not (isinstance(kind, type) and issubclass(kind, InputError))
