@@ -20,9 +20,22 @@ _MAGIC_BITS = 48
 _HEADER = b"BZh9"
 # A block of 900 kB that does not compress at all takes little more than 900 kB.
 _MAX_BLOCK_BYTES = 1_200_000
+# A block has at least its magic number, checksum, origin, symbol map and one Huffman table.
+_MIN_BLOCK_BITS = 160
+# Repeated letters are packed before a block's 900 kB are counted, 255 to 5 at most.
+_MAX_TEXT_BYTES = 900_000 * 255 // 5
+# Only one block with more text than this is in memory at a time.
+_MAX_AHEAD_TEXT_BYTES = 1 << 23
 _CHUNK_BYTES = 1 << 20
 
+_MAX_TRIES = 3
+
 ReadAt = Callable[[int, int], bytes]
+_Bits = tuple[bytes, int, int]  # bytes, and the first and the last bit of a block in them
+
+
+class LongBlockError(ValueError):
+    """A block with more text than was allowed."""
 
 
 class Mark(NamedTuple):
@@ -72,10 +85,18 @@ def find_marks(data: bytes, first_bit: int = 0) -> list[Mark]:
     return sorted(marks)
 
 
-def decode_block(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
-    """Decompresses the block in bits [start_bit, end_bit) of `data`; None if it is damaged."""
+def decode_block(
+    data: bytes, start_bit: int, end_bit: int, max_bytes: int = _MAX_TEXT_BYTES
+) -> bytes | None:
+    """Decompresses the block in bits [start_bit, end_bit) of `data`; None if it is damaged.
+
+    Raises:
+      LongBlockError: if it has over `max_bytes` of text.
+    """
     first, last = start_bit // 8, -(-end_bit // 8)
     num_bits = end_bit - start_bit
+    if num_bits < _MIN_BLOCK_BITS:
+        return None
     bits = int.from_bytes(data[first:last], "big") >> (8 * last - end_bit)
     bits &= (1 << num_bits) - 1
     # The block's checksum follows its magic number; with one block it is also the stream's.
@@ -86,9 +107,11 @@ def decode_block(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
     stream = _HEADER + (bits << padding).to_bytes((num_bits + padding) // 8, "big")
     decompressor = bz2.BZ2Decompressor()
     try:
-        text = decompressor.decompress(stream)
-    except (OSError, ValueError):
+        text = decompressor.decompress(stream, max_bytes + 1)
+    except (OSError, EOFError, ValueError, MemoryError):
         return None
+    if len(text) > max_bytes:
+        raise LongBlockError
     return text if decompressor.eof else None
 
 
@@ -104,12 +127,18 @@ class _MarkReader:
         self._marks: deque[Mark] = deque()
         self._last_bit = -1
 
-    def mark(self, index: int) -> Mark | None:
-        """The mark `index` places ahead; None at the end of the file."""
+    def mark(self, index: int, until: int | None = None) -> Mark | None:
+        """The mark `index` places ahead; None at the end of the file, or if byte `until` is read.
+
+        Bytes are kept from the first mark on, so memory is bounded where `until` is given for all
+        marks but the first.
+        """
         while len(self._marks) <= index:
             end = self._start + len(self._data)
-            if end >= self._size:
+            if self.is_at_end() or (until is not None and end >= until):
                 return None
+            if not self._marks:
+                self._keep_from(max(self._start, end - 8))
             self._data += self._read_at(end, min(_CHUNK_BYTES, self._size - end))
             # Marks that straddle the chunks' border are found again: keep new ones only.
             begin = max(self._start, self._scanned - 8)
@@ -120,12 +149,18 @@ class _MarkReader:
             self._scanned = self._start + len(self._data)
         return self._marks[index]
 
+    def is_at_end(self) -> bool:
+        """Whether the file was read to its end."""
+        return self._start + len(self._data) >= self._size
+
     def drop(self) -> None:
         """Forgets the first mark and the bytes before it."""
         mark = self._marks.popleft()
-        keep_from = mark.bit // 8
-        self._data = self._data[keep_from - self._start :]
-        self._start = keep_from
+        self._keep_from(mark.bit // 8)
+
+    def _keep_from(self, position: int) -> None:
+        self._data = self._data[position - self._start :]
+        self._start = position
 
     def bits(self, mark: Mark, end_bit: int) -> tuple[bytes, int, int]:
         """Bytes that hold the bits from `mark` to `end_bit`, and both offsets in them."""
@@ -148,7 +183,7 @@ def read_blocks(
       ahead_until: byte behind which this is not done, because few blocks there are needed.
     """
     marks = _MarkReader(read_at, start, size)
-    pending: deque[tuple[Mark, list[tuple[bytes, int, int]], bool, Future[bytes | None]]] = deque()
+    pending: deque[tuple[Mark, list[_Bits], bool, Future[bytes | None]]] = deque()
     skip_before = 0
     while True:
         while len(pending) <= depth and (mark := marks.mark(0)) is not None:
@@ -156,36 +191,52 @@ def read_blocks(
                 if pending and mark.bit >= 8 * ahead_until:
                     break
                 tries, cut = _candidates(marks, mark, size)
-                pending.append((mark, tries, cut, executor.submit(decode_block, *tries[0])))
+                future = executor.submit(decode_block, *tries[0], _MAX_AHEAD_TEXT_BYTES)
+                pending.append((mark, tries, cut, future))
             marks.drop()
         if not pending:
             return
         mark, tries, cut, future = pending.popleft()
         if mark.bit < skip_before:
             continue
-        text = future.result()
-        for data, start_bit, end_bit in tries[1:]:
-            if text is not None:
-                break
-            # A magic number may occur inside a block by chance: go on to the next one.
-            text = decode_block(data, start_bit, end_bit)
-            skip_before = mark.bit + end_bit - start_bit if text is not None else skip_before
+        text, num_bits = _first_valid(tries, future)
+        skip_before = mark.bit + num_bits if text is not None else skip_before
         yield Block(mark.bit, text, cut and text is None)
 
 
-def _candidates(
-    marks: _MarkReader, mark: Mark, size: int
-) -> tuple[list[tuple[bytes, int, int]], bool]:
+def _first_valid(tries: list[_Bits], future: Future[bytes | None]) -> tuple[bytes | None, int]:
+    """The text of the first of `tries` that is a block, and its size in bits.
+
+    A magic number may occur inside a block by chance, so the first try may end too early.
+    `future` is the first one's text.
+    """
+    for index, (data, start_bit, end_bit) in enumerate(tries):
+        try:
+            text = future.result() if index == 0 else decode_block(data, start_bit, end_bit)
+        except LongBlockError:
+            text = _decode_long_block(data, start_bit, end_bit)
+        if text is not None:
+            return text, end_bit - start_bit
+    return None, 0
+
+
+def _decode_long_block(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
+    try:
+        return decode_block(data, start_bit, end_bit)
+    except LongBlockError:
+        return None  # more than any block can hold
+
+
+def _candidates(marks: _MarkReader, mark: Mark, size: int) -> tuple[list[_Bits], bool]:
     """Where the block at `mark` may end, likeliest first, and whether the file may cut it."""
-    ends: list[int] = []
-    following = marks.mark(1)
     limit = mark.bit + 8 * _MAX_BLOCK_BYTES
-    index = 1
-    while following is not None and len(ends) < 3 and following.bit <= limit:
+    until = limit // 8 + _MAGIC_BITS
+    ends: list[int] = []
+    while len(ends) < _MAX_TRIES and (following := marks.mark(len(ends) + 1, until)) is not None:
+        if following.bit > limit:
+            break
         ends.append(following.bit)
-        index += 1
-        following = marks.mark(index) if len(ends) < 3 else None
-    cut = not ends
-    if cut:
-        ends.append(min(8 * size, limit))
-    return [marks.bits(mark, end) for end in ends], cut
+    if ends:
+        return [marks.bits(mark, end) for end in ends], False
+    end = min(8 * size, limit)
+    return [marks.bits(mark, end)], end == 8 * size
