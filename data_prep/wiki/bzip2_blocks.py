@@ -31,11 +31,8 @@ _CHUNK_BYTES = 1 << 20
 _MAX_TRIES = 3
 
 ReadAt = Callable[[int, int], bytes]
+_Decoded = Future[tuple[bytes | None, bool]]
 _Bits = tuple[bytes, int, int]  # bytes, and the first and the last bit of a block in them
-
-
-class LongBlockError(ValueError):
-    """A block with more text than was allowed."""
 
 
 class Mark(NamedTuple):
@@ -87,16 +84,16 @@ def find_marks(data: bytes, first_bit: int = 0) -> list[Mark]:
 
 def decode_block(
     data: bytes, start_bit: int, end_bit: int, max_bytes: int = _MAX_TEXT_BYTES
-) -> bytes | None:
-    """Decompresses the block in bits [start_bit, end_bit) of `data`; None if it is damaged.
+) -> tuple[bytes | None, bool]:
+    """Decompresses the block in bits [start_bit, end_bit) of `data`.
 
-    Raises:
-      LongBlockError: if it has over `max_bytes` of text.
+    Returns:
+      Its text, None if it is damaged or has over `max_bytes`; and whether it has.
     """
     first, last = start_bit // 8, -(-end_bit // 8)
     num_bits = end_bit - start_bit
     if num_bits < _MIN_BLOCK_BITS:
-        return None
+        return None, False
     bits = int.from_bytes(data[first:last], "big") >> (8 * last - end_bit)
     bits &= (1 << num_bits) - 1
     # The block's checksum follows its magic number; with one block it is also the stream's.
@@ -109,10 +106,10 @@ def decode_block(
     try:
         text = decompressor.decompress(stream, max_bytes + 1)
     except (OSError, EOFError, ValueError, MemoryError):
-        return None
+        return None, False
     if len(text) > max_bytes:
-        raise LongBlockError
-    return text if decompressor.eof else None
+        return None, True
+    return (text if decompressor.eof else None), False
 
 
 class _MarkReader:
@@ -183,7 +180,7 @@ def read_blocks(
       ahead_until: byte behind which this is not done, because few blocks there are needed.
     """
     marks = _MarkReader(read_at, start, size)
-    pending: deque[tuple[Mark, list[_Bits], bool, Future[bytes | None]]] = deque()
+    pending: deque[tuple[Mark, list[_Bits], bool, _Decoded]] = deque()
     skip_before = 0
     while True:
         while len(pending) <= depth and (mark := marks.mark(0)) is not None:
@@ -204,27 +201,19 @@ def read_blocks(
         yield Block(mark.bit, text, cut and text is None)
 
 
-def _first_valid(tries: list[_Bits], future: Future[bytes | None]) -> tuple[bytes | None, int]:
+def _first_valid(tries: list[_Bits], future: _Decoded) -> tuple[bytes | None, int]:
     """The text of the first of `tries` that is a block, and its size in bits.
 
     A magic number may occur inside a block by chance, so the first try may end too early.
     `future` is the first one's text.
     """
     for index, (data, start_bit, end_bit) in enumerate(tries):
-        try:
-            text = future.result() if index == 0 else decode_block(data, start_bit, end_bit)
-        except LongBlockError:
-            text = _decode_long_block(data, start_bit, end_bit)
+        text, is_long = future.result() if index == 0 else (None, True)
+        if is_long:
+            text, _ = decode_block(data, start_bit, end_bit)
         if text is not None:
             return text, end_bit - start_bit
     return None, 0
-
-
-def _decode_long_block(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
-    try:
-        return decode_block(data, start_bit, end_bit)
-    except LongBlockError:
-        return None  # more than any block can hold
 
 
 def _candidates(marks: _MarkReader, mark: Mark, size: int) -> tuple[list[_Bits], bool]:

@@ -202,7 +202,7 @@ class PageReader:
         is_owned = False
         for block in blocks:
             is_owned = block.bit < 8 * part.end
-            tail = None if block.text is None else ((tail or b"") + block.text)[-_TAIL_BYTES:]
+            tail = None if block.text is None else _tail(tail or b"", block.text)
             if block.text is None and is_owned:
                 self.counters["input_truncated" if block.cut else "blocks_damaged"] += 1
             if block.cut:
@@ -225,7 +225,7 @@ class PageReader:
         )
         tail = b""
         for block in blocks:
-            tail = (tail + (block.text or b""))[-_TAIL_BYTES:]
+            tail = _tail(tail, block.text or b"")
         return tail
 
     def _stream(self, file: Any, part: Range) -> Iterator[_Chunk]:
@@ -233,7 +233,7 @@ class PageReader:
         raw = iter(lambda: file.read(_CHUNK_BYTES), b"")
         try:
             for text in decompress(raw, part.source.kind):
-                tail = (tail + text[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+                tail = _tail(tail, text)
                 yield _Chunk(text)
         except DamagedError:
             self.counters["input_damaged"] += 1
@@ -246,6 +246,11 @@ class PageReader:
     def _check_end(self, tail: bytes) -> None:
         """Counts a file whose text, of which `tail` is the last part, is no whole dump."""
         self.counters["dump_unfinished"] += _ROOT_END not in tail
+
+
+def _tail(before: bytes, text: bytes) -> bytes:
+    """The last bytes of `before` and `text` together."""
+    return (before + text[-_TAIL_BYTES:])[-_TAIL_BYTES:]
 
 
 def _pieces(text: bytes | None, is_owned: bool) -> Iterator[_Chunk]:
