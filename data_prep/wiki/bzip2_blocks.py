@@ -22,13 +22,13 @@ _HEADER = b"BZh9"
 _MAX_BLOCK_BYTES = 1_200_000
 # A block has at least its magic number, checksum, origin, symbol map and one Huffman table.
 _MIN_BLOCK_BITS = 160
-# Repeated letters are packed before a block's 900 kB are counted, 255 to 5 at most.
-_MAX_TEXT_BYTES = 900_000 * 255 // 5
-# Only one block with more text than this is in memory at a time.
-_MAX_AHEAD_TEXT_BYTES = 1 << 23
+# Letters that repeat are packed before a block's 900 kB are counted, so that it may hold 46 MB of
+# text. Blocks with more than this are decompressed piece by piece.
+_MAX_TEXT_BYTES = 1 << 22
 _CHUNK_BYTES = 1 << 20
 
 _MAX_TRIES = 3
+_DAMAGE = (OSError, EOFError, ValueError, MemoryError)  # what bz2 raises for it
 
 ReadAt = Callable[[int, int], bytes]
 _Decoded = Future[tuple[bytes | None, bool]]
@@ -43,7 +43,7 @@ class Mark(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One decompressed block; `text` is None if the block is damaged.
+    """One decompressed block, or a piece of a long one; `text` is None if the block is damaged.
 
     `bit` is where it starts in the file, `cut` says that the file ends inside it.
     """
@@ -82,18 +82,31 @@ def find_marks(data: bytes, first_bit: int = 0) -> list[Mark]:
     return sorted(marks)
 
 
-def decode_block(
-    data: bytes, start_bit: int, end_bit: int, max_bytes: int = _MAX_TEXT_BYTES
-) -> tuple[bytes | None, bool]:
+def decode_block(data: bytes, start_bit: int, end_bit: int) -> tuple[bytes | None, bool]:
     """Decompresses the block in bits [start_bit, end_bit) of `data`.
 
     Returns:
-      Its text, None if it is damaged or has over `max_bytes`; and whether it has.
+      Its text, None if it is damaged or has over 4 MiB; and whether it has.
     """
+    stream = _stream(data, start_bit, end_bit)
+    if stream is None:
+        return None, False
+    decompressor = bz2.BZ2Decompressor()
+    try:
+        text = decompressor.decompress(stream, _MAX_TEXT_BYTES + 1)
+    except _DAMAGE:
+        return None, False
+    if len(text) > _MAX_TEXT_BYTES:
+        return None, True
+    return (text if decompressor.eof else None), False
+
+
+def _stream(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
+    """A bzip2 stream of one block; None if there are too few bits."""
     first, last = start_bit // 8, -(-end_bit // 8)
     num_bits = end_bit - start_bit
     if num_bits < _MIN_BLOCK_BITS:
-        return None, False
+        return None
     bits = int.from_bytes(data[first:last], "big") >> (8 * last - end_bit)
     bits &= (1 << num_bits) - 1
     # The block's checksum follows its magic number; with one block it is also the stream's.
@@ -101,15 +114,33 @@ def decode_block(
     bits = (((bits << _MAGIC_BITS) | END_MAGIC) << 32) | checksum
     num_bits += _MAGIC_BITS + 32
     padding = -num_bits % 8
-    stream = _HEADER + (bits << padding).to_bytes((num_bits + padding) // 8, "big")
-    decompressor = bz2.BZ2Decompressor()
+    return _HEADER + (bits << padding).to_bytes((num_bits + padding) // 8, "big")
+
+
+def _long_block(data: bytes, start_bit: int, end_bit: int) -> Iterator[bytes]:
+    """The text of a long block in pieces; nothing if it is damaged.
+
+    The checksum is known behind the last piece only, so the block is decompressed twice.
+    """
+    stream = _stream(data, start_bit, end_bit)
+    if stream is None:
+        return
     try:
-        text = decompressor.decompress(stream, max_bytes + 1)
-    except (OSError, EOFError, ValueError, MemoryError):
-        return None, False
-    if len(text) > max_bytes:
-        return None, True
-    return (text if decompressor.eof else None), False
+        for _ in _text_pieces(stream):
+            pass
+    except _DAMAGE:
+        return
+    yield from _text_pieces(stream)
+
+
+def _text_pieces(stream: bytes) -> Iterator[bytes]:
+    decompressor = bz2.BZ2Decompressor()
+    while not decompressor.eof:
+        text = decompressor.decompress(stream, _MAX_TEXT_BYTES)
+        stream = b""
+        if decompressor.needs_input and not decompressor.eof:
+            raise EOFError("the block ends too early")
+        yield text
 
 
 class _MarkReader:
@@ -188,7 +219,7 @@ def read_blocks(
                 if pending and mark.bit >= 8 * ahead_until:
                     break
                 tries, cut = _candidates(marks, mark, size)
-                future = executor.submit(decode_block, *tries[0], _MAX_AHEAD_TEXT_BYTES)
+                future = executor.submit(decode_block, *tries[0])
                 pending.append((mark, tries, cut, future))
             marks.drop()
         if not pending:
@@ -196,24 +227,33 @@ def read_blocks(
         mark, tries, cut, future = pending.popleft()
         if mark.bit < skip_before:
             continue
-        text, num_bits = _first_valid(tries, future)
-        skip_before = mark.bit + num_bits if text is not None else skip_before
-        yield Block(mark.bit, text, cut and text is None)
+        is_valid = False
+        for text, num_bits in _first_valid(tries, future):
+            is_valid = True
+            skip_before = mark.bit + num_bits
+            yield Block(mark.bit, text)
+        if not is_valid:
+            yield Block(mark.bit, None, cut)
 
 
-def _first_valid(tries: list[_Bits], future: _Decoded) -> tuple[bytes | None, int]:
-    """The text of the first of `tries` that is a block, and its size in bits.
+def _first_valid(tries: list[_Bits], future: _Decoded) -> Iterator[tuple[bytes, int]]:
+    """The pieces of text of the first of `tries` that is a block, each with its size in bits.
 
     A magic number may occur inside a block by chance, so the first try may end too early.
     `future` is the first one's text.
     """
-    for index, (data, start_bit, end_bit) in enumerate(tries):
-        text, is_long = future.result() if index == 0 else (None, True)
-        if is_long:
-            text, _ = decode_block(data, start_bit, end_bit)
+    for index, bits in enumerate(tries):
+        num_bits = bits[2] - bits[1]
+        text, is_long = future.result() if index == 0 else decode_block(*bits)
         if text is not None:
-            return text, end_bit - start_bit
-    return None, 0
+            yield text, num_bits
+            return
+        is_valid = False
+        for text in _long_block(*bits) if is_long else ():
+            is_valid = True
+            yield text, num_bits
+        if is_valid:
+            return
 
 
 def _candidates(marks: _MarkReader, mark: Mark, size: int) -> tuple[list[_Bits], bool]:

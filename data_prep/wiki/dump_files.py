@@ -207,7 +207,7 @@ class PageReader:
                 self.counters["input_truncated" if block.cut else "blocks_damaged"] += 1
             if block.cut:
                 break  # what is open is cut off, not damaged
-            yield from _pieces(block.text, is_owned)
+            yield _Chunk(block.text, is_owned)
         # The range that holds the last block knows how the dump ends. A block that is damaged
         # hides it, one that is cut off shows it.
         if is_owned and block.cut:
@@ -251,12 +251,3 @@ class PageReader:
 def _tail(before: bytes, text: bytes) -> bytes:
     """The last bytes of `before` and `text` together."""
     return (before + text[-_TAIL_BYTES:])[-_TAIL_BYTES:]
-
-
-def _pieces(text: bytes | None, is_owned: bool) -> Iterator[_Chunk]:
-    """A block as chunks; a block of a single letter repeated may have 46 MB."""
-    if text is None:
-        yield _Chunk(None, is_owned)
-        return
-    for start in range(0, len(text), _CHUNK_BYTES):
-        yield _Chunk(text[start : start + _CHUNK_BYTES], is_owned)
