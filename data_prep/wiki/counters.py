@@ -30,7 +30,7 @@ COUNTERS = {
     "links_self": "dropped: to the article itself",
     "links_duplicate": "dropped: the article links there already",
     "links_of_duplicate_page": "dropped: in a page dropped as a duplicate",
-    "links_to_missing_page": "dropped: the target is no item",
+    "links_to_missing_page": "dropped: the target is no item, or on another wiki",
     "links_redirect_loop": f"dropped: a loop, or over {MAX_REDIRECT_HOPS} redirects",
     "links_redirect_no_article": "dropped: the redirect leads to no article",
     "links_through_redirect": "links that went through redirects",

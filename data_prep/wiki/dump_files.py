@@ -94,6 +94,8 @@ def _check_source(path: str, size: int) -> tuple[Source, bytes]:
             raw = file.read(2 * _HEAD_BYTES)
     except IsADirectoryError as error:
         raise InputError(f"{path} is a directory; {_HOW_TO}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
     for signature, name in _OTHER_SIGNATURES.items():
         if raw.startswith(signature):
             raise InputError(f"{path} is a {name} file, which cannot be read in parts; {_HOW_TO}")
