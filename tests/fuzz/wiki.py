@@ -159,7 +159,7 @@ def main() -> int:
                 print(failures[-1], flush=True)
                 continue
             num_bytes += size
-            rate = max(0.0, seconds - SPARE_SECONDS) / (size / 1e6)
+            rate = max(0.0, seconds - SPARE_SECONDS) / (max(size, 1) / 1e6)
             slowest = max(slowest, rate)
             if rate > SECONDS_PER_MB:
                 failures.append(f"seed {seed}: {seconds:.2f} s for {size:,} bytes")
