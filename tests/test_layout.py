@@ -138,7 +138,7 @@ def test_flags_are_read_only_in_modules_that_are_run() -> None:
 
 
 # They start commands for others.
-CLI_USERS = ("pipelines.beam_job", "benchmarks.harness")
+CLI_USERS = ("pipelines.beam_job", "pipelines.beam_runner", "benchmarks.harness")
 
 
 def test_the_contract_loads_neither_tensorflow_nor_beam() -> None:

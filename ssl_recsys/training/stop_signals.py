@@ -7,6 +7,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
+
+from ssl_recsys.errors import Stopped
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -41,3 +44,14 @@ class StopSignals:
         finally:
             for caught, handler in before.items():
                 signal.signal(caught, handler)
+
+    def end(self, where: str) -> NoReturn:
+        """Ends the command.
+
+        Raises:
+          Stopped: always; its message names the signal and says how to resume.
+        """
+        number = signal.SIGTERM if self.received is None else signal.Signals(self.received)
+        raise Stopped(
+            f"stopped by {number.name} {where}; run the same command again to resume", number
+        )

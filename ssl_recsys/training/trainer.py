@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import pathlib
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -25,13 +24,14 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import statistics_for
-from ssl_recsys.errors import InputError, Stopped
+from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import SIDES
 from ssl_recsys.training import run_dir
+from ssl_recsys.training.checkpoints import restore_newest
 from ssl_recsys.training.steps import compile_steps, make_model
 from ssl_recsys.training.stop_signals import StopSignals
 from ssl_recsys.training.strategies import distribute, is_chief
@@ -149,30 +149,13 @@ class Trainer:
         return self.model
 
     def _restore(self) -> None:
-        latest = self._newest_whole_checkpoint()
+        latest = restore_newest(self._checkpoints)
         if latest is None:
             return
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
             self._history = files.read_json(history)[: int(self._read("epoch"))]
         print(f"resuming from step {self.step} of {self.total_steps} ({latest})", flush=True)
-
-    def _newest_whole_checkpoint(self) -> str | None:
-        """Restores the newest checkpoint that can be read; None if there is none at all."""
-        paths = [*reversed(self._checkpoints.checkpoints)]
-        for path in paths:
-            try:
-                self._checkpoints.checkpoint.restore(path)
-                return path
-            except (tf.errors.OpError, ValueError, RuntimeError) as error:
-                reason = str(error).splitlines()[0]
-                print(f"checkpoint {path} is damaged ({reason}); trying the one before", flush=True)
-        if paths:
-            raise InputError(
-                f"every checkpoint in {self._dir / run_dir.CHECKPOINT_DIR} is damaged; restore "
-                "one, or delete the model directory and train again"
-            )
-        return None
 
     def _train_epoch(self, progress: tqdm.tqdm) -> None:
         """Takes the rest of the epoch's steps, or those that `max_steps` leaves."""
@@ -193,12 +176,7 @@ class Trainer:
             self._report(parts, count, elapsed, progress)
             if self._stop.received is not None:
                 self._save()
-                name = signal.Signals(self._stop.received).name
-                raise Stopped(
-                    f"stopped at step {self.step} by {name}; a checkpoint is written: run the same "
-                    "command again to resume",
-                    self._stop.received,
-                )
+                self._stop.end(f"at step {self.step}; a checkpoint is written")
             if time.monotonic() - self._saved_at > 60 * self._config.training.checkpoint_minutes:
                 self._save()
 
