@@ -21,7 +21,7 @@ COPY --chown=recsys data_prep data_prep
 COPY --chown=recsys pipelines pipelines
 COPY --chown=recsys configs configs
 
-# The TPU build of TensorFlow takes the place of the CPU one, in the same version, and brings
+# The TPU build of TensorFlow replaces the CPU one, in the same version, and brings
 # libtpu.
 RUN case "$VARIANT" in \
       cpu) pip install --no-cache-dir . ;; \

@@ -22,11 +22,12 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
-# Every benchmark, with the parsers that data_prep is compared with. On real data:
+# Every benchmark, with the parsers that data_prep is compared with; figures go to runs/bench. On
+# real data:
 # make bench BENCH_FLAGS='--dump=DUMP.xml.bz2 --data_dir=data/wikipedia'
 bench: setup
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	$(BIN)/python -m benchmarks.run_all --output_dir=benchmarks/results $(BENCH_FLAGS)
+	$(BIN)/python -m benchmarks.run_all $(BENCH_FLAGS)
 
 # From nothing to recommendations on a synthetic wiki; the first line clears an earlier demo.
 demo: setup clean-demo

@@ -2,7 +2,7 @@
 
     python -m benchmarks.app_install_scale --output=FILE.json
 
-makes synthetic logs, runs the job on each in a process of its own, and tells what was measured.
+makes synthetic logs and runs the job on each in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from benchmarks import harness, processes
 from data_prep.synthetic import install_files
 from data_prep.synthetic.install_world import InstallWorld
 from ssl_recsys import schema
+from ssl_recsys.options import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    num_events: tuple[int, ...] = harness.option(
-        (1_000_000, 3_000_000, 10_000_000), "Sizes of logs."
+    num_events: tuple[int, ...] = option(
+        (1_000_000, 3_000_000, 10_000_000), "Sizes of logs.", at_least=1
     )
-    num_items: int = harness.option(200_000, "Apps in each log.", least=10)
+    num_items: int = option(200_000, "Apps in each log.", at_least=10)
 
 
 def measure(options: Options) -> harness.Report:

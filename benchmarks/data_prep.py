@@ -22,6 +22,7 @@ from benchmarks import harness, processes, wikitext_peers
 from data_prep.wiki import bzip2_blocks, dump_files, sites
 from data_prep.wiki.wikitext import MalformedPageError, PageParser
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import option
 
 _PAGE_END = b"</page>"
 _SIZES = {"1x": 0.25, "2x": 0.5, "4x": 1.0}
@@ -29,16 +30,16 @@ _PROCESSES = "4x in several processes"
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    dump: str = harness.option("", "Wikipedia dump, .xml.bz2; empty: a synthetic one.")
-    num_items: int = harness.option(40_000, "Articles of the synthetic dump.", least=100)
-    sample_mb: int = harness.option(20, "MB of text for decoding alone and parsing alone.")
-    peer_sample_mb: int = harness.option(2, "MB of text for the peers, which are slow.")
-    repetitions: int = harness.option(5, "Timed calls on the samples.")
-    job_repetitions: int = harness.option(2, "Timed jobs of each size.")
-    cores: int = harness.option(2, "Cores that the job and the decoding beside it may use.")
+    dump: str = option("", "Wikipedia dump, .xml.bz2; empty: a synthetic one.")
+    num_items: int = option(40_000, "Articles of the synthetic dump.", at_least=100)
+    sample_mb: int = option(20, "MB of text for decoding alone and parsing alone.", at_least=1)
+    peer_sample_mb: int = option(2, "MB of text for the peers, which are slow.", at_least=1)
+    repetitions: int = option(5, "Timed calls on the samples.", at_least=1)
+    job_repetitions: int = option(2, "Timed jobs of each size.", at_least=1)
+    cores: int = option(2, "Cores that the job and the decoding beside it may use.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:

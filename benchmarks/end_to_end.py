@@ -15,28 +15,28 @@ import pathlib
 import tempfile
 from typing import Any
 
-import numpy as np
-
 from benchmarks import harness, synthetic_dataset
+from ssl_recsys.options import option
+from ssl_recsys.schema import ITEM, TRAIN, VALIDATION
 
 _K = 50
 _OURS, _TUTORIAL, _FASTER = "ours", "tutorial", "tutorial, batches parsed at once"
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    data_dir: str = harness.option("", "Dataset directory; empty: a synthetic one.")
-    num_items: int = harness.option(50_000, "Items of the synthetic dataset.", least=100)
-    num_pairs: int = harness.option(300_000, "Pairs of the synthetic dataset.", least=1000)
-    embedding_dim: int = harness.option(120, "Width of the embedding tables.")
-    hidden_layers: tuple[int, ...] = harness.option((1024, 128), "Sizes of the towers' layers.")
-    batch_size: int = harness.option(1024, "Pairs in a batch.")
-    learning_rate: float = harness.option(0.05, "Adagrad's learning rate.")
-    timed_steps: int = harness.option(20, "Steps of a timed call.")
-    quality_steps: int = harness.option(300, "Steps after which Recall@50 is compared.")
-    repetitions: int = harness.option(5, "Timed calls of each system.")
+    data_dir: str = option("", "Dataset directory; empty: a synthetic one.")
+    num_items: int = option(50_000, "Items of the synthetic dataset.", at_least=100)
+    num_pairs: int = option(300_000, "Pairs of the synthetic dataset.", at_least=1000)
+    embedding_dim: int = option(120, "Width of the embedding tables.", at_least=1)
+    hidden_layers: tuple[int, ...] = option((1024, 128), "Sizes of the towers' layers.", at_least=1)
+    batch_size: int = option(1024, "Pairs in a batch.", at_least=1)
+    learning_rate: float = option(0.05, "Adagrad's learning rate.")
+    timed_steps: int = option(20, "Steps of a timed call.", at_least=1)
+    quality_steps: int = option(300, "Steps after which Recall@50 is compared.", at_least=1)
+    repetitions: int = option(5, "Timed calls of each system.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:
@@ -59,11 +59,14 @@ def _measure(data_dir: pathlib.Path, scratch: pathlib.Path, options: Options) ->
     )
     taken = steps * (options.repetitions + 1)
     compared = max(taken, options.quality_steps)
+    from ssl_recsys.data.pairs import load_pairs
+
+    pairs = load_pairs(data_dir, VALIDATION)
     recalls = {}
     for name in (_OURS, _TUTORIAL):
         if compared > taken:
             systems[name].train(compared - taken)
-        recalls[name] = _recall(systems[name], data_dir)
+        recalls[name] = _recall(systems[name], pairs)
     examples = steps * options.batch_size
     rows = [
         harness.Row(name, timing.rate(examples), "examples/s", spread=timing.spread)
@@ -87,7 +90,7 @@ def _make_systems(
     """Our training and the tutorial's, its Examples written to `scratch`."""
     from benchmarks import tfrs_tutorial, training
     from ssl_recsys import config
-    from ssl_recsys.data.input_pipeline import load_pairs
+    from ssl_recsys.data.pairs import load_pairs
 
     run = config.RunConfig(
         tower=config.TowerConfig(options.embedding_dim, options.hidden_layers),
@@ -96,11 +99,11 @@ def _make_systems(
         ),
     )
     ours = training.Training(data_dir, run)
-    specs = ours.info.features
+    specs = ours.dataset.features(ITEM)
     vocabularies = tfrs_tutorial.read_vocabularies(data_dir, specs)
-    tokens = tfrs_tutorial.tokens_of(ours.catalog, vocabularies, specs)
+    tokens = tfrs_tutorial.tokens_of(ours.dataset.catalog(ITEM), vocabularies, specs)
     examples = scratch / "examples.tfrecord"
-    tfrs_tutorial.write_examples(examples, tokens, *load_pairs(data_dir, "train"))
+    tfrs_tutorial.write_examples(examples, tokens, *load_pairs(data_dir, TRAIN))
     return {
         _OURS: ours,
         **{
@@ -112,17 +115,12 @@ def _make_systems(
     }
 
 
-def _recall(system: Any, data_dir: pathlib.Path) -> float:
-    """Recall@50 on the validation pairs against the whole catalog."""
-    from ssl_recsys.data.input_pipeline import load_pairs
-    from ssl_recsys.evaluation import metrics
-    from ssl_recsys.search.exact import ExactSearch
+def _recall(system: Any, pairs: Any) -> float:
+    """Recall@50 of pairs against the whole catalog, as our model is validated."""
+    from ssl_recsys.evaluation.metrics import recall_at
+    from ssl_recsys.evaluation.pairs import rank_pairs
 
-    query_rows, item_rows = load_pairs(data_dir, "validation")
-    distinct, query_of_pair = np.unique(query_rows, return_inverse=True)
-    search = ExactSearch(system.embed("item"))
-    ranks = search.ranks(system.embed("query", distinct), query_of_pair, item_rows, max_rank=_K)
-    return metrics.recall_at(ranks, _K)
+    return recall_at(rank_pairs(system.embed, pairs, _K), _K)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
+from ssl_recsys.options import option
 
 # Sizes of the matmul's blocks, those of our search: large enough for its best speed.
 _QUERY_BLOCK = 512
@@ -26,18 +27,18 @@ _MATMUL, _SQUARE = "matmul that gives the scores", "square matmul"
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    num_items: int = harness.option(200_000, "Items in the corpus.")
-    dim: int = harness.option(128, "Width of the embeddings.")
-    num_queries: int = harness.option(2048, "Queries of a timed call.")
-    peer_queries: int = harness.option(256, "Queries of a timed call of the peers.")
-    k: int = harness.option(50, "Top items, and the largest rank told apart.")
-    peer_batch: int = harness.option(128, "Queries that a peer is given at once.")
-    large_batch: int = harness.option(8192, "Items that the peers score at once at their best.")
-    square: int = harness.option(2048, "Rows and columns of the square matmul.")
-    repetitions: int = harness.option(5, "Timed calls of each candidate.")
+    num_items: int = option(200_000, "Items in the corpus.", at_least=1)
+    dim: int = option(128, "Width of the embeddings.", at_least=1)
+    num_queries: int = option(2048, "Queries of a timed call.", at_least=1)
+    peer_queries: int = option(256, "Queries of a timed call of the peers.", at_least=1)
+    k: int = option(50, "Top items, and the largest rank told apart.", at_least=1)
+    peer_batch: int = option(128, "Queries that a peer is given at once.", at_least=1)
+    large_batch: int = option(8192, "Items that the peers score at once at their best.", at_least=1)
+    square: int = option(2048, "Rows and columns of the square matmul.", at_least=1)
+    repetitions: int = option(5, "Timed calls of each candidate.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:

@@ -1,26 +1,23 @@
-"""What every benchmark shares: interleaved timing, its command, the report.
+"""The frame of every benchmark: interleaved timing, its command, the report.
 
-    @dataclasses.dataclass(frozen=True)
-    class Options:
-        num_items: int = harness.option(200_000, "Items in the corpus.")
-        repetitions: int = harness.option(5, "Timed calls of each candidate.")
+@dataclasses.dataclass(frozen=True)
+class Options(harness.BenchmarkOptions):
+num_items: int = option(200_000, "Items in the corpus.", at_least=1)
+repetitions: int = option(5, "Timed calls of each candidate.", at_least=1)
 
-    def measure(options: Options) -> harness.Report:
-        timings = harness.interleave({"ours": ours, "peer": peer}, options.repetitions)
-        speedup = timings["ours"].times_as_fast_as(timings["peer"])
-        return harness.Report("example", [harness.Row("ours over peer", speedup, "x", target=3)])
+def measure(options: Options) -> harness.Report:
+timings = harness.interleave({"ours": ours, "peer": peer}, options.repetitions)
+speedup = timings["ours"].times_as_fast_as(timings["peer"])
+return harness.Report("example", [harness.Row("ours over peer", speedup, "x", target=3)])
 
-    if __name__ == "__main__":
-        harness.main(Options, measure)
-
-Options become flags, besides `--output=FILE.json`.
+if __name__ == "__main__":
+harness.main(Options, measure)
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
 import statistics
@@ -28,13 +25,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from absl import flags, logging
-
-from data_prep.compressed import write_aside
 from pipelines.experiments.machine import memory_gb, processor
 from pipelines.experiments.runner import available_cores
-from ssl_recsys import cli
+from ssl_recsys import cli, files
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import Options, option
 
 _PACKAGES = (
     "numpy", "tensorflow", "tf-keras", "tensorflow-recommenders", "scann", "apache-beam",
@@ -42,12 +37,21 @@ _PACKAGES = (
 )  # fmt: skip
 _SIGNIFICANT_DIGITS = 6
 
-_Options = TypeVar("_Options")
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkOptions(Options):
+    """The flag that every benchmark has."""
+
+    _: dataclasses.KW_ONLY
+    output: str = option("", "JSON file for the figures; empty: none.")
+
+
+AnyOptions = TypeVar("AnyOptions", bound=BenchmarkOptions)
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """How long each timed call of a candidate took.
+    """The durations of a candidate's timed calls.
 
     Attributes:
       seconds: one value for each repetition, in order.
@@ -69,7 +73,7 @@ class Timing:
         return (high - low) / self.median
 
     def rate(self, amount: float) -> float:
-        """`amount`, what one call works through, per second."""
+        """`amount`, the work of one call, per second."""
         return amount / self.median
 
     def times_as_fast_as(self, other: Timing) -> float:
@@ -86,7 +90,7 @@ def interleave(
 ) -> dict[str, Timing]:
     """Times the candidates in turn: A, B, C, A, B, C, and so on.
 
-    What else the machine does then falls on all of them alike.
+    Other work of the machine then slows all of them alike.
 
     Args:
       candidates: name -> what to call; its result is ignored.
@@ -143,12 +147,12 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a benchmark found.
+    """The results of a benchmark.
 
     Attributes:
       name: of the benchmark, its module's.
       rows: the lines of its table.
-      details: what else its JSON file should hold, by the name of the field.
+      details: further fields of its JSON file.
     """
 
     name: str
@@ -161,71 +165,22 @@ def missing_peer(name: str, package: str) -> Row:
     return Row(name, None, note=f"not installed: pip install {package}")
 
 
-def option(default: Any, text: str, *, least: int = 1) -> Any:
-    """A field of a benchmark's options and its flag.
-
-    Args:
-      default: its type is the flag's: bool, int, float, str or a tuple of one of them.
-      text: the flag's help.
-      least: smallest value of an int.
-    """
-    return dataclasses.field(default=default, metadata={"help": text, "least": least})
-
-
-def main(options_class: type[_Options], measure: Callable[[_Options], Report]) -> None:
+def main(options_class: type[AnyOptions], measure: Callable[[AnyOptions], Report]) -> None:
     """A benchmark's command: measures, prints the table, writes `--output`.
 
     Args:
-      options_class: a dataclass whose fields are made by `option`.
+      options_class: its flags.
       measure: takes its options to its report.
     """
-    output = flags.DEFINE_string("output", "", "JSON file for the figures; empty: none.")
-    holders = {field.name: _define(field) for field in _fields(options_class)}
 
-    def command(argv: list[str]) -> None:
-        del argv  # cli.run has refused what is left over.
-        logging.set_verbosity(logging.WARNING)
-        options = options_class(**{name: _parse(holders[name], name) for name in holders})
+    def command(options: AnyOptions) -> None:
         load = os.getloadavg()[0]
-        report = measure(options)
-        fields = to_fields(report, options, load)
-        if output.value:
-            write_json(output.value, fields)
+        fields = to_fields(measure(options), options, load)
+        if options.output:
+            write_json(options.output, fields)
         print(format_table([fields]))
 
-    cli.run(command)
-
-
-def _fields(options_class: type) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(options_class)
-
-
-def _define(field: dataclasses.Field[Any]) -> flags.FlagHolder[Any]:
-    text = field.metadata["help"]
-    default: Any = field.default
-    if isinstance(default, bool):
-        return flags.DEFINE_boolean(field.name, default, text)
-    if isinstance(default, int):
-        return flags.DEFINE_integer(field.name, default, text, lower_bound=field.metadata["least"])
-    if isinstance(default, float):
-        return flags.DEFINE_float(field.name, default, text)
-    if isinstance(default, tuple):
-        return flags.DEFINE_list(field.name, [str(value) for value in default], text)
-    return flags.DEFINE_string(field.name, default, text)
-
-
-def _parse(holder: flags.FlagHolder[Any], name: str) -> Any:
-    """The flag's value in the type of its field; lists have the type of their default's values."""
-    value = holder.value
-    if not isinstance(value, list):
-        return value
-    kind = int if all(part.isdigit() for part in holder.default) else str
-    try:
-        return tuple(kind(part) for part in value)
-    except ValueError as error:
-        raise InputError(
-            f"--{name} must be whole numbers with commas between them (got {','.join(value)!r})"
-        ) from error
+    cli.run(command, options_class)
 
 
 def machine() -> dict[str, Any]:
@@ -239,7 +194,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what is installed of the packages that are measured."""
+    """Versions of Python and of the measured packages that are installed."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -249,20 +204,21 @@ def versions() -> dict[str, str]:
     return found
 
 
-def to_fields(report: Report, options: Any, load_average: float) -> dict[str, Any]:
+def to_fields(report: Report, options: BenchmarkOptions, load_average: float) -> dict[str, Any]:
     """The contents of a benchmark's JSON file.
 
     Args:
-      report: what was found.
-      options: the dataclass of the benchmark's options.
+      report: its results.
+      options: its options.
       load_average: of the machine before the benchmark began, over a minute.
     """
     return {
         "benchmark": report.name,
         "settings": {
-            # Where a file lies is nobody's concern.
+            # Directories of this machine mean nothing to others.
             name: os.path.basename(value) if isinstance(value, str) else value
             for name, value in dataclasses.asdict(options).items()
+            if name != "output"
         },
         "machine": {**machine(), "load_average_before": load_average},
         "versions": versions(),
@@ -272,10 +228,8 @@ def to_fields(report: Report, options: Any, load_average: float) -> dict[str, An
 
 
 def write_json(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
-    """Writes `fields` aside, numbers to six digits, and renames the file into place."""
-    text = json.dumps(_rounded(fields), indent=2, ensure_ascii=False) + "\n"
-    with write_aside(path) as stream:
-        stream.write(text.encode())
+    """Writes `fields` with numbers rounded to six digits."""
+    files.write_json(path, _rounded(fields))
 
 
 def _rounded(value: Any) -> Any:

@@ -19,10 +19,9 @@ def main(data_dir: str, batch_size: int, repetitions: int) -> None:
     """Takes every batch of an epoch, once for each repetition."""
     import tensorflow as tf
 
-    from ssl_recsys.data.catalog import load_catalog
-    from ssl_recsys.data.input_pipeline import TrainingPairs
+    from ssl_recsys.data.dataset import Dataset
 
-    pairs = TrainingPairs(data_dir, load_catalog(data_dir), batch_size=batch_size, seed=0)
+    pairs = Dataset(data_dir).training_pairs(batch_size=batch_size, seed=0)
     epochs = iter(range(repetitions + 1))
 
     @tf.function
@@ -30,7 +29,7 @@ def main(data_dir: str, batch_size: int, repetitions: int) -> None:
         """Takes the epoch as a compiled training loop does, without a step."""
         total = tf.constant(0)
         for _ in tf.range(pairs.steps_per_epoch):
-            total += next(batches)["item_row"][0]
+            total += next(batches).item_row[0]
         return total
 
     def one_epoch() -> None:

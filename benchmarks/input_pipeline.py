@@ -13,17 +13,18 @@ import tempfile
 
 from benchmarks import harness, processes, synthetic_dataset
 from ssl_recsys import schema
+from ssl_recsys.options import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    data_dir: str = harness.option("", "Dataset directory; empty: a synthetic one.")
-    num_items: int = harness.option(200_000, "Items of the synthetic dataset.", least=100)
-    num_pairs: int = harness.option(4_000_000, "Pairs of the synthetic dataset.", least=1000)
-    batch_size: int = harness.option(1024, "Pairs in a batch.")
-    repetitions: int = harness.option(5, "Timed epochs.")
+    data_dir: str = option("", "Dataset directory; empty: a synthetic one.")
+    num_items: int = option(200_000, "Items of the synthetic dataset.", at_least=100)
+    num_pairs: int = option(4_000_000, "Pairs of the synthetic dataset.", at_least=1000)
+    batch_size: int = option(1024, "Pairs in a batch.", at_least=1)
+    repetitions: int = option(5, "Timed epochs.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:

@@ -16,21 +16,24 @@ import tempfile
 import numpy as np
 
 from benchmarks import harness, processes, synthetic_dataset
+from ssl_recsys.options import option
 
 _KINDS = ("training", "evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    num_items: tuple[int, ...] = harness.option((10_000, 100_000, 1_000_000), "Catalogues' sizes.")
-    planned_items: int = harness.option(5_300_000, "Items of the catalogue to plan for.")
-    num_pairs: int = harness.option(200_000, "Pairs of each dataset.", least=1000)
-    steps: int = harness.option(20, "Training steps.")
-    embedding_dim: int = harness.option(120, "Width of the embedding tables.")
-    hidden_layers: str = harness.option("1024,128", "Sizes of the towers' layers.")
-    max_queries: int = harness.option(1000, "Queries of validation and evaluation.")
+    num_items: tuple[int, ...] = option(
+        (10_000, 100_000, 1_000_000), "Catalogues' sizes.", at_least=1
+    )
+    planned_items: int = option(5_300_000, "Items of the catalogue to plan for.", at_least=1)
+    num_pairs: int = option(200_000, "Pairs of each dataset.", at_least=1000)
+    steps: int = option(20, "Training steps.", at_least=1)
+    embedding_dim: int = option(120, "Width of the embedding tables.", at_least=1)
+    hidden_layers: tuple[int, ...] = option((1024, 128), "Sizes of the towers' layers.", at_least=1)
+    max_queries: int = option(1000, "Queries of validation and evaluation.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:
@@ -56,7 +59,7 @@ def _peaks(directory: pathlib.Path, num_items: int, options: Options) -> dict[st
         f"--model_dir={model_dir}",
         f"--max_steps={options.steps}",
         f"--embedding_dim={options.embedding_dim}",
-        f"--hidden_layers={options.hidden_layers}",
+        f"--hidden_layers={','.join(map(str, options.hidden_layers))}",
         f"--max_validation_queries={options.max_queries}",
         "--eval_split=none",
     )

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, and what they took.
+"""Commands in processes of their own, with their time and memory.
 
 Linux counts the memory of a parent towards the peak of a child that it starts. So commands are
 started by this very file, run as a program that imports next to nothing.
@@ -19,7 +19,7 @@ _SHOWN_ERROR_CHARACTERS = 2000
 
 
 class Usage(NamedTuple):
-    """What a command took, and what it wrote to its standard output.
+    """A command's time, memory and standard output.
 
     Attributes:
       seconds: of wall time.
@@ -80,7 +80,7 @@ def resident_bytes() -> int:
 
 
 def _launch(path: str, cores: int, command: list[str]) -> int:
-    """Starts `command` and writes what it took to `path`; gives its exit status."""
+    """Starts `command` and writes its time and memory to `path`; returns its exit status."""
     if cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     start = time.monotonic()

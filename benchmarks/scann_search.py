@@ -18,6 +18,8 @@ import numpy as np
 
 from benchmarks import harness, processes, synthetic_dataset, synthetic_embeddings
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import option
+from ssl_recsys.schema import ITEM, QUERY, VALIDATION
 
 _K = 10
 _SCORE_TOLERANCE = 1e-6
@@ -26,17 +28,17 @@ _CURVE = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    embeddings: str = harness.option("", "Trained item embeddings, .npy; empty: trains some.")
-    queries: str = harness.option("", "Query embeddings for them, .npy; empty: items plus noise.")
-    trained_items: int = harness.option(200_000, "Items to train embeddings of.", least=1000)
-    training_steps: int = harness.option(800, "Steps to train them.")
-    synthetic_items: int = harness.option(1_000_000, "Made-up embeddings.", least=1000)
-    dim: int = harness.option(128, "Width of the embeddings.")
-    num_queries: int = harness.option(2000, "Queries of a timed call; as many calibrate.")
-    repetitions: int = harness.option(3, "Timed calls of each candidate.")
+    embeddings: str = option("", "Trained item embeddings, .npy; empty: trains some.")
+    queries: str = option("", "Query embeddings for them, .npy; empty: items plus noise.")
+    trained_items: int = option(200_000, "Items to train embeddings of.", at_least=1000)
+    training_steps: int = option(800, "Steps to train them.", at_least=1)
+    synthetic_items: int = option(1_000_000, "Made-up embeddings.", at_least=1000)
+    dim: int = option(128, "Width of the embeddings.", at_least=1)
+    num_queries: int = option(2000, "Queries of a timed call; as many calibrate.", at_least=1)
+    repetitions: int = option(3, "Timed calls of each candidate.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:
@@ -151,7 +153,6 @@ def _train(directory: pathlib.Path, options: Options) -> tuple[np.ndarray, np.nd
     """Trains on a synthetic dataset; the queries are those of its validation pairs."""
     from benchmarks.training import Training
     from ssl_recsys import config
-    from ssl_recsys.data.input_pipeline import load_pairs
 
     sizes = synthetic_dataset.Sizes(options.trained_items, 5 * options.trained_items)
     synthetic_dataset.write(directory, sizes)
@@ -163,9 +164,9 @@ def _train(directory: pathlib.Path, options: Options) -> tuple[np.ndarray, np.nd
         ),
     )
     training.train(options.training_steps)
-    rows = np.unique(load_pairs(directory, "validation")[0])
+    rows, _ = training.dataset.pairs(VALIDATION).distinct_queries()
     rows = np.random.default_rng(0).permutation(rows)[: 2 * options.num_queries]
-    return training.embed("item"), training.embed("query", rows)
+    return training.embed(ITEM), training.embed(QUERY, rows)
 
 
 if __name__ == "__main__":

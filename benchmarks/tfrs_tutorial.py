@@ -24,8 +24,8 @@ from ssl_recsys import schema
 from ssl_recsys.config import RunConfig
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import FeatureSpec
 
-_SIDES = ("query", "item")
 _SHUFFLED_EXAMPLES = 100_000
 _MISSING = "[missing]"  # not in any vocabulary: an item without a value has the unknown one
 _EMBED_BATCH = 4096
@@ -43,13 +43,13 @@ class FeatureModel(tf.keras.Model):
     def __init__(
         self,
         vocabularies: Mapping[str, Sequence[str]],
-        specs: Sequence[schema.FeatureSpec],
+        specs: Sequence[FeatureSpec],
         embedding_dim: int,
     ) -> None:
         super().__init__()
         self._encoders = {}
         for spec in specs:
-            is_bag = spec.kind == schema.BAG
+            is_bag = spec.is_pooled
             lookup = tf.keras.layers.StringLookup(
                 vocabulary=list(vocabularies[spec.name]), mask_token="" if is_bag else None
             )
@@ -80,7 +80,7 @@ class TutorialModel(tfrs.Model):
 
     def __init__(self, feature_model: FeatureModel, config: RunConfig) -> None:
         super().__init__()
-        self.towers = {side: _tower(feature_model, config) for side in _SIDES}
+        self.towers = {side: _tower(feature_model, config) for side in schema.SIDES}
         self.task = tfrs.tasks.Retrieval(
             loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
             temperature=config.loss.temperature,
@@ -90,7 +90,7 @@ class TutorialModel(tfrs.Model):
         self, inputs: Mapping[str, Mapping[str, tf.Tensor]], training: bool = False
     ) -> tf.Tensor:
         """The batch softmax."""
-        query, item = (self.towers[side](inputs[side]) for side in _SIDES)
+        query, item = (self.towers[side](inputs[side]) for side in schema.SIDES)
         return self.task(query, item, compute_metrics=not training)
 
 
@@ -123,7 +123,7 @@ class Training:
         files: Sequence[str],
         tokens: Mapping[str, Sequence[Sequence[bytes]]],
         vocabularies: Mapping[str, Sequence[str]],
-        specs: Sequence[schema.FeatureSpec],
+        specs: Sequence[FeatureSpec],
         config: RunConfig,
         *,
         parse_batches: bool,
@@ -164,7 +164,7 @@ class Training:
 def tokens_of(
     catalog: Catalog,
     vocabularies: Mapping[str, Sequence[str]],
-    specs: Sequence[schema.FeatureSpec],
+    specs: Sequence[FeatureSpec],
 ) -> dict[str, list[list[bytes]]]:
     """Feature name -> each item's tokens, one or more.
 
@@ -173,7 +173,7 @@ def tokens_of(
     """
     found = {}
     for spec in specs:
-        if spec.kind == schema.DENSE:
+        if not spec.is_embedded:
             raise InputError(f"the tutorial's model has no dense features ({spec.name} is one)")
         words = [_MISSING.encode(), *(token.encode() for token in vocabularies[spec.name])]
         found[spec.name] = [
@@ -183,9 +183,7 @@ def tokens_of(
     return found
 
 
-def read_vocabularies(
-    data_dir: pathlib.Path, specs: Sequence[schema.FeatureSpec]
-) -> dict[str, list[str]]:
+def read_vocabularies(data_dir: pathlib.Path, specs: Sequence[FeatureSpec]) -> dict[str, list[str]]:
     """Feature name -> the tokens of its ids, from 1."""
     return {
         spec.name: schema.vocab_path(data_dir, spec.name)
@@ -202,7 +200,7 @@ def write_examples(
     item_rows: np.ndarray,
 ) -> None:
     """Writes a tf.train.Example for each pair: `query_<feature>` and `item_<feature>` tokens."""
-    sides = {side: _serialized(tokens, side) for side in _SIDES}
+    sides = {side: _serialized(tokens, side) for side in schema.SIDES}
     with tf.io.TFRecordWriter(str(path)) as writer:
         for query, item in zip(query_rows.tolist(), item_rows.tolist(), strict=True):
             # Serialised messages that stand one behind the other are their union.
@@ -224,20 +222,22 @@ def _serialized(tokens: Mapping[str, Sequence[Sequence[bytes]]], side: str) -> l
 
 def read_examples(
     files: Sequence[str],
-    specs: Sequence[schema.FeatureSpec],
+    specs: Sequence[FeatureSpec],
     batch_size: int,
     *,
     parse_batches: bool,
 ) -> tf.data.Dataset:
     """Batches of `{"query": {name: tokens}, "item": …}`, shuffled, without end."""
     description = {
-        f"{side}_{spec.name}": tf.io.RaggedFeature(tf.string) for side in _SIDES for spec in specs
+        f"{side}_{spec.name}": tf.io.RaggedFeature(tf.string)
+        for side in schema.SIDES
+        for spec in specs
     }
 
     def to_inputs(parsed: Mapping[str, tf.Tensor]) -> dict[str, dict[str, tf.Tensor]]:
         return {
             side: {spec.name: _as_inputs(parsed[f"{side}_{spec.name}"], spec) for spec in specs}
-            for side in _SIDES
+            for side in schema.SIDES
         }
 
     records = tf.data.TFRecordDataset(files).shuffle(_SHUFFLED_EXAMPLES).repeat()
@@ -253,7 +253,7 @@ def read_examples(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _as_inputs(values: tf.Tensor | tf.RaggedTensor, spec: schema.FeatureSpec) -> tf.Tensor:
+def _as_inputs(values: tf.Tensor | tf.RaggedTensor, spec: FeatureSpec) -> tf.Tensor:
     """`[batch]` of a categorical feature, `[batch, values]` padded with "" of a bag."""
     padded = values.to_tensor("") if isinstance(values, tf.RaggedTensor) else values
-    return padded if spec.kind == schema.BAG else padded[:, 0]
+    return padded if spec.is_pooled else padded[:, 0]

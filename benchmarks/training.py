@@ -1,25 +1,20 @@
 """Our training from a dataset directory, a number of steps at a time.
 
-The same input pipeline, model, optimizer and compiled loop as `ssl_recsys.trainer`, without
-checkpoints and validation in between, which are not what is measured.
+The steps are `Trainer`'s own; validation and checkpoints, which are not measured, are left out.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import pathlib
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
-from ssl_recsys import schema
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.catalog import load_catalog
-from ssl_recsys.data.input_pipeline import TrainingPairs
-from ssl_recsys.model.embedding import embed_rows
-from ssl_recsys.model.two_tower import TwoTowerModel
-from ssl_recsys.training.optimizers import make_optimizer
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.schema import VALIDATION
+from ssl_recsys.training.strategies import make_strategy
+from ssl_recsys.training.trainer import STEPS_PER_CALL, Trainer
 
 
 class Training:
@@ -28,55 +23,40 @@ class Training:
     Args:
       data_dir: the dataset directory.
       config: the run's configuration.
+
+    Attributes:
+      dataset: the dataset.
+      model: the model.
+      embed: as `Trainer.embed`.
     """
 
     def __init__(self, data_dir: str | os.PathLike[str], config: RunConfig) -> None:
-        self.info = schema.read_dataset_info(data_dir)
-        self.catalog = load_catalog(data_dir)
-        self._pairs = TrainingPairs(
-            data_dir,
-            self.catalog,
-            batch_size=config.training.batch_size,
-            seed=config.training.seed,
+        self.dataset = Dataset(data_dir)
+        self._pairs = self.dataset.training_pairs(
+            batch_size=config.training.batch_size, seed=config.training.seed
         )
-        tf.keras.utils.set_random_seed(config.training.seed)
-        self.model = TwoTowerModel(self.info.features, config)
-        optimizer = make_optimizer(
-            config.training, self.model.table_variables, self.model.dense_variables
+        self._trainer = Trainer(
+            self.dataset,
+            self._pairs,
+            self.dataset.pairs(VALIDATION),
+            config,
+            make_strategy(config.training.strategy),
+            pathlib.Path(data_dir) / "run",  # where nothing is written without checkpoints
         )
-        self.model.compile(optimizer=optimizer)
+        self.model = self._trainer.model
+        self.embed = self._trainer.embed
         self._epoch = -1
         self._steps_left = 0
         self._batches: Iterator[Any] = iter(())
-        self._take_steps = self._make_take_steps()
 
-    def train(self, steps: int) -> float:
-        """Takes steps, from one epoch to the next; returns their mean loss."""
-        total, left = 0.0, steps
-        while left:
+    def train(self, steps: int) -> None:
+        """Takes steps, from one epoch to the next."""
+        while steps:
             if not self._steps_left:
                 self._epoch += 1
                 self._steps_left = self._pairs.steps_per_epoch
-                self._batches = iter(self._pairs.epoch(self._epoch))
-            count = min(left, self._steps_left)
-            total += float(self._take_steps(self._batches, tf.constant(count)))
+                self._batches = self._trainer.batches(self._epoch)
+            count = min(steps, self._steps_left, STEPS_PER_CALL)
+            self._trainer.take_steps(self._batches, count)
             self._steps_left -= count
-            left -= count
-        return total / steps
-
-    def embed(self, side: str, rows: np.ndarray | None = None) -> np.ndarray:
-        """`[rows, dim]` float32 embeddings of catalog rows, all of them by default."""
-        embedder = tf.function(lambda features: self.model.embed(side, features))
-        return embed_rows(embedder, self.catalog, rows)
-
-    def _make_take_steps(self) -> Callable[[Iterator[Any], tf.Tensor], tf.Tensor]:
-        train_step = tf.function(self.model.train_step)
-
-        @tf.function
-        def take_steps(batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
-            total = 0.0
-            for _ in tf.range(count):
-                total += train_step(next(batches))["loss"]
-            return total
-
-        return take_steps
+            steps -= count

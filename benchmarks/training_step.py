@@ -1,10 +1,10 @@
-"""Training steps of all nine methods, as shares of the baseline's and of a matmul's speed.
+"""Training steps of all methods, as shares of the baseline's and of a matmul's speed.
 
     python -m benchmarks.training_step --output=FILE.json
 
 Steps at the paper's sizes for Wikipedia, on batches in memory: tables of 120 columns, layers
-[1024, 128], 1,024 pairs, three features of which two are full bags of 16 values. One step of each
-method in turn, so that what else the machine does falls on all alike.
+[1024, 128], 1,024 pairs, three features of which two are full bags of 16 values. The steps are
+compiled as the trainer compiles them and taken by one method after the other, one at a time.
 """
 
 from __future__ import annotations
@@ -18,45 +18,48 @@ import numpy as np
 
 from benchmarks import harness
 from pipelines.experiments.studies.paper import STEPS_PER_SECOND
+from ssl_recsys.config import DROPOUTS
+from ssl_recsys.features import Bag, Categorical, FeatureSpec
+from ssl_recsys.methods import BASELINE, METHODS
+from ssl_recsys.options import option
+from ssl_recsys.schema import SIDES
 
-# Shares of the baseline's steps/s that are aimed at, and those of the paper (v1, Table 6).
+# Targets: shares of the baseline's steps/s. The paper's are those of version 1, Table 6.
 _TARGETS = {"so": 0.93, "do": 0.97, "fm": 0.85, "fd": 0.75, "fd_fm": 0.65, "fd_fm_so": 0.60}
 _PAPER = {
-    method: round(speed / STEPS_PER_SECOND["baseline"], 2)
+    method: round(speed / STEPS_PER_SECOND[BASELINE], 2)
     for method, speed in STEPS_PER_SECOND.items()
-    if method != "baseline"
+    if method != BASELINE
 }
 _MATMUL = "matmul"
 _NUM_BATCHES = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(harness.BenchmarkOptions):
     """The command's flags."""
 
-    methods: tuple[str, ...] = harness.option(
-        ("baseline", "do", "so", "fd", "fm", "fd_so", "fm_so", "fd_fm", "fd_fm_so"), "Methods."
-    )
-    vocab_size: int = harness.option(200_000, "Rows of each of the three tables.")
-    values_per_bag: int = harness.option(16, "Values in each bag; all are there.")
-    batch_size: int = harness.option(1024, "Pairs in a batch.")
-    embedding_dim: int = harness.option(120, "Width of the tables.")
-    first_layer: int = harness.option(1024, "Units of the first layer.")
-    last_layer: int = harness.option(128, "Units of the last layer, and of FM's encoders.")
-    dropout_granularity: str = harness.option("feature", "What FD and DO drop: feature or value.")
-    mixed_precision: bool = harness.option(False, "Dense layers in bfloat16.")
-    matmul_size: int = harness.option(2048, "Rows and columns of the matmul.")
-    repetitions: int = harness.option(15, "Timed steps of each method.")
+    methods: tuple[str, ...] = option(tuple(METHODS), "Methods.", choices=METHODS)
+    vocab_size: int = option(200_000, "Rows of each of the three tables.", at_least=1)
+    values_per_bag: int = option(16, "Values in each bag; all are there.", at_least=1)
+    batch_size: int = option(1024, "Pairs in a batch.", at_least=1)
+    embedding_dim: int = option(120, "Width of the tables.", at_least=1)
+    first_layer: int = option(1024, "Units of the first layer.", at_least=1)
+    last_layer: int = option(128, "Units of the last layer, and of FM's encoders.", at_least=1)
+    dropout_granularity: str = option("feature", "What FD and DO drop.", choices=DROPOUTS)
+    mixed_precision: bool = option(False, "Dense layers in bfloat16.")
+    matmul_size: int = option(2048, "Rows and columns of the matmul.", at_least=1)
+    repetitions: int = option(15, "Timed steps of each method.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:
     """Times one step of each method in turn."""
-    if "baseline" not in options.methods:
-        options = dataclasses.replace(options, methods=("baseline", *options.methods))
+    if BASELINE not in options.methods:
+        options = dataclasses.replace(options, methods=(BASELINE, *options.methods))
     steps = {name: _make_step(name, options) for name in options.methods}
     matmul = _make_matmul(options)
     timings = harness.interleave({**steps, _MATMUL: matmul}, options.repetitions, warmups=3)
-    baseline = timings["baseline"]
+    baseline = timings[BASELINE]
     peak = timings[_MATMUL].rate(2 * options.matmul_size**3)
     achieved = baseline.rate(baseline_flops(options))
     methods = {
@@ -74,10 +77,10 @@ def measure(options: Options) -> harness.Report:
             fields["share_of_baseline"],
             target=_TARGETS.get(name),
             spread=fields["spread"],
-            note=f"{fields['steps_per_second']:.2f} steps/s; the paper's {_PAPER[name]}",
+            note=f"{fields['steps_per_second']:.2f} steps/s; the paper's {_PAPER.get(name, '-')}",
         )
         for name, fields in methods.items()
-        if name != "baseline"
+        if name != BASELINE
     ]
     rows = [
         harness.Row("baseline", baseline.rate(1), "steps/s", spread=baseline.spread),
@@ -103,11 +106,12 @@ def baseline_flops(options: Options) -> int:
 
 
 def _make_step(method: str, options: Options) -> Callable[[], Any]:
+    """One call of the trainer's compiled steps, for a single step."""
     import tensorflow as tf
 
     from ssl_recsys import config
-    from ssl_recsys.model.two_tower import TwoTowerModel
-    from ssl_recsys.training.optimizers import make_optimizer
+    from ssl_recsys.training.steps import compile_steps, make_model
+    from ssl_recsys.training.strategies import make_strategy
 
     run = config.RunConfig(
         tower=config.TowerConfig(
@@ -123,47 +127,49 @@ def _make_step(method: str, options: Options) -> Callable[[], Any]:
             batch_size=options.batch_size, mixed_precision=options.mixed_precision
         ),
     )
-    model = TwoTowerModel(_specs(options), run)
-    optimizer = make_optimizer(run.training, model.table_variables, model.dense_variables)
-    model.compile(optimizer=optimizer)
-    step = tf.function(model.train_step)
-    batches = itertools.cycle(_batches(options))
-    return lambda: float(step(next(batches))["loss"])
+    strategy = make_strategy(run.training.strategy)
+    model = make_model(dict.fromkeys(SIDES, _specs(options)), run, strategy)
+    steps = compile_steps(
+        model,
+        strategy,
+        batch_size=options.batch_size,
+        jit_compile=run.training.jit_compile,
+    )
+    batches = iter(_batches(options))
+    return lambda: float(steps(batches, tf.constant(1))["loss"])
 
 
-def _specs(options: Options) -> tuple[Any, ...]:
-    from ssl_recsys import schema
-
-    bag = {"vocab_size": options.vocab_size, "max_values": options.values_per_bag}
+def _specs(options: Options) -> tuple[FeatureSpec, ...]:
     return (
-        schema.FeatureSpec("id", schema.CATEGORICAL, vocab_size=options.vocab_size),
-        schema.FeatureSpec("title_ngrams", schema.BAG, **bag),
-        schema.FeatureSpec("categories", schema.BAG, **bag),
+        Categorical("id", options.vocab_size),
+        Bag("title_ngrams", options.vocab_size, options.values_per_bag),
+        Bag("categories", options.vocab_size, options.values_per_bag),
     )
 
 
-def _batches(options: Options) -> list[dict[str, Any]]:
+def _batches(options: Options) -> Any:
+    """A dataset that repeats a few batches."""
     import tensorflow as tf
 
-    rng = np.random.default_rng(0)
+    from ssl_recsys.data.input_pipeline import Batch
 
-    def features() -> dict[str, tf.Tensor]:
+    rng = np.random.default_rng(0)
+    shape = (_NUM_BATCHES, options.batch_size)
+
+    def features() -> dict[str, np.ndarray]:
         return {
-            spec.name: tf.constant(
-                rng.integers(1, spec.vocab_size, (options.batch_size, spec.max_values)), tf.int32
-            )
+            spec.name: rng.integers(1, spec.vocab_size, (*shape, spec.max_values), dtype=np.int32)
             for spec in _specs(options)
         }
 
-    return [
-        {
-            "query": features(),
-            "item": features(),
-            "item_row": tf.range(options.batch_size),
-            "item_log_q": tf.zeros([options.batch_size]),
-        }
-        for _ in range(_NUM_BATCHES)
-    ]
+    batches = Batch(
+        query=features(),
+        item=features(),
+        item_row=np.tile(np.arange(options.batch_size, dtype=np.int32), (_NUM_BATCHES, 1)),
+        item_log_q=np.zeros(shape, np.float32),
+        ssl={},
+    )
+    return tf.data.Dataset.from_tensor_slices(batches).cache().repeat().prefetch(2)
 
 
 def _make_matmul(options: Options) -> Callable[[], Any]:

@@ -1,53 +1,61 @@
 """How much the most frequent items account for: the paper's Figure 5, for any dataset.
 
-    python -m pipelines.popularity --data_dir=data/app_install --output=cdf.png
+    python -m pipelines.popularity --data_dir=data/app_install
 
 draws, against K, the share of the training pairs whose item is one of the K most frequent ones
 (the CDF of item frequency), and the share of the evaluation pairs, which is the Recall@K of
-TopPopular. The numbers go to a JSON file beside the plot.
+TopPopular. The numbers are written to a JSON file beside the plot.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
 
-from absl import flags, logging
-
-from data_prep.compressed import write_aside
-from pipelines.experiments.item_frequency import draw, measure
-from ssl_recsys import cli, schema
+from pipelines.experiments import item_frequency
+from ssl_recsys import cli, files, schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import Options, option
 
 _PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
-_DATA_DIR = flags.DEFINE_list(
-    "data_dir", [], "Dataset directory, or several with commas between them for one plot."
-)
-_OUTPUT = flags.DEFINE_string(
-    "output", "cdf.png", f"Plot to write ({', '.join(_PLOT_ENDINGS)}); the numbers go beside it."
-)
-_SPLIT = flags.DEFINE_enum(
-    "split", "test", list(schema.PAIR_SPLITS), "Evaluation pairs that TopPopular is scored on."
-)
+
+@dataclasses.dataclass(frozen=True)
+class PopularityOptions(Options):
+    """The command's flags."""
+
+    data_dir: tuple[str, ...] = option(
+        (),
+        "Dataset directory, or several with commas between them for one plot.",
+        required="name a dataset directory",
+    )
+    output: str = option(
+        "runs/popularity/cdf.png",
+        f"Plot to write ({', '.join(_PLOT_ENDINGS)}); the numbers are written beside it.",
+    )
+    split: str = option(
+        schema.TEST, "Evaluation pairs that TopPopular is scored on.", choices=schema.PAIR_SPLITS
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if Path(self.output).suffix not in _PLOT_ENDINGS:
+            raise InputError(
+                f"--output must end in one of {', '.join(_PLOT_ENDINGS)} (got {self.output!r})"
+            )
 
 
-def main(argv: list[str]) -> None:
-    """The command."""
-    del argv  # cli.run has refused what is left over.
-    output = Path(_OUTPUT.value)
-    if not _DATA_DIR.value:
-        raise InputError("--data_dir is missing: name a dataset directory")
-    if output.suffix not in _PLOT_ENDINGS:
-        raise InputError(
-            f"--output must end in one of {', '.join(_PLOT_ENDINGS)} (got {str(output)!r})"
-        )
-    logging.set_verbosity(logging.WARNING)  # TFDS tells of every folder that it opens.
-    measured = [measure(data_dir, _SPLIT.value) for data_dir in _DATA_DIR.value]
-    draw(measured, output)
+def main(options: PopularityOptions) -> None:
+    """Writes plot and numbers, and prints the numbers."""
+    for data_dir in options.data_dir:
+        schema.read_dataset_info(data_dir)  # refuses other directories before TensorFlow is loaded
+    output = Path(options.output)
+    measured = [item_frequency.measure(data_dir, options.split) for data_dir in options.data_dir]
+    figure = item_frequency.draw(measured, size=(6.4, 4.0))
+    with files.write_atomically(output) as stream:
+        figure.savefig(stream, format=output.suffix.removeprefix("."), dpi=160)
     numbers = output.with_suffix(".json")
-    with write_aside(numbers) as stream:
-        stream.write((json.dumps(measured, indent=2) + "\n").encode())
+    files.write_json(numbers, measured)
     for one in measured:
         print(
             f"{one['name']}: {one['num_items']:,} items, {one['num_items_in_training']:,} of them "
@@ -61,4 +69,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, PopularityOptions)

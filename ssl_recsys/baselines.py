@@ -15,6 +15,7 @@ from ssl_recsys import cli, files, schema
 from ssl_recsys.evaluate import MAX_QUERIES
 from ssl_recsys.evaluation import SIMPLE_MODELS
 from ssl_recsys.options import Options, option
+from ssl_recsys.training import run_dir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,9 @@ class BaselinesOptions(Options):
 
 def main(options: BaselinesOptions) -> None:
     """Prints the table and writes the metrics."""
+    schema.read_dataset_info(options.data_dir)  # before TensorFlow is loaded
+    for model_dir in options.model_dir:
+        run_dir.finished_run(model_dir)
     from ssl_recsys.data.dataset import Dataset
     from ssl_recsys.evaluation.comparison import compare
     from ssl_recsys.evaluation.table import format_table

@@ -1,12 +1,15 @@
 """How every command starts: flag files checked, a user's errors printed plainly.
 
-Exit status: 0 done, 2 unusable input (`InputError`, a missing file, a bad flag), 1 a defect.
+Exit status: 0 done, 2 unusable input (`InputError`, a bad flag, what the system says of files and
+disks), 128 + N stopped by signal N, 1 a defect.
 """
 
 from __future__ import annotations
 
 import pathlib
+import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +19,7 @@ from ssl_recsys import options
 from ssl_recsys.errors import InputError
 
 USAGE_STATUS = 2
+INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 flags.disclaim_key_flags()
 
@@ -90,7 +94,11 @@ def _check_flagfile(path: pathlib.Path, opened_by: tuple[pathlib.Path, ...]) -> 
         raise InputError(f"flag file {path} includes itself")
     if not path.is_file():
         raise InputError(f"no flag file {path}; the experiments' flag files are in configs/")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"flag file {path} is not UTF-8 text (byte {error.start})") from error
+    for number, line in enumerate(lines, start=1):
         stripped = line.strip()
         if not stripped or line.startswith(("#", "//")):
             continue
@@ -118,8 +126,21 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(argv: Sequence[str]) -> Any:
         try:
             return function(argv)
-        except (InputError, FileNotFoundError, PermissionError) as error:
+        except (InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             sys.exit(USAGE_STATUS)
+        except KeyboardInterrupt as stop:
+            print(str(stop) or "interrupted", file=sys.stderr, flush=True)
+            sys.exit(getattr(stop, "status", INTERRUPTED_STATUS))
 
     return call
+
+
+def printable(text: str) -> str:
+    """Text from data without characters that act on a terminal, such as escape sequences."""
+    return "".join("\ufffd" if _is_control(character) else character for character in text)
+
+
+def _is_control(character: str) -> bool:
+    bidi = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI")
+    return bidi or unicodedata.category(character) in ("Cc", "Cs") or character in "\u2068\u2069"

@@ -8,50 +8,8 @@ from collections.abc import Sequence
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
+from ssl_recsys.methods import BASELINE, FEATURE_DROPOUT, FEATURE_MASKING, METHODS
 from ssl_recsys.options import Options, option
-
-FEATURE_DROPOUT = "fd"
-FEATURE_MASKING = "fm"
-SPREAD_OUT = "so"
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """A training method of the paper, or one more.
-
-    Attributes:
-      tasks: self-supervised tasks that are added to the main task.
-      drops_in_main_task: whether the main task drops features of the item side (the paper's DO,
-        section 4.2).
-    """
-
-    tasks: tuple[str, ...] = ()
-    drops_in_main_task: bool = False
-
-    @property
-    def label(self) -> str:
-        """The method's name in tables and figures, such as `FD+SO`."""
-        parts = ["DO"] * self.drops_in_main_task + [task.upper() for task in self.tasks]
-        return "+".join(parts) or "Baseline"
-
-    @property
-    def uses_dropout(self) -> bool:
-        """Whether `dropout_rate` matters."""
-        return self.drops_in_main_task or FEATURE_DROPOUT in self.tasks
-
-
-BASELINE = "baseline"
-METHODS: dict[str, Method] = {
-    BASELINE: Method(),
-    "do": Method(drops_in_main_task=True),
-    "so": Method((SPREAD_OUT,)),
-    "fd": Method((FEATURE_DROPOUT,)),
-    "fm": Method((FEATURE_MASKING,)),
-    "fd_so": Method((FEATURE_DROPOUT, SPREAD_OUT)),
-    "fm_so": Method((FEATURE_MASKING, SPREAD_OUT)),
-    "fd_fm": Method((FEATURE_DROPOUT, FEATURE_MASKING)),
-    "fd_fm_so": Method((FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT)),
-}
 
 MEAN, SQRTN = POOLINGS = ("mean", "sqrtn")
 NO_WEIGHTS, IDF = VALUE_WEIGHTS = ("none", "idf")
@@ -312,6 +270,17 @@ class TrainOptions(Options):
         0, "Evaluate on a seeded sample of this many queries; 0: on all.", at_least=0
     )
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
+
+
+def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
+    """Checks the settings that name features of the dataset.
+
+    Raises:
+      InputError: for a name that the dataset lacks.
+    """
+    if FEATURE_MASKING in config.ssl.tasks:
+        for side in config.ssl.sides:
+            resolve_fm_groups(config.ssl.fm_groups, info.features_of(side))
 
 
 def resolve_fm_groups(groups: Sequence[Sequence[str]], features: Sequence[FeatureSpec]) -> _Groups:

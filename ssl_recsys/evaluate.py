@@ -2,7 +2,8 @@
 
     python -m ssl_recsys.evaluate --model_dir=runs/wiki_fd --retrieval=scann
 
-Several model directories, separated by commas, are shown in one table.
+Several model directories, separated by commas, are shown in one table. Metrics go to metrics.json,
+those by ScaNN to metrics_scann.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pathlib
 from ssl_recsys import cli, files, schema
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
+from ssl_recsys.training import run_dir
 
 MAX_QUERIES = "Evaluate on a seeded sample of this many queries; 0: on all."
 
@@ -38,23 +40,26 @@ class EvaluateOptions(Options):
 
 
 def main(options: EvaluateOptions) -> None:
-    """Writes each model's metrics.json and prints one table."""
+    """Prints one table and writes each model's metrics."""
+    for model_dir in options.model_dir:
+        run_dir.finished_run(model_dir)  # before TensorFlow is loaded
     from ssl_recsys.evaluation.table import format_table
-    from ssl_recsys.training import run, run_dir
+    from ssl_recsys.training import run
     from ssl_recsys.training.export import load_export
 
     results = {}
-    for model_dir in map(pathlib.Path, options.model_dir):
+    for path in map(pathlib.Path, options.model_dir):
         metrics = run.evaluate(
-            load_export(model_dir),
+            load_export(path),
             options.split,
             retrieval=options.retrieval,
             max_queries=options.max_queries,
             exclude_query=options.exclude_query,
         )
-        files.write_json(model_dir / run_dir.METRICS_FILE, metrics)
-        results[model_dir.name] = metrics
-    print(format_table(results))
+        results[path] = metrics
+    print(format_table({path.name: metrics for path, metrics in results.items()}), flush=True)
+    for path, metrics in results.items():
+        files.write_json(path / run_dir.metrics_file(options.retrieval), metrics)
 
 
 if __name__ == "__main__":

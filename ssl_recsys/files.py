@@ -1,15 +1,19 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Files and directories that are either whole or not there, and locks that end with their owner."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from ssl_recsys.errors import InputError
+
+LOCK_FILE = ".lock"
 
 
 @contextlib.contextmanager
@@ -45,6 +49,72 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def replace_directory(new: pathlib.Path, target: pathlib.Path) -> None:
+    """Renames `new` to `target`; a directory that is there is kept until the new one is.
+
+    Stopped between the two renames, `recover_directory` brings the old one back.
+    """
+    old = _replaced(target)
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.rename(target, old)
+    os.rename(new, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_directory(target: pathlib.Path) -> None:
+    """Ends what a stopped `replace_directory` left: the old directory comes back or goes."""
+    old = _replaced(target)
+    if old.is_dir():
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, target)
+
+
+def _replaced(target: pathlib.Path) -> pathlib.Path:
+    return target.with_name(f"{target.name}.replaced")
+
+
+@contextlib.contextmanager
+def locked(directory: pathlib.Path) -> Iterator[None]:
+    """Holds a directory for this process; the lock ends with the process, however that ends.
+
+    Raises:
+      InputError: if another process holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK_FILE).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"{directory} is in use by another process; wait for it or name another directory"
+            ) from error
+        yield
+
+
+def check_types(what: str, content: Any, types: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Checks a JSON object's fields.
+
+    Args:
+      what: the object, for the message.
+      content: what was read.
+      types: field -> its type; all are needed, and there are no others.
+
+    Raises:
+      InputError: for the first field that is missing, unknown or of a different type.
+    """
+    if not isinstance(content, dict):
+        raise InputError(f"{what} must be an object (got {json.dumps(content)[:80]})")
+    for name in sorted(types.keys() ^ content.keys()):
+        raise InputError(f"{what}: {name} is {'missing' if name in types else 'unknown'}")
+    for name, expected in types.items():
+        value = content[name]
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise InputError(f"{what}: {name} has a wrong type (got {json.dumps(value)[:80]})")
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Reads a JSON file that one of our commands wrote.
 
@@ -53,7 +123,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """
     try:
         return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is damaged ({error}); restore it, or delete it and repeat the command that "
             "wrote it"

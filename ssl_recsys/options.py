@@ -149,7 +149,7 @@ class Field:
 
 def own_fields(options_class: type[Options]) -> tuple[Field, ...]:
     """The settings that stand in the class itself, in order."""
-    hints = typing.get_type_hints(options_class)
+    hints = _type_hints(options_class)
     return tuple(
         Field(field.name, field.default, *_value_type(hints[field.name]), field.metadata["option"])
         for field in dataclasses.fields(options_class)
@@ -234,12 +234,22 @@ def check_distinct(what: str, values: Sequence[object]) -> None:
 
 
 def _sections(options_class: type[Options]) -> list[tuple[str, type[Options]]]:
-    hints = typing.get_type_hints(options_class)
+    hints = _type_hints(options_class)
     return [
         (field.name, hints[field.name])
         for field in dataclasses.fields(options_class)
         if "option" not in field.metadata
     ]
+
+
+# Of each class, since to evaluate its annotations takes most of the time of `parse`.
+_TYPE_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _type_hints(options_class: type[Options]) -> dict[str, Any]:
+    if options_class not in _TYPE_HINTS:
+        _TYPE_HINTS[options_class] = typing.get_type_hints(options_class)
+    return _TYPE_HINTS[options_class]
 
 
 def _value_type(hint: Any) -> tuple[type, bool]:
@@ -296,5 +306,4 @@ def _check(field: Field, value: Any) -> None:
     for one in values:
         if not setting.allows(one):
             got = repr(one) if isinstance(one, str) else one
-            each = "values " if field.is_tuple else ""
-            raise InputError(f"--{field.name} must be {each}{setting.expected()} (got {got})")
+            raise InputError(f"--{field.name} must be {setting.expected()} (got {got})")

@@ -15,6 +15,7 @@ from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
+from ssl_recsys.training import run_dir
 
 if TYPE_CHECKING:
     from ssl_recsys.training.export import Exported
@@ -64,7 +65,7 @@ def find_row(keys: np.ndarray, query: str) -> int:
 
 def main(options: RecommendOptions) -> None:
     """Prints a ranking for each query."""
-    from ssl_recsys.data.dataset import own_item_rows
+    run_dir.finished_run(options.model_dir)  # before TensorFlow is loaded
     from ssl_recsys.model.embedding import embed_rows
     from ssl_recsys.search.interface import make_search
     from ssl_recsys.training.export import load_export
@@ -74,11 +75,11 @@ def main(options: RecommendOptions) -> None:
     query_row = _query_rows(options, exported)
     embeddings = embed_rows(exported.query_tower, queries, query_row)
     search = make_search(exported.item_embeddings, options.retrieval)
-    own_item_row = own_item_rows(exported.info, query_row)
+    own_item_row = exported.info.own_item_rows(query_row)
     # A query that is itself an item of the corpus is left out: search one more.
     scores, found = search.search(embeddings, options.k + 1)
     for number, row in enumerate(query_row):
-        print(f"\n{queries.titles[row] or queries.keys[row]}")
+        print(f"\n{cli.printable(queries.titles[row] or queries.keys[row])}")
         # ScaNN fills up with -1.
         skipped = {-1} if own_item_row is None else {-1, int(own_item_row[number])}
         ranked = [
@@ -103,7 +104,7 @@ def _query_rows(options: RecommendOptions, exported: Exported) -> np.ndarray:
 def _print_ranking(exported: Exported, ranked: list[tuple[float, int]]) -> None:
     items = exported.catalog(schema.ITEM)
     for rank, (score, row) in enumerate(ranked, start=1):
-        title = items.titles[row] or items.keys[row]
+        title = cli.printable(items.titles[row] or items.keys[row])
         print(f"{rank:4d}  {score:6.3f}  {title}  ({items.train_count[row]} training pairs)")
 
 

@@ -14,6 +14,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Column, FeatureSpec, feature_spec
@@ -104,6 +107,28 @@ class DatasetInfo:
         if not self.features:
             raise InputError("a dataset needs at least one feature")
 
+    # A query is an item: both sides have the same catalog. These methods alone know that; others
+    # ask for a side.
+
+    def catalog_dir(self, side: str) -> str:
+        """The folder with the catalog of a side, relative to the dataset directory."""
+        del side
+        return CATALOG_DIR
+
+    def num_rows(self, side: str) -> int:
+        """Number of records in the catalog of a side."""
+        del side
+        return self.num_items
+
+    def features_of(self, side: str) -> tuple[FeatureSpec, ...]:
+        """The features of a side, in the order in which its tower concatenates them."""
+        del side
+        return self.features
+
+    def own_item_rows(self, query_row: npt.NDArray[np.integer]) -> npt.NDArray[np.integer] | None:
+        """The item row that each of `[n]` queries itself has; None where queries are no items."""
+        return query_row
+
     def feature(self, name: str) -> FeatureSpec:
         """Returns the spec of feature `name`.
 
@@ -147,23 +172,42 @@ def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
             "data job, for example: python -m pipelines.wikipedia --dump=FILE "
             f"--output_dir={data_dir}"
         )
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        version = fields["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is damaged ({error!r}); make the dataset again with its data job"
-        ) from error
-    if version != FORMAT_VERSION:
+    fields = files.read_json(path)
+    version = fields.get("format_version") if isinstance(fields, dict) else None
+    if version is not None and version != FORMAT_VERSION:
         raise InputError(
             f"{path} has format version {version}, this program reads {FORMAT_VERSION}; make the "
             "dataset again with this program's data job"
         )
     try:
-        fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
-        fields["head"] = HeadRule(**fields["head"])
-        return DatasetInfo(**fields)
-    except (TypeError, KeyError) as error:
+        return _from_json(fields)
+    except InputError as error:
         raise InputError(
-            f"{path} is damaged ({error!r}); make the dataset again with its data job"
+            f"{path} is damaged ({error}); make the dataset again with its data job"
         ) from error
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "features": list,
+    "num_items": int,
+    "num_pairs": dict,
+    "head": dict,
+    "split": dict,
+    "counters": dict,
+    "sources": list,
+    "options": dict,
+    "format_version": str,
+}
+_FEATURE_TYPES = {"name": str, "kind": str, "vocab_size": int, "max_values": int}
+
+
+def _from_json(fields: Any) -> DatasetInfo:
+    files.check_types("the file", fields, _TYPES)
+    for number, spec in enumerate(fields["features"], start=1):
+        files.check_types(f"feature {number}", spec, _FEATURE_TYPES)
+    files.check_types("head", fields["head"], {"rule": str, "fraction": (int, float)})
+    files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))
+    fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
+    fields["head"] = HeadRule(**fields["head"])
+    return DatasetInfo(**fields)

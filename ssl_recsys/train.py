@@ -8,13 +8,13 @@ Run again with the same flags, it resumes from its newest checkpoint. docs/flags
 from __future__ import annotations
 
 from ssl_recsys import cli, schema
-from ssl_recsys.config import TrainOptions
+from ssl_recsys.config import TrainOptions, check_features
 
 
 def main(options: TrainOptions) -> None:
     """Trains, exports and evaluates."""
-    schema.read_dataset_info(options.data_dir)  # refuses other directories in no time
     # TensorFlow takes seconds to load: only after the flags are known to be good.
+    check_features(options.run, schema.read_dataset_info(options.data_dir))
     from ssl_recsys.training import run
 
     run.train_and_evaluate(options)

@@ -1,45 +1,44 @@
 """A small study carried out in one process: `python -m tests.study_in_process DATA_DIR OUTPUT_DIR`.
 
-Its runner shares nothing with the local one: what a scheduler's would do, in the shortest way.
+Its runner shares nothing with the local one; it is the shortest example of a scheduler's.
 """
+
+from __future__ import annotations
 
 import pathlib
 import sys
+from collections.abc import Generator, Iterable
 
-from absl import flags
-from absl.testing import flagsaver
+import tensorflow as tf
 
-from pipelines.experiments.runner import Finished
+from pipelines.experiments.runner import Finished, Run
 from pipelines.experiments.studies import process
 from pipelines.experiments.studies.settings import Study
 from pipelines.experiments.studies.store import Store
-from ssl_recsys import schema, train
+from pipelines.study import StudyOptions
+from ssl_recsys import schema
+from ssl_recsys.training.run import train_and_evaluate
+from tests import command_line
 
-FLAGS = {
-    "batch_size": "256",
-    "embedding_dim": "4",
-    "hidden_layers": "8,4",
-    "max_epochs": "2",
-}
-
-
-def small_study(data_dir: str) -> Study:
-    """Nine runs through every stage."""
-    return Study(
-        base={**FLAGS, "data_dir": data_dir},
-        methods=("baseline", "fd"),
-        learning_rates=(0.05, 0.1),
-        alphas=(0.3, 1.0),
-        dropout_rates=(0.3, 0.9),
-        fractions=(1.0, 0.5),
-        choosing_seeds=1,
-        final_seeds=1,
-        epochs_at={0.5: 3},
-    )
+# Nine runs through every stage.
+ARGUMENTS = (
+    "--base_flag=batch_size=256",
+    "--base_flag=embedding_dim=4",
+    "--base_flag=hidden_layers=4",
+    "--base_flag=max_epochs=2",
+    "--methods=baseline,fd",
+    "--learning_rates=0.05,0.1",
+    "--alphas=0.3,1",
+    "--dropout_rates=0.3,0.9",
+    "--fractions=1,0.5",
+    "--max_epochs_at=0.5:3",
+    "--final_seeds=1",
+)
+NUM_RUNS = 9
 
 
 class InProcessRunner:
-    """Runs `train` in this process.
+    """Trains in this process.
 
     Args:
       directory: as a `LocalRunner`'s.
@@ -48,21 +47,26 @@ class InProcessRunner:
     def __init__(self, directory: pathlib.Path):
         self._directory = directory
 
-    def run_all(self, runs):
+    def run_all(self, runs: Iterable[Run]) -> Generator[Finished, None, None]:
         for run in runs:
             model_dir = self._directory / run.name
-            with flagsaver.flagsaver():
-                flags.FLAGS(["train", *run.arguments(model_dir)])
-                train.main(["train"])
+            train_and_evaluate(run.options(model_dir))
+            tf.keras.backend.clear_session()
             yield Finished(run, model_dir, 0.0, None)
+
+
+def carry_out(study: Study, directory: pathlib.Path) -> None:
+    """Carries the study out and writes its report."""
+    store = Store(directory)
+    process.carry_out(study, store, InProcessRunner(store.runs_dir))
+    info = schema.read_dataset_info(study.data_dir)
+    process.write_report(study, store, directory, info)
 
 
 def main() -> None:
     data_dir, output_dir = sys.argv[1:]
-    directory = pathlib.Path(output_dir)
-    study, store = small_study(data_dir), Store(directory)
-    process.carry_out(study, store, InProcessRunner(store.runs_dir))
-    process.write_report(study, store, directory, schema.read_dataset_info(data_dir))
+    study = command_line.parse(StudyOptions, *ARGUMENTS, f"--data_dir={data_dir}").study()
+    carry_out(study, pathlib.Path(output_dir))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ import numpy as np
 
 from pipelines.experiments.runner import Finished, Run
 from pipelines.experiments.studies.settings import Study
-from ssl_recsys import schema
-from ssl_recsys.config import METHODS
+from ssl_recsys import features, schema
+from ssl_recsys.methods import METHODS
 
 _GAIN = {"so": 0.02, "fd": 0.12, "fm": 0.05}
 INFO = schema.DatasetInfo(
     name="wikipedia",
     features=(
-        schema.FeatureSpec("id", schema.CATEGORICAL, vocab_size=101),
-        schema.FeatureSpec("title_ngrams", schema.BAG, vocab_size=41, max_values=6),
+        features.Categorical("id", vocab_size=101),
+        features.Bag("title_ngrams", vocab_size=41, max_values=6),
     ),
     num_items=120,
     num_pairs={"train": 2000, "validation": 400, "test": 400},
@@ -47,7 +47,7 @@ def study(**fields: object) -> Study:
         "fractions": (1.0, 0.1),
         "choosing_seeds": 1,
         "final_seeds": 3,
-        "epochs_at": {0.1: 6},
+        "max_epochs_at": ((0.1, 6),),
         "paper": "wikipedia",
     }
     return Study(**(chosen | fields))
@@ -95,7 +95,7 @@ def write_run(run: Run, model_dir: pathlib.Path, test_bonus: float = 0.0) -> Non
         {
             "epoch": epoch,
             "step": 70 * epoch,
-            "seconds": 5.0 + 70 * epoch * 0.05 * (1 + len(METHODS[flags["method"]])),
+            "seconds": 5.0 + 70 * epoch * 0.05 * (1 + len(METHODS[flags["method"]].tasks)),
             "validation_recall@50": recall * (1 - 0.6**epoch),
         }
         for epoch in range(1, 21)
@@ -119,11 +119,11 @@ def expected_recall(flags) -> float:
     fraction = float(flags["train_fraction"])
     recall = 0.12 * fraction**0.2
     recall -= 0.01 * (float(flags["learning_rate"]) != 0.1)
-    tasks = METHODS[flags["method"]]
-    gain = sum(_GAIN[task] for task in tasks) * (1 - np.log10(fraction))
-    if tasks:
+    method = METHODS[flags["method"]]
+    gain = sum(_GAIN[task] for task in method.tasks) * (1 - np.log10(fraction))
+    if method.tasks:
         gain *= 1 - 0.4 * abs(np.log10(float(flags["alpha"])))
-    if "fd" in tasks or flags["method"] == "do":
+    if method.uses_dropout:
         gain -= 0.6 * abs(float(flags.get("dropout_rate", 0.3)) - 0.3)
     return recall * (1 + gain)
 

@@ -1,18 +1,27 @@
-"""Imports run one way: pipelines -> data_prep -> ssl_recsys.schema, pipelines -> ssl_recsys."""
+"""Imports run one way, as the tables of docs/design.md say; flags are read at the door only."""
 
 import ast
 import pathlib
+import re
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-# What data jobs may use of the model library: its contract, nothing that loads TensorFlow.
-CONTRACT = ("ssl_recsys.schema", "ssl_recsys.errors", "ssl_recsys.cli")
+PACKAGES = ("ssl_recsys", "data_prep", "pipelines", "benchmarks")
+DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+MOST_LINES = 350
+MOST_TOP_MODULES = 12
 
 
-def imports(path: pathlib.Path) -> set[str]:
+def modules(package: str) -> list[pathlib.Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: pathlib.Path, *, at_the_top_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if at_the_top_only else list(ast.walk(tree))
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -21,38 +30,74 @@ def imports(path: pathlib.Path) -> set[str]:
     return names
 
 
-def modules(package: str) -> list[pathlib.Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def module_name(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("path", modules("ssl_recsys"), ids=lambda path: path.stem)
-def test_the_model_library_stands_alone(path: pathlib.Path) -> None:
-    tops = {name.split(".")[0] for name in imports(path)}
-    assert not tops & {"data_prep", "pipelines", "apache_beam", "tests"}
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-@pytest.mark.parametrize("path", modules("data_prep"), ids=lambda path: path.stem)
-def test_data_prep_knows_only_the_contract(path: pathlib.Path) -> None:
-    used = {name for name in imports(path) if name.split(".")[0] in ("ssl_recsys", "pipelines")}
-    assert {name for name in used if not name.startswith(CONTRACT)} <= {"ssl_recsys"}
+def own_imports(path: pathlib.Path) -> set[str]:
+    """The modules of this repository that a module imports."""
+    return {name for name in imports(path) if name.split(".")[0] in PACKAGES and is_module(name)}
 
 
-ROOMS = ("wiki", "installs", "synthetic")
-
-
-@pytest.mark.parametrize("path", modules("data_prep"), ids=lambda path: path.stem)
-def test_rooms_of_data_prep_know_nothing_of_each_other(path: pathlib.Path) -> None:
-    used = {room for room in ROOMS for name in imports(path) if f"data_prep.{room}" in name}
-    assert used <= {path.parent.name}  # what stands at the top uses no room
-
-
-def test_model_library_imports_have_no_cycle() -> None:
-    graph = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): {
-            name for name in imports(path) if (ROOT / f"{name.replace('.', '/')}.py").is_file()
-        }
-        for path in modules("ssl_recsys")
+def table(heading: str) -> dict[str, set[str]]:
+    """First column -> names in backticks of the last one, of the table under a heading."""
+    section = DESIGN.split(f"\n{heading}\n")[1].split("\n#")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    return {
+        name: set(re.findall(r"`([\w./]+)`", cells[-1]))
+        for cells in rows[2:]
+        for name in re.findall(r"`([\w./]+)`", cells[0])
     }
+
+
+def room(name: str, rooms: set[str]) -> str:
+    """The room of the table that a module is in: the longest that its name begins with."""
+    path = name.replace(".", "/")
+    return max((r for r in rooms if path == r or path.startswith(r + "/")), key=len)
+
+
+ROOMS = table("## Rooms")
+
+
+def test_the_table_of_rooms_names_every_package() -> None:
+    assert {name for name in ROOMS if "/" not in name} == set(PACKAGES)
+    for name in ROOMS:
+        assert is_module(name), f"docs/design.md names {name}, which is not there"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_are_those_of_the_table(package: str) -> None:
+    for path in modules(package):
+        own = room(module_name(path), set(ROOMS))
+        for name in own_imports(path):
+            other = room(name, set(ROOMS))
+            allowed = ROOMS[own] | {own}
+            assert other in allowed, f"{module_name(path)} imports {name}: {own} may not"
+
+
+def test_the_table_allows_nothing_that_no_module_does() -> None:
+    used: dict[str, set[str]] = {name: set() for name in ROOMS}
+    for package in PACKAGES:
+        for path in modules(package):
+            own = room(module_name(path), set(ROOMS))
+            used[own] |= {room(name, set(ROOMS)) for name in own_imports(path)} - {own}
+    assert {name: ROOMS[name] - used[name] for name in ROOMS if ROOMS[name] - used[name]} == {}
+
+
+def test_imports_have_no_cycle() -> None:
+    graph = {
+        module_name(path): own_imports(path) - {module_name(path)}
+        for package in PACKAGES
+        for path in modules(package)
+    }
+    # Importing a module runs the __init__ of its packages, which import nothing.
+    assert not any(graph[name] for name in graph if (ROOT / name.replace(".", "/")).is_dir())
     done: set[str] = set()
     while len(done) < len(graph):
         ready = {name for name in graph.keys() - done if graph[name] <= done}
@@ -60,7 +105,65 @@ def test_model_library_imports_have_no_cycle() -> None:
         done |= ready
 
 
-@pytest.mark.parametrize("package", ["ssl_recsys", "data_prep", "pipelines"])
+def test_search_knows_neither_model_nor_training() -> None:
+    for path in modules("ssl_recsys/search"):
+        assert not {n for n in own_imports(path) if re.match(r"ssl_recsys\.(model|training)", n)}
+
+
+def test_data_model_and_search_know_nothing_of_training_and_commands() -> None:
+    commands = {f"ssl_recsys.{name}" for name in ("train", "evaluate", "baselines", "recommend")}
+    for inner in ("data", "model", "search", "evaluation"):
+        for path in modules(f"ssl_recsys/{inner}"):
+            used = own_imports(path)
+            assert not used & commands
+            assert not {name for name in used if name.startswith("ssl_recsys.training")}
+
+
+@pytest.mark.parametrize("path", modules("data_prep"), ids=module_name)
+def test_rooms_of_data_prep_know_nothing_of_each_other(path: pathlib.Path) -> None:
+    rooms = {r.name for r in (ROOT / "data_prep").iterdir() if r.is_dir() and r.name[0] != "_"}
+    used = {name.split(".")[1] for name in own_imports(path) if name.startswith("data_prep.")}
+    assert used & rooms <= {path.parent.name}
+
+
+def test_flags_are_read_only_in_modules_that_are_run() -> None:
+    readers = {"ssl_recsys.options", "ssl_recsys.cli", "pipelines.experiments.runner"}
+    for package in PACKAGES:
+        for path in modules(package):
+            text = path.read_text(encoding="utf-8")
+            if "absl.flags" in imports(path):
+                assert module_name(path) in readers
+            if "ssl_recsys.cli" in own_imports(path) and module_name(path) not in CLI_USERS:
+                assert '\nif __name__ == "__main__":\n' in text, f"{path} is not run"
+
+
+# They start commands for others.
+CLI_USERS = ("pipelines.beam_job", "pipelines.beam_runner", "benchmarks.harness")
+
+
+def test_the_contract_loads_neither_tensorflow_nor_beam() -> None:
+    light = [*(ROOT / "ssl_recsys").glob("*.py"), ROOT / "ssl_recsys/training/run_dir.py"]
+    for path in light:
+        tops = {name.split(".")[0] for name in imports(path, at_the_top_only=True)}
+        assert not tops & {"tensorflow", "tensorflow_datasets", "apache_beam", "scann"}, path
+        # What a command needs of the heavy rooms is imported once its flags are known to be good.
+        for name in imports(path, at_the_top_only=True) & {module_name(m) for m in HEAVY}:
+            raise AssertionError(f"{path} imports {name} at its top")
+
+
+HEAVY = [
+    path
+    for path in modules("ssl_recsys")
+    if "tensorflow" in {name.split(".")[0] for name in imports(path)}
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_files_fit_a_reader(package: str) -> None:
     lengths = {path.name: len(path.read_text().splitlines()) for path in modules(package)}
-    assert {name: length for name, length in lengths.items() if length > 400} == {}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_few_modules_at_the_top() -> None:
+    top = [path.name for path in (ROOT / "ssl_recsys").glob("*.py") if path.name[0] != "_"]
+    assert len(top) <= MOST_TOP_MODULES, top

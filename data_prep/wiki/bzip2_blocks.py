@@ -20,9 +20,19 @@ _MAGIC_BITS = 48
 _HEADER = b"BZh9"
 # A block of 900 kB that does not compress at all takes little more than 900 kB.
 _MAX_BLOCK_BYTES = 1_200_000
+# A block has at least its magic number, checksum, origin, symbol map and one Huffman table.
+_MIN_BLOCK_BITS = 160
+# Letters that repeat are packed before a block's 900 kB are counted, so that it may hold 46 MB of
+# text. Blocks with more than this are decompressed piece by piece.
+_MAX_TEXT_BYTES = 1 << 22
 _CHUNK_BYTES = 1 << 20
 
+_MAX_TRIES = 3
+_DAMAGE = (OSError, EOFError, ValueError, MemoryError)  # what bz2 raises for it
+
 ReadAt = Callable[[int, int], bytes]
+_Decoded = Future[tuple[bytes | None, bool]]
+_Bits = tuple[bytes, int, int]  # bytes, and the first and the last bit of a block in them
 
 
 class Mark(NamedTuple):
@@ -33,7 +43,7 @@ class Mark(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One decompressed block; `text` is None if the block is damaged.
+    """One decompressed block, or a piece of a long one; `text` is None if the block is damaged.
 
     `bit` is where it starts in the file, `cut` says that the file ends inside it.
     """
@@ -72,10 +82,31 @@ def find_marks(data: bytes, first_bit: int = 0) -> list[Mark]:
     return sorted(marks)
 
 
-def decode_block(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
-    """Decompresses the block in bits [start_bit, end_bit) of `data`; None if it is damaged."""
+def decode_block(data: bytes, start_bit: int, end_bit: int) -> tuple[bytes | None, bool]:
+    """Decompresses the block in bits [start_bit, end_bit) of `data`.
+
+    Returns:
+      Its text, None if it is damaged or has over 4 MiB; and whether it has.
+    """
+    stream = _stream(data, start_bit, end_bit)
+    if stream is None:
+        return None, False
+    decompressor = bz2.BZ2Decompressor()
+    try:
+        text = decompressor.decompress(stream, _MAX_TEXT_BYTES + 1)
+    except _DAMAGE:
+        return None, False
+    if len(text) > _MAX_TEXT_BYTES:
+        return None, True
+    return (text if decompressor.eof else None), False
+
+
+def _stream(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
+    """A bzip2 stream of one block; None if there are too few bits."""
     first, last = start_bit // 8, -(-end_bit // 8)
     num_bits = end_bit - start_bit
+    if num_bits < _MIN_BLOCK_BITS:
+        return None
     bits = int.from_bytes(data[first:last], "big") >> (8 * last - end_bit)
     bits &= (1 << num_bits) - 1
     # The block's checksum follows its magic number; with one block it is also the stream's.
@@ -83,13 +114,33 @@ def decode_block(data: bytes, start_bit: int, end_bit: int) -> bytes | None:
     bits = (((bits << _MAGIC_BITS) | END_MAGIC) << 32) | checksum
     num_bits += _MAGIC_BITS + 32
     padding = -num_bits % 8
-    stream = _HEADER + (bits << padding).to_bytes((num_bits + padding) // 8, "big")
-    decompressor = bz2.BZ2Decompressor()
+    return _HEADER + (bits << padding).to_bytes((num_bits + padding) // 8, "big")
+
+
+def _long_block(data: bytes, start_bit: int, end_bit: int) -> Iterator[bytes]:
+    """The text of a long block in pieces; nothing if it is damaged.
+
+    The checksum is known behind the last piece only, so the block is decompressed twice.
+    """
+    stream = _stream(data, start_bit, end_bit)
+    if stream is None:
+        return
     try:
-        text = decompressor.decompress(stream)
-    except (OSError, ValueError):
-        return None
-    return text if decompressor.eof else None
+        for _ in _text_pieces(stream):
+            pass
+    except _DAMAGE:
+        return
+    yield from _text_pieces(stream)
+
+
+def _text_pieces(stream: bytes) -> Iterator[bytes]:
+    decompressor = bz2.BZ2Decompressor()
+    while not decompressor.eof:
+        text = decompressor.decompress(stream, _MAX_TEXT_BYTES)
+        stream = b""
+        if decompressor.needs_input and not decompressor.eof:
+            raise EOFError("the block ends too early")
+        yield text
 
 
 class _MarkReader:
@@ -104,12 +155,18 @@ class _MarkReader:
         self._marks: deque[Mark] = deque()
         self._last_bit = -1
 
-    def mark(self, index: int) -> Mark | None:
-        """The mark `index` places ahead; None at the end of the file."""
+    def mark(self, index: int, until: int | None = None) -> Mark | None:
+        """The mark `index` places ahead; None at the end of the file, or if byte `until` is read.
+
+        Bytes are kept from the first mark on, so memory is bounded where `until` is given for all
+        marks but the first.
+        """
         while len(self._marks) <= index:
             end = self._start + len(self._data)
-            if end >= self._size:
+            if self.is_at_end() or (until is not None and end >= until):
                 return None
+            if not self._marks:
+                self._keep_from(max(self._start, end - 8))
             self._data += self._read_at(end, min(_CHUNK_BYTES, self._size - end))
             # Marks that straddle the chunks' border are found again: keep new ones only.
             begin = max(self._start, self._scanned - 8)
@@ -120,12 +177,18 @@ class _MarkReader:
             self._scanned = self._start + len(self._data)
         return self._marks[index]
 
+    def is_at_end(self) -> bool:
+        """Whether the file was read to its end."""
+        return self._start + len(self._data) >= self._size
+
     def drop(self) -> None:
         """Forgets the first mark and the bytes before it."""
         mark = self._marks.popleft()
-        keep_from = mark.bit // 8
-        self._data = self._data[keep_from - self._start :]
-        self._start = keep_from
+        self._keep_from(mark.bit // 8)
+
+    def _keep_from(self, position: int) -> None:
+        self._data = self._data[position - self._start :]
+        self._start = position
 
     def bits(self, mark: Mark, end_bit: int) -> tuple[bytes, int, int]:
         """Bytes that hold the bits from `mark` to `end_bit`, and both offsets in them."""
@@ -148,7 +211,7 @@ def read_blocks(
       ahead_until: byte behind which this is not done, because few blocks there are needed.
     """
     marks = _MarkReader(read_at, start, size)
-    pending: deque[tuple[Mark, list[tuple[bytes, int, int]], bool, Future[bytes | None]]] = deque()
+    pending: deque[tuple[Mark, list[_Bits], bool, _Decoded]] = deque()
     skip_before = 0
     while True:
         while len(pending) <= depth and (mark := marks.mark(0)) is not None:
@@ -156,36 +219,53 @@ def read_blocks(
                 if pending and mark.bit >= 8 * ahead_until:
                     break
                 tries, cut = _candidates(marks, mark, size)
-                pending.append((mark, tries, cut, executor.submit(decode_block, *tries[0])))
+                future = executor.submit(decode_block, *tries[0])
+                pending.append((mark, tries, cut, future))
             marks.drop()
         if not pending:
             return
         mark, tries, cut, future = pending.popleft()
         if mark.bit < skip_before:
             continue
-        text = future.result()
-        for data, start_bit, end_bit in tries[1:]:
-            if text is not None:
-                break
-            # A magic number may occur inside a block by chance: go on to the next one.
-            text = decode_block(data, start_bit, end_bit)
-            skip_before = mark.bit + end_bit - start_bit if text is not None else skip_before
-        yield Block(mark.bit, text, cut and text is None)
+        is_valid = False
+        for text, num_bits in _first_valid(tries, future):
+            is_valid = True
+            skip_before = mark.bit + num_bits
+            yield Block(mark.bit, text)
+        if not is_valid:
+            yield Block(mark.bit, None, cut)
 
 
-def _candidates(
-    marks: _MarkReader, mark: Mark, size: int
-) -> tuple[list[tuple[bytes, int, int]], bool]:
+def _first_valid(tries: list[_Bits], future: _Decoded) -> Iterator[tuple[bytes, int]]:
+    """The pieces of text of the first of `tries` that is a block, each with its size in bits.
+
+    A magic number may occur inside a block by chance, so the first try may end too early.
+    `future` is the first one's text.
+    """
+    for index, bits in enumerate(tries):
+        num_bits = bits[2] - bits[1]
+        text, is_long = future.result() if index == 0 else decode_block(*bits)
+        if text is not None:
+            yield text, num_bits
+            return
+        is_valid = False
+        for text in _long_block(*bits) if is_long else ():
+            is_valid = True
+            yield text, num_bits
+        if is_valid:
+            return
+
+
+def _candidates(marks: _MarkReader, mark: Mark, size: int) -> tuple[list[_Bits], bool]:
     """Where the block at `mark` may end, likeliest first, and whether the file may cut it."""
-    ends: list[int] = []
-    following = marks.mark(1)
     limit = mark.bit + 8 * _MAX_BLOCK_BYTES
-    index = 1
-    while following is not None and len(ends) < 3 and following.bit <= limit:
+    until = limit // 8 + _MAGIC_BITS
+    ends: list[int] = []
+    while len(ends) < _MAX_TRIES and (following := marks.mark(len(ends) + 1, until)) is not None:
+        if following.bit > limit:
+            break
         ends.append(following.bit)
-        index += 1
-        following = marks.mark(index) if len(ends) < 3 else None
-    cut = not ends
-    if cut:
-        ends.append(min(8 * size, limit))
-    return [marks.bits(mark, end) for end in ends], cut
+    if ends:
+        return [marks.bits(mark, end) for end in ends], False
+    end = min(8 * size, limit)
+    return [marks.bits(mark, end)], end == 8 * size

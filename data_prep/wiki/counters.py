@@ -6,7 +6,7 @@ from data_prep.wiki.link_graph import MAX_REDIRECT_HOPS
 COUNTERS = {
     "pages_read": "complete pages in the dump",
     "pages_other_namespace": "dropped: no articles",
-    "pages_malformed": "dropped: no readable title or text",
+    "pages_malformed": "dropped: no readable or legal title, or no text",
     "pages_damaged": "dropped: in a damaged part of the file",
     "page_cut_off": "dropped: the file ends inside the page",
     "pages_duplicate": "dropped: an earlier page has the title",
@@ -14,6 +14,7 @@ COUNTERS = {
     "blocks_damaged": "bzip2 blocks that cannot be decompressed",
     "input_damaged": "gzip or xz files, read up to the damage",
     "input_truncated": "compressed files that end too early",
+    "dump_unfinished": "files without </mediawiki> at the end",
     "redirects": "redirect pages",
     "articles": "article pages",
     "items_without_page": "link targets made items (--link_targets=all)",
@@ -25,10 +26,11 @@ COUNTERS = {
     "links_other_namespace": "dropped: to other namespaces",
     "links_section": "dropped: to a section of the same page",
     "links_invalid": "dropped: the target cannot be a title",
+    "links_unclosed": "dropped: no ]], or a link in the label",
     "links_self": "dropped: to the article itself",
     "links_duplicate": "dropped: the article links there already",
     "links_of_duplicate_page": "dropped: in a page dropped as a duplicate",
-    "links_to_missing_page": "dropped: the target is no item",
+    "links_to_missing_page": "dropped: the target is no item, or on another wiki",
     "links_redirect_loop": f"dropped: a loop, or over {MAX_REDIRECT_HOPS} redirects",
     "links_redirect_no_article": "dropped: the redirect leads to no article",
     "links_through_redirect": "links that went through redirects",
@@ -43,6 +45,7 @@ COUNTERS = {
 # Counters that a user should hear of.
 WARNINGS = {
     "page_cut_off": "the dump ends in the middle of a page: is it complete?",
+    "dump_unfinished": "a file does not end with </mediawiki>, pages may be missing: is it whole?",
     "input_truncated": "a compressed file ends too early: fetch it again",
     "input_damaged": "a compressed file is damaged, the rest of it was not read: fetch it again",
     "blocks_damaged": "a bzip2 file is damaged, pages are missing: fetch it again",

@@ -7,10 +7,7 @@ they are cut.
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -21,16 +18,26 @@ from apache_beam.io.filesystems import FileSystems
 
 from data_prep.input_files import match_files
 from data_prep.wiki import bzip2_blocks
+from data_prep.wiki.decompress import (
+    BZIP2,
+    GZIP,
+    XML,
+    XZ,
+    DamagedError,
+    TruncatedError,
+    decompress,
+)
+from data_prep.wiki.page_splitter import PageSplitter
 from ssl_recsys.errors import InputError
 
-XML, BZIP2, GZIP, XZ = "xml", "bz2", "gz", "xz"
 _SIGNATURES = {b"BZh": BZIP2, b"\x1f\x8b": GZIP, b"\xfd7zXZ\0": XZ}
 _OTHER_SIGNATURES = {b"7z\xbc\xaf": "7z", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
 _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 20
-_HEAD_CHUNK_BYTES = 1 << 15
-_MAX_PAGE_BYTES = 1 << 26
-_PAGE, _PAGE_END = b"<page>", b"</page>"
+# A whole dump ends with this tag and white space.
+_ROOT_END = b"</mediawiki>"
+_TAIL_BYTES = 1 << 10
+_TAIL_BLOCKS_BYTES = 3 << 20
 _HOW_TO = "give a pages-articles dump (.xml, .bz2, .gz or .xz), as on https://dumps.wikimedia.org"
 
 
@@ -87,13 +94,15 @@ def _check_source(path: str, size: int) -> tuple[Source, bytes]:
             raw = file.read(2 * _HEAD_BYTES)
     except IsADirectoryError as error:
         raise InputError(f"{path} is a directory; {_HOW_TO}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
     for signature, name in _OTHER_SIGNATURES.items():
         if raw.startswith(signature):
             raise InputError(f"{path} is a {name} file, which cannot be read in parts; {_HOW_TO}")
     kind = next((kind for mark, kind in _SIGNATURES.items() if raw.startswith(mark)), XML)
     try:
         head = _decompress_head(raw, kind)
-    except (OSError, zlib.error, lzma.LZMAError) as error:
+    except DamagedError as error:
         raise InputError(
             f"the beginning of {path} cannot be decompressed ({error}); fetch the file again"
         ) from error
@@ -109,21 +118,18 @@ def _check_source(path: str, size: int) -> tuple[Source, bytes]:
 def _decompress_head(raw: bytes, kind: str) -> bytes:
     if kind == XML:
         return raw[:_HEAD_BYTES]
-    decompressor: Any = {
-        BZIP2: bz2.BZ2Decompressor,
-        GZIP: lambda: zlib.decompressobj(wbits=31),
-        XZ: lzma.LZMADecompressor,
-    }[kind]()
     head = b""
-    for start in range(0, len(raw), _HEAD_CHUNK_BYTES):
-        try:
-            head += decompressor.decompress(raw[start : start + _HEAD_CHUNK_BYTES])
-        except (OSError, zlib.error, lzma.LZMAError):
-            if not head:
-                raise
-            break  # damage behind the beginning is the reader's to count
-        if decompressor.eof or len(head) >= _HEAD_BYTES:
-            break
+    try:
+        for text in decompress([raw], kind):
+            head += text
+            if len(head) >= _HEAD_BYTES:
+                break
+    except TruncatedError:
+        pass  # only the file's beginning was read
+    except DamagedError:
+        if not head:
+            raise
+        # Damage behind the beginning is the reader's to count.
     return head
 
 
@@ -151,52 +157,26 @@ class PageReader:
         self.counters: Counter[str] = Counter()
 
     def pages(self, part: Range) -> Iterator[bytes]:
-        """Yields the pages that begin in `part`, each from `<page>` up to `</page>`."""
+        """Yields the pages that begin in `part`, each from `<page>` up to `</page>`.
+
+        Of a page with a long history only the newest revision may be left.
+        """
+        splitter = PageSplitter(self.counters)
         with _open(part.source.path) as file:
-            chunks = {BZIP2: self._bzip2, XML: self._xml, GZIP: self._gzip, XZ: self._xz}
-            yield from self._split(chunks[part.source.kind](file, part))
-
-    def _split(self, chunks: Iterator[_Chunk]) -> Iterator[bytes]:
-        buffer = b""
-        limit: int | None = None  # pages that begin here or behind belong to the next range
-        for text, is_owned in chunks:
-            if text is None:
-                self.counters["pages_damaged"] += _open_page(buffer, 0, limit) is not None
-                if limit is not None or not is_owned:
-                    return
-                buffer = b""
-                continue
-            if limit is None and not is_owned:
-                limit = len(buffer)
-            buffer += text
-            position = 0
-            while (start := _open_page(buffer, position, limit)) is not None:
-                end = buffer.find(_PAGE_END, start)
-                if end < 0 and len(buffer) - start <= _MAX_PAGE_BYTES:
+            readers = {BZIP2: self._bzip2, XML: self._xml, GZIP: self._stream, XZ: self._stream}
+            for text, is_owned in readers[part.source.kind](file, part):
+                if text is None:
+                    splitter.lose(is_owned=is_owned)
+                else:
+                    yield from splitter.feed(text, is_owned=is_owned)
+                if splitter.is_done:
                     break
-                page, position = self._page(buffer, start, end, limit)
-                if page:
-                    yield page
-            if start is None:
-                if limit is not None and len(buffer) - max(limit, position) >= len(_PAGE):
-                    return
-                start = max(position, len(buffer) - len(_PAGE) + 1)
-            buffer = buffer[start:]
-            limit = None if limit is None else max(0, limit - start)
-        self.counters["page_cut_off"] += _open_page(buffer, 0, limit) is not None
-
-    def _page(self, buffer: bytes, start: int, end: int, limit: int | None) -> tuple[bytes, int]:
-        """The page at `start` and where to go on; empty if another page begins inside it."""
-        if end < 0:
-            self.counters["pages_malformed"] += 1
-            return b"", start + len(_PAGE)
-        inner = buffer.find(_PAGE, start + len(_PAGE), end)
-        if inner >= 0:
-            self.counters["pages_malformed"] += 1
-            return b"", inner
-        return buffer[start:end], end + len(_PAGE_END)
+        splitter.finish()
 
     def _xml(self, file: Any, part: Range) -> Iterator[_Chunk]:
+        if part.end == part.source.size:
+            file.seek(max(0, part.end - _TAIL_BYTES))
+            self._check_end(file.read(_TAIL_BYTES))
         file.seek(part.start)
         position = part.start
         while text := file.read(_CHUNK_BYTES):
@@ -220,45 +200,56 @@ class PageReader:
             depth=self._depth,
             ahead_until=part.end,
         )
+        tail: bytes | None = b""
+        is_owned = False
         for block in blocks:
             is_owned = block.bit < 8 * part.end
-            if block.text is None:
-                if is_owned:
-                    self.counters["input_truncated" if block.cut else "blocks_damaged"] += 1
-                if block.cut:
-                    return  # what is open is cut off, not damaged
+            tail = None if block.text is None else _tail(tail or b"", block.text)
+            if block.text is None and is_owned:
+                self.counters["input_truncated" if block.cut else "blocks_damaged"] += 1
+            if block.cut:
+                break  # what is open is cut off, not damaged
             yield _Chunk(block.text, is_owned)
+        # The range that holds the last block knows how the dump ends. A block that is damaged
+        # hides it, one that is cut off shows it.
+        if is_owned and block.cut:
+            self._check_end(b"")
+        elif is_owned and tail is not None:
+            if len(tail) < _TAIL_BYTES and _ROOT_END not in tail:
+                tail = self._last_text(read_at, part.source.size)
+            self._check_end(tail)
 
-    def _gzip(self, file: Any, unused_part: Range) -> Iterator[_Chunk]:
-        return self._stream(file, lambda: zlib.decompressobj(wbits=31))
+    def _last_text(self, read_at: bzip2_blocks.ReadAt, size: int) -> bytes:
+        """The end of a bzip2 file's text, where the last block has too little of it."""
+        start = max(0, size - _TAIL_BLOCKS_BYTES)
+        blocks = bzip2_blocks.read_blocks(
+            read_at, start, size, self._executor, depth=0, ahead_until=start
+        )
+        tail = b""
+        for block in blocks:
+            tail = _tail(tail, block.text or b"")
+        return tail
 
-    def _xz(self, file: Any, unused_part: Range) -> Iterator[_Chunk]:
-        return self._stream(file, lzma.LZMADecompressor)
+    def _stream(self, file: Any, part: Range) -> Iterator[_Chunk]:
+        tail = b""
+        raw = iter(lambda: file.read(_CHUNK_BYTES), b"")
+        try:
+            for text in decompress(raw, part.source.kind):
+                tail = _tail(tail, text)
+                yield _Chunk(text)
+        except DamagedError:
+            self.counters["input_damaged"] += 1
+            yield _Chunk(None)
+            return
+        except TruncatedError:
+            self.counters["input_truncated"] += 1
+        self._check_end(tail)
 
-    def _stream(self, file: Any, new_decompressor: Any) -> Iterator[_Chunk]:
-        decompressor = None
-        while raw := file.read(_CHUNK_BYTES):
-            while raw:
-                if decompressor is None:
-                    raw = raw.lstrip(b"\0")  # padding between streams
-                    if not raw:
-                        break
-                    decompressor = new_decompressor()
-                try:
-                    text = decompressor.decompress(raw)
-                except (zlib.error, lzma.LZMAError):
-                    self.counters["input_damaged"] += 1
-                    yield _Chunk(None)
-                    return
-                if text:
-                    yield _Chunk(text)
-                raw = b""
-                if decompressor.eof:
-                    raw, decompressor = decompressor.unused_data, None
-        self.counters["input_truncated"] += decompressor is not None
+    def _check_end(self, tail: bytes) -> None:
+        """Counts a file whose text, of which `tail` is the last part, is no whole dump."""
+        self.counters["dump_unfinished"] += _ROOT_END not in tail
 
 
-def _open_page(buffer: bytes, position: int, limit: int | None) -> int | None:
-    """Where the next page of this range begins in `buffer`, None if none does."""
-    start = buffer.find(_PAGE, position)
-    return None if start < 0 or (limit is not None and start >= limit) else start
+def _tail(before: bytes, text: bytes) -> bytes:
+    """The last bytes of `before` and `text` together."""
+    return (before + text[-_TAIL_BYTES:])[-_TAIL_BYTES:]

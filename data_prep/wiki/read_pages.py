@@ -177,9 +177,15 @@ class ReadPages(beam.DoFn):
             batch.redirects.append((ordinal, digest, target))
             return
         batch.pages.append((ordinal, digest, page.title, page.categories))
-        batch.targets.extend(page.link_digests)
-        batch.sources.extend([digest] * len(page.link_digests))
-        batch.ordinals.extend([ordinal] * len(page.link_digests))
+        targets = page.link_digests
+        if self._keep_titles:
+            # A title that no page has would become an item.
+            count("links_interwiki", len(page.prefixed_digests))
+        else:
+            targets = targets + page.prefixed_digests
+        batch.targets.extend(targets)
+        batch.sources.extend([digest] * len(targets))
+        batch.ordinals.extend([ordinal] * len(targets))
         self._keep(batch, page.link_digests, page.link_titles)
 
     def _keep(self, batch: _Batch, digests: list[int], titles: list[str]) -> None:

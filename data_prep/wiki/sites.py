@@ -1,85 +1,42 @@
-"""What a wiki's titles mean: namespaces, prefixes of other wikis, redirect words."""
+"""What a wiki's titles mean: namespaces, prefixes of other wikis, the first letter's case."""
 
 from __future__ import annotations
 
 import dataclasses
-import html
 import re
-import unicodedata
-import urllib.parse
 from collections.abc import Mapping
 from typing import NamedTuple
 
-ARTICLE, FILE, CATEGORY, MEDIA = 0, 6, 14, -2
+from data_prep.wiki import languages
+from data_prep.wiki.titles import clean_title, is_legal, target_text, title_text, unescape_xml
+
+ARTICLE, FILE, CATEGORY, MEDIA, PROJECT = 0, 6, 14, -2, 4
 _FILE_NAMESPACES = (FILE, MEDIA)
 
-# Names that MediaWiki takes in every language, beside the localised ones.
+# English names that every wiki takes, beside its own.
 CANONICAL_NAMESPACES = {
     "media": -2, "special": -1, "talk": 1, "user": 2, "user talk": 3, "project": 4,
-    "project talk": 5, "wikipedia": 4, "wikipedia talk": 5, "file": 6, "file talk": 7, "image": 6,
-    "image talk": 7, "mediawiki": 8, "mediawiki talk": 9, "template": 10, "template talk": 11,
-    "help": 12, "help talk": 13, "category": 14, "category talk": 15, "portal": 100,
-    "portal talk": 101,
+    "project talk": 5, "file": 6, "file talk": 7, "image": 6, "image talk": 7, "mediawiki": 8,
+    "mediawiki talk": 9, "template": 10, "template talk": 11, "help": 12, "help talk": 13,
+    "category": 14, "category talk": 15,
 }  # fmt: skip
-# Former and variant names that stay valid on large wikis and are not in `<siteinfo>`.
-_ALIASES = {
-    "分类": 14, "分類": 14, "カテゴリ": 14, "文件": 6, "檔案": 6, "档案": 6, "图像": 6, "圖像": 6,
-    "ファイル": 6, "画像": 6, "bild": 6, "imagen": 6, "imagem": 6, "immagine": 6, "afbeelding": 6,
-    "изображение": 6, "зображення": 6, "fichier": 6, "grafika": 6,
-}  # fmt: skip
-CANONICAL_NAMESPACES |= _ALIASES
+_WIKIPEDIA = {"wikipedia": 4, "wikipedia talk": 5}
+_PORTAL = {"portal": 100, "portal talk": 101}
 
-_LANGUAGES = """
-aa ab ace ady af ak als alt am ami an ang ann anp ar arc arz ary as ast atj av avk awa ay az azb
-ba ban bar bat-smg bcl bdr be be-tarask be-x-old bew bg bh bi bjn blk bm bn bo bpy br bs bug bxr
-ca cbk-zam cdo ce ceb ch cho chr chy ckb co cr crh cs csb cu cv cy da dag de dga din diq dsb dtp
-dty dv dz ee el eml en eo es et eu ext fa fat ff fi fiu-vro fj fo fon fr frp frr fur fy ga gag gan
-gcr gd gl glk gn gom gor got gpe gsw gu guc gur guw gv ha hak haw he hi hif ho hr hsb ht hu hy hyw
-hz ia iba id ie ig igl ii ik ilo inh io is it iu ja jam jbo jv ka kaa kab kbd kbp kcg kg kge ki kj
-kk kl km kn knc ko koi kr krc ks ksh ku kus kv kw ky la lad lb lbe lez lfn lg li lij lld lmo ln lo
-lrc lt ltg lv lzh mad mai map-bms mdf mg mh mhr mi min mk ml mn mni mnw mo mos mr mrj ms mt mus mwl
-my myv mzn na nah nan nap nds nds-nl ne new ng nia nl nn no nov nqo nr nrm nso nup nv ny oc olo om
-or os pa pag pam pap pcd pcm pdc pfl pi pih pl pms pnb pnt ps pt pwn qu rm rmy rn ro roa-rup
-roa-tara rsk ru rue rup rw sa sah sat sc scn sco sd se sg sgs sh shi shn si simple sk skr sl sm smn
-sn so sq sr srn ss st stq su sv sw syl szl szy ta tay tcy tdd te tet tg th ti tig tk tl tlh tly tn
-to tok tokipona tpi tr trv ts tt tum tw ty tyv udm ug uk ur uz ve vec vep vi vls vo vro wa war wo
-wuu xal xh xmf yi yo yue za zea zgh zh zh-cfr zh-classical zh-cn zh-min-nan zh-tw zh-yue zu
-"""
-_PROJECTS = """
-w wikt wiktionary q wikiquote b wikibooks n wikinews s wikisource v wikiversity voy wikivoyage
-species wikispecies d wikidata c commons m meta metawikipedia mw mediawikiwiki wmf foundation
-wikimedia incubator phabricator bugzilla mail toollabs toolforge sep11 nost testwiki wikitech
-outreach strategy otrs otrswiki wikia wikicities meatball usemod c2 doi rfc imdbname imdbtitle
-google wikitravel memoryalpha jargonfile foldoc uncyclopedia rev svn gerrit quality oldwikisource
-wikipediawikipedia iso639-3 dictionary citizendium scholarpedia unihan
-"""
-INTERWIKI_PREFIXES = frozenset((_LANGUAGES + _PROJECTS).split())
-
-# MediaWiki's #REDIRECT in the languages of the larger Wikipedias, casefolded.
-_REDIRECT_WORDS = """
-redirect تحويل перанакіраваньне перанакіраванне пренасочване виж পুনর্নির্দেশ পুনঃনির্দেশ adkas
-preusmjeri přesměruj ail-cyfeirio omdirigering viderestilling weiterleitung ανακατευθυνση
-alidirektu redirección redireccion suuna birzuzendu تغییر_مسیر تغییرمسیر ohjaus uudelleenohjaus
-redirection athsheoladh redireccionar הפניה अनुप्रेषित पुनर्प्रेषित átirányítás վերահղում alih
-lencong tilvísun rinvia rimando 転送 リダイレクト გადამისამართება айдау 넘겨주기 peradresavimas
-pāradresācija пренасочување пренасочи doorverwijzing omdiriger patrz przekieruj tam
-redirecionamento redirect redirecteaza перенаправление перенапр presmeruj preusmeritev ridrejto
-преусмери preusmeri வழிமாற்று เปลี่ยนทาง yönlendi̇rme yönlendirme yönlendir юнәлтү
-перенаправлення переспрямування перенаправленя đổi ווייטערפירן 重定向 重新導向 पुनर्निर्देशन
-ප්‍රතිමාර්ගනය దారిమార్పు തിരിച്ചുവിടുക ದಾರಿಮಾರ್ಪು
-"""
-REDIRECT_WORDS = frozenset(_REDIRECT_WORDS.casefold().split())
-
-_NAMESPACE = re.compile(rb'<namespace key="(-?\d+)"([^>]*?)(?:/>|>([^<]*)</namespace>)')
-_SITE_CASE = re.compile(rb"<case>([^<]*)</case>")
+_ROOT_LANGUAGE = re.compile(rb"<mediawiki\b[^<>]*?\sxml:lang\s*=\s*[\"']([A-Za-z0-9-]{1,40})[\"']")
+# Contents end at the next tag, so that every search takes linear time.
+_NAMESPACE = re.compile(rb"<namespace\b([^<>]*)>([^<]*)")
+_KEY = re.compile(rb"""\bkey\s*=\s*["'](-?[0-9]{1,9})["']""")
+_SITE_CASE = re.compile(rb"<case>\s*([^<]*?)\s*</case>")
 _DB_NAME = re.compile(rb"<dbname>([^<]*)</dbname>")
 _SITE_NAME = re.compile(rb"<sitename>([^<]*)</sitename>")
-# What MediaWiki takes for a space in a title, and the marks that it removes.
-_SPACES = re.compile("[ _\t\u00a0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
-_DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e]")
-_ILLEGAL = re.compile(r"[\x00-\x1f\x7f<>\[\]{}|\ufffd]")
-_MAX_TITLE_BYTES = 255
-_NUMERIC = re.compile("&#(?:[0-9]+|x[0-9a-fA-F]+);")
+# A Wikipedia's database: its language and "wiki", trwiki.
+_WIKIPEDIA_DB = re.compile(r"([a-z_]+)wiki")
+
+
+def _default_namespaces(language: str = "") -> dict[str, int]:
+    """Names for a wiki that does not say which it has."""
+    return CANONICAL_NAMESPACES | _WIKIPEDIA | _PORTAL | languages.aliases_of(language)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +47,13 @@ class Site:
       name: database name or site name, empty if the dump does not say.
       namespaces: casefolded namespace name to number, canonical English names included.
       case_sensitive: numbers of the namespaces whose titles may start in lower case.
+      language: code of the wiki's language, empty if the dump does not say.
     """
 
     name: str = ""
-    namespaces: Mapping[str, int] = dataclasses.field(
-        default_factory=lambda: dict(CANONICAL_NAMESPACES)
-    )
+    namespaces: Mapping[str, int] = dataclasses.field(default_factory=_default_namespaces)
     case_sensitive: frozenset[int] = frozenset()
+    language: str = ""
 
     def split_namespace(self, title: str) -> tuple[int, str]:
         """Splits a cleaned title into namespace number and the rest; 0 without a known prefix."""
@@ -111,6 +68,8 @@ class Site:
         """Upper-cases the first letter, except on wikis where case counts."""
         if not title or namespace in self.case_sensitive or title[0].isupper():
             return title
+        if title[0] == "i" and self.language in languages.DOTTED_I_LANGUAGES:
+            return "İ" + title[1:]
         upper = title[0].upper()
         # As MediaWiki: no letter becomes two (ß), and Georgian has no title case.
         if len(upper) != 1 or "\u10d0" <= title[0] <= "\u10ff":
@@ -123,7 +82,8 @@ class Target(NamedTuple):
 
     Attributes:
       kind: one of the constants below.
-      title: the normalised title; the name without its prefix for a category.
+      title: the normalised title; the name without its prefix for a category; for an interwiki
+        link the page of this wiki that it names if the prefix is none here, else empty.
     """
 
     kind: str
@@ -140,36 +100,67 @@ INVALID = "invalid"
 
 
 def parse_site(head: bytes) -> Site | None:
-    """Reads `<siteinfo>` from the head of a dump; None if there is none."""
+    """Reads the language and `<siteinfo>` from the head of a dump; None if it has neither."""
     start, end = head.find(b"<siteinfo"), head.find(b"</siteinfo>")
     if start < 0 or end < start:
-        return None
+        language = _language(head, "")
+        return (
+            Site(namespaces=_default_namespaces(language), language=language) if language else None
+        )
     info = head[start:end]
+    named = _DB_NAME.search(info) or _SITE_NAME.search(info)
+    name = _text(named[1]).strip() if named else ""
+    language = _language(head[:start], name)
     case = _SITE_CASE.search(info)
     default_sensitive = case is not None and case[1] == b"case-sensitive"
-    namespaces = dict(CANONICAL_NAMESPACES)
-    case_sensitive = set()
-    for number_text, attributes, name in _NAMESPACE.findall(info):
-        number = int(number_text)
-        if b"case-sensitive" in attributes or (default_sensitive and b"case=" not in attributes):
-            case_sensitive.add(number)
-        if name:
-            namespaces[clean_title(_unescape(name.decode("utf-8", "replace"))).casefold()] = number
-    if default_sensitive:
-        case_sensitive.add(ARTICLE)
-    named = _DB_NAME.search(info) or _SITE_NAME.search(info)
+    own_names, case_sensitive = _namespaces(info, default_sensitive)
+    if not own_names:
+        names = _default_namespaces(language)
+    else:
+        names = CANONICAL_NAMESPACES | languages.aliases_of(language)
+        # Wikipedias take "Wikipedia:" whatever their own word is.
+        names |= _WIKIPEDIA if _WIKIPEDIA_DB.fullmatch(name) else {}
     return Site(
-        name=_unescape(named[1].decode("utf-8", "replace")) if named else "",
-        namespaces=namespaces,
-        case_sensitive=frozenset(case_sensitive),
+        name=name,
+        namespaces=names | own_names,
+        case_sensitive=case_sensitive,
+        language=language,
     )
 
 
-def clean_title(text: str) -> str:
-    """Spaces for underscores, none doubled or at the ends; NFC; no direction marks."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", _DIRECTION_MARKS.sub("", text))
-    return _SPACES.sub(" ", text).strip(" ")
+def _language(root: bytes, name: str) -> str:
+    """The wiki's language: from the root's xml:lang, else from a database name as trwiki."""
+    stated = _ROOT_LANGUAGE.search(root)
+    if stated:
+        return stated[1].decode("ascii").lower()
+    database = _WIKIPEDIA_DB.fullmatch(name)
+    language = database[1].replace("_", "-") if database else ""
+    return language if language in languages.LANGUAGE_PREFIXES else ""
+
+
+def _namespaces(info: bytes, default_sensitive: bool) -> tuple[dict[str, int], frozenset[int]]:
+    """The wiki's own names, casefolded, to numbers; and the numbers whose titles keep case."""
+    names: dict[str, int] = {}
+    case_sensitive = {ARTICLE} if default_sensitive else set()
+    for attributes, name in _NAMESPACE.findall(info):
+        key = _KEY.search(attributes)
+        if key is None:
+            continue
+        number = int(key[1])
+        if b"case-sensitive" in attributes:
+            case_sensitive.add(number)
+        elif b"case=" not in attributes:
+            case_sensitive |= {number} if default_sensitive else set()
+        elif number == ARTICLE:
+            case_sensitive.discard(ARTICLE)
+        title = clean_title(_text(name).strip())
+        if title and not attributes.endswith(b"/"):
+            names[title.casefold()] = number
+    return names, frozenset(case_sensitive)
+
+
+def _text(raw: bytes) -> str:
+    return unescape_xml(raw.decode("utf-8", "replace"))
 
 
 def parse_title(raw: bytes, site: Site, namespace: int | None) -> tuple[int, str]:
@@ -181,26 +172,26 @@ def parse_title(raw: bytes, site: Site, namespace: int | None) -> tuple[int, str
       namespace: contents of `<ns>`, None where the dump has none (export-0.3, 0.4).
 
     Raises:
-      ValueError: if the title is empty or not UTF-8.
+      ValueError: if an article could not have the title, or it is not UTF-8 or empty.
     """
-    title = clean_title(_unescape(raw.decode("utf-8")))
+    title = title_text(raw)
     if not title:
         raise ValueError("empty title")
     if namespace is None:
         namespace, _ = site.split_namespace(title)
-    return namespace, site.fix_case(title, namespace) if namespace == ARTICLE else title
+    if namespace != ARTICLE:
+        return namespace, title
+    if not is_legal(title):
+        raise ValueError(f"{title[:80]!r} cannot be a title")
+    return ARTICLE, site.fix_case(title)
 
 
 def parse_target(raw: bytes, site: Site) -> Target:
     """What the target of `[[raw|...]]` names; `raw` as it stands in the XML."""
     try:
-        text = raw.decode("utf-8")
+        text = target_text(raw)
     except UnicodeDecodeError:
         return Target(INVALID)
-    if "&" in text:
-        text = html.unescape(_unescape(text))  # first the XML's level, then the wikitext's
-    if "%" in text:
-        text = urllib.parse.unquote(text)
     text, hash_mark, _ = text.partition("#")
     title = clean_title(text)
     is_plain_link = title.startswith(":")
@@ -208,15 +199,27 @@ def parse_target(raw: bytes, site: Site) -> Target:
         title = title[1:].lstrip(" ")
     if not title:
         return Target(TO_SECTION if hash_mark else INVALID)
-    prefix, colon, _ = title.partition(":")
+    prefix, colon, rest = title.partition(":")
     if colon:
-        namespace, rest = site.split_namespace(title)
+        namespace, name = site.split_namespace(title)
         if namespace != ARTICLE:
-            return _in_namespace(namespace, rest, is_plain_link, site)
-        if prefix.strip().lower() in INTERWIKI_PREFIXES:
-            return Target(TO_INTERWIKI)
+            return _in_namespace(namespace, name, is_plain_link, site)
+        if prefix.strip().lower() in languages.INTERWIKI_PREFIXES:
+            return _to_interwiki(prefix, rest, title, site)
     title = site.fix_case(title)
     return Target(TO_ARTICLE, title) if is_legal(title) else Target(INVALID)
+
+
+def _to_interwiki(prefix: str, rest: str, title: str, site: Site) -> Target:
+    """A link to another wiki; with a title if it may be to a page of this one all the same.
+
+    Which prefixes a wiki has is not in its dump: "V: The Final Battle" is a page where v is none.
+    A language in lower case and no space, [[de:Rom]], is taken for an interlanguage link.
+    """
+    if prefix in languages.LANGUAGE_PREFIXES and not rest.startswith(" "):
+        return Target(TO_INTERWIKI)
+    title = site.fix_case(title)
+    return Target(TO_INTERWIKI, title if is_legal(title) else "")
 
 
 def _in_namespace(namespace: int, rest: str, is_plain_link: bool, site: Site) -> Target:
@@ -226,22 +229,3 @@ def _in_namespace(namespace: int, rest: str, is_plain_link: bool, site: Site) ->
         return Target(TO_NAMESPACE)
     name = site.fix_case(rest, CATEGORY)
     return Target(TO_CATEGORY, name) if is_legal(name) else Target(INVALID)
-
-
-def is_legal(title: str) -> bool:
-    """Whether MediaWiki could have a page of this name."""
-    if not title or title in (".", "..") or title.startswith((":", "./", "../")):
-        return False
-    if _ILLEGAL.search(title):
-        return False
-    return len(title) <= 63 or len(title.encode("utf-8")) <= _MAX_TITLE_BYTES
-
-
-def _unescape(text: str) -> str:
-    """Undoes XML's escapes, once."""
-    if "&" not in text:
-        return text
-    text = _NUMERIC.sub(lambda found: html.unescape(found[0]), text)
-    for escaped, plain in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'")):
-        text = text.replace(escaped, plain)
-    return text.replace("&amp;", "&")

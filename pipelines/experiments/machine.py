@@ -1,4 +1,4 @@
-"""What a measurement has to say about the machine that it ran on."""
+"""The machine that a measurement ran on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 
 
 def processor() -> str:
-    """The processor's name; its architecture where the system does not tell."""
+    """The processor's name; its architecture where the system does not say."""
     path = pathlib.Path("/proc/cpuinfo")
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     names = [
@@ -20,7 +20,7 @@ def processor() -> str:
 
 
 def memory_gb() -> float | None:
-    """Its memory in 10^9 bytes; None where the system does not tell."""
+    """Its memory in 10^9 bytes; None where the system does not say."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return None
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)

@@ -1,8 +1,7 @@
 """Training runs in processes of their own, several at a time, each with its share of the cores.
 
-What a study or a search wants run is a `Run`: flags and a name. How runs are carried out stands
-apart behind `Runner`, so that a cluster's scheduler can take the place of `LocalRunner`: all that
-passes between them are flags, and files in the run's model directory.
+A study or a search hands a `Runner` its runs, each a name and flags, and learns of them from the
+files in their model directories. A cluster's scheduler can therefore replace `LocalRunner`.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ from typing import Protocol
 
 from absl import flags
 
+from ssl_recsys import options, schema
+from ssl_recsys.config import TrainOptions, check_features
 from ssl_recsys.errors import InputError
 
 _FLAG = re.compile(r"--?(\w+)(?:=(.*))?")
@@ -54,6 +55,14 @@ class Run:
         named = dict(self.flags) | {"model_dir": str(model_dir)}
         return [f"--{name}={value}" for name, value in named.items()]
 
+    def options(self, model_dir: pathlib.Path) -> TrainOptions:
+        """The command's options.
+
+        Raises:
+          InputError: for an unknown flag or a value out of range.
+        """
+        return options.parse(TrainOptions, dict(self.flags) | {"model_dir": str(model_dir)})
+
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
@@ -84,14 +93,14 @@ class Runner(Protocol):
 
 
 class LocalRunner:
-    """Runs on this machine, each pinned to its own cores where the system can.
+    """Runs on this machine, each pinned to its own cores where the system allows it.
 
-    Stopped by an exception, it ends its processes; killed, they die with it where the system can
-    (Linux). A run goes on from its last checkpoint when it is started again, since `train` resumes.
+    An exception ends its processes; on Linux, so does a kill. A run that is started again resumes
+    from its last checkpoint, as `train` does.
 
     Args:
       directory: each run has a sub-directory for its model, and a log beside it.
-      parallel: runs at a time; 0 stands for one for each core.
+      parallel: runs at a time; 0: one for each core.
     """
 
     def __init__(self, directory: pathlib.Path, *, parallel: int = 0):
@@ -165,12 +174,22 @@ class _Process:
         return Finished(self.run, self._model_dir, seconds, error)
 
 
+def check_flags(runs: Iterable[Run], info: schema.DatasetInfo) -> None:
+    """Checks the flags of runs before the first one starts.
+
+    Raises:
+      InputError: for an unknown flag, a value out of range, or a feature that the dataset lacks.
+    """
+    for run in runs:
+        check_features(run.options(pathlib.Path(run.name)).run, info)
+
+
 def check(finished: Finished) -> None:
     """Raises InputError, with the log's name and last lines, for a run that failed."""
     if finished.error is not None:
         raise InputError(
             f"the run {finished.run.name} failed (its log: {finished.model_dir}.log):\n"
-            f"{finished.error}\nRun the same command again to go on; finished runs are kept"
+            f"{finished.error}\nRun the same command again to resume; finished runs are kept"
         )
 
 
@@ -212,13 +231,13 @@ def _share(cores: Sequence[int], parallel: int) -> list[Sequence[int]]:
     """Cores of each of `parallel` processes: equal shares, or one each in turn if they are few."""
     each = max(1, len(cores) // parallel)
     return [
-        [cores[(slot * each + place) % len(cores)] for place in range(each)]
+        [cores[(slot * each + number) % len(cores)] for number in range(each)]
         for slot in range(parallel)
     ]
 
 
 def _child_setup(cores: Sequence[int]) -> Callable[[], None]:
-    """What a run's process does before it becomes `train`: pins itself, and dies with its parent.
+    """Pins a run's process to its cores, and has it killed when its parent ends.
 
     A run that outlived a killed study would write into the directory of the one started again.
     """

@@ -1,4 +1,4 @@
-"""What a search may choose from: ranges and lists of values of training flags."""
+"""The space of a search: ranges and lists of values of training flags."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import check_distinct
 
 if TYPE_CHECKING:
     import optuna
@@ -36,12 +37,17 @@ class Range:
     def suggest(self, trial: optuna.Trial) -> str:
         """The trial's value, as a flag's."""
         if self.scale == "int":
-            return str(trial.suggest_int(self.name, int(self.low), int(self.high)))
-        value = trial.suggest_float(self.name, self.low, self.high, log=self.scale == "log")
-        return f"{value:.6g}"
+            return self.text(trial.suggest_int(self.name, int(self.low), int(self.high)))
+        return self.text(
+            trial.suggest_float(self.name, self.low, self.high, log=self.scale == "log")
+        )
+
+    def text(self, value: float) -> str:
+        """A value, as a flag's."""
+        return str(int(value)) if self.scale == "int" else f"{value:.6g}"
 
     def value(self, text: str) -> float | int:
-        """A value given as text, as Optuna keeps it.
+        """A value given as text, as Optuna stores it.
 
         Raises:
           InputError: if it is no number between the bounds.
@@ -93,13 +99,10 @@ def parse(lines: Sequence[str]) -> tuple[Parameter, ...]:
         `pooling=mean|sqrtn`.
 
     Raises:
-      InputError: for any other form, empty ranges and flags that come twice.
+      InputError: for any other form, empty ranges and repeated flags.
     """
     parameters = tuple(_parse_one(line) for line in lines)
-    names = [parameter.name for parameter in parameters]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputError(f"--search has {', '.join(repeated)} more than once")
+    check_distinct("the flags of --search", [parameter.name for parameter in parameters])
     return parameters
 
 
@@ -111,8 +114,7 @@ def _parse_one(line: str) -> Parameter:
     found = _RANGE.fullmatch(text.strip())
     if not found:
         values = tuple(value.strip() for value in text.split("|"))
-        if len(set(values)) < len(values):
-            raise InputError(f"--search={line!r} has a value more than once")
+        check_distinct(f"the values of --search={line!r}", values)
         return Choice(name, values)
     scale = found["scale"] or "linear"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import tensorflow as tf
 from ssl_recsys import schema
 from ssl_recsys.data.records import parsing, read_all, record_files
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import FeatureSpec
 
 _PARSE_BATCH = 4096
 
@@ -49,38 +50,39 @@ class Catalog:
         return {name: values[rows] for name, values in self.features.items()}
 
 
-def load_catalog(data_dir: str | os.PathLike[str], info: schema.DatasetInfo) -> Catalog:
-    """Reads the catalog of a dataset directory, which `info` describes.
+def load_catalog(data_dir: str | os.PathLike[str], info: schema.DatasetInfo, side: str) -> Catalog:
+    """Reads the catalog of a side of the dataset directory that `info` describes.
 
     Raises:
       InputError: for a corrupt record file, duplicate keys, or rows out of order.
     """
-    files = record_files(data_dir, schema.CATALOG_DIR, schema.CATALOG_SPLIT)
-    description = parsing(schema.catalog_columns(info.features))
+    folder, specs, num_rows = info.catalog_dir(side), info.features_of(side), info.num_rows(side)
+    description = parsing(schema.catalog_columns(specs))
     dataset = (
-        tf.data.TFRecordDataset(files, num_parallel_reads=1)
+        tf.data.TFRecordDataset(
+            record_files(data_dir, folder, schema.CATALOG_SPLIT), num_parallel_reads=1
+        )
         .batch(_PARSE_BATCH)
         .map(lambda records: _parse(records, description), tf.data.AUTOTUNE)
         .prefetch(2)
     )
-    parts = list(read_all(dataset, data_dir, schema.CATALOG_DIR))
+    parts = list(read_all(dataset, data_dir, folder))
     columns = {name: _stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
     rows = columns.pop("row", np.zeros(0, np.int64))
-    if len(rows) != info.num_items or not np.array_equal(rows, np.arange(info.num_items)):
+    if len(rows) != num_rows or not np.array_equal(rows, np.arange(num_rows)):
         raise InputError(
-            f"{data_dir}/{schema.CATALOG_DIR} does not hold the rows 0 to {info.num_items - 1} in "
-            f"order that {schema.DATASET_FILE} announces; make the dataset again"
+            f"{data_dir}/{folder} does not hold the rows 0 to {num_rows - 1} in order that "
+            f"{schema.DATASET_FILE} announces; make the dataset again"
         )
     catalog = Catalog(
         keys=_to_text(columns.pop("key")),
         titles=_to_text(columns.pop("title")),
         train_count=columns.pop("train_count"),
         features={
-            spec.name: _as_matrix(columns[spec.name]).astype(spec.array_dtype)
-            for spec in info.features
+            spec.name: _as_matrix(columns[spec.name]).astype(spec.array_dtype) for spec in specs
         },
     )
-    _check_catalog(catalog, info, data_dir)
+    _check_catalog(catalog, specs, f"{data_dir}/{folder}")
     return catalog
 
 
@@ -110,18 +112,16 @@ def _to_text(values: np.ndarray) -> np.ndarray:
     return np.array([value.decode("utf-8") for value in values], dtype=object)
 
 
-def _check_catalog(
-    catalog: Catalog, info: schema.DatasetInfo, data_dir: str | os.PathLike[str]
-) -> None:
+def _check_catalog(catalog: Catalog, specs: Sequence[FeatureSpec], folder: str) -> None:
     keys, counts = np.unique(catalog.keys.astype(str), return_counts=True)
     if (counts > 1).any():
         raise InputError(
-            f"{data_dir}/{schema.CATALOG_DIR} has the key {str(keys[counts > 1][0])!r} "
-            f"{counts.max()} times; keys name items and must be unique"
+            f"{folder} has the key {str(keys[counts > 1][0])!r} {counts.max()} times; keys name "
+            "items and must be unique"
         )
-    for spec in info.features:
+    for spec in specs:
         if expected := spec.fault(catalog.features[spec.name]):
             raise InputError(
-                f"{data_dir}/{schema.CATALOG_DIR}: feature {spec.name} must be {expected}, as "
-                f"{schema.DATASET_FILE} says; make the dataset again"
+                f"{folder}: feature {spec.name} must be {expected}, as {schema.DATASET_FILE} says; "
+                "make the dataset again"
             )

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pathlib
-
-import numpy as np
-import numpy.typing as npt
 
 from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog, load_catalog
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs, load_pairs
+from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 
 
 class Dataset:
     """A dataset directory.
-
-    This class alone knows that a query is an item: both sides of an item-to-item dataset are the
-    same catalog. Others ask for the catalog and the features of a side.
 
     Args:
       data_dir: the directory.
@@ -37,31 +31,32 @@ class Dataset:
     def __init__(self, data_dir: str | os.PathLike[str]):
         self.data_dir = pathlib.Path(data_dir)
         self.info = schema.read_dataset_info(data_dir)
+        self._catalogs: dict[str, Catalog] = {}
 
     def features(self, side: str) -> tuple[FeatureSpec, ...]:
         """The features of a side, in the order in which its tower concatenates them."""
-        return features_of_side(self.info, side)
+        return self.info.features_of(side)
 
     def catalog(self, side: str) -> Catalog:
-        """The catalog of a side, read at the first call.
+        """The catalog of a side, read once; one object where both sides have the same.
 
         Raises:
           InputError: if it is damaged.
         """
-        del side  # a query is an item
-        return self._catalog
-
-    @functools.cached_property
-    def _catalog(self) -> Catalog:
-        return load_catalog(self.data_dir, self.info)
+        folder = self.info.catalog_dir(side)
+        if folder not in self._catalogs:
+            self._catalogs[folder] = load_catalog(self.data_dir, self.info, side)
+        return self._catalogs[folder]
 
     def pairs(self, split: str) -> Pairs:
         """All pairs of a split.
 
         Raises:
-          InputError: for an unknown split or a damaged file.
+          InputError: for an unknown split, a damaged file, or fewer pairs than announced.
         """
-        return load_pairs(self.data_dir, split)
+        pairs = load_pairs(self.data_dir, split)
+        self._check_count(split, len(pairs.item_row))
+        return pairs
 
     def training_pairs(
         self, *, batch_size: int, seed: int, fraction: float = 1.0, ssl_sides: tuple[str, ...] = ()
@@ -71,7 +66,7 @@ class Dataset:
         Raises:
           InputError: if there are none.
         """
-        return TrainingPairs(
+        pairs = TrainingPairs(
             self.data_dir,
             {side: self.catalog(side) for side in schema.SIDES},
             batch_size=batch_size,
@@ -79,21 +74,16 @@ class Dataset:
             fraction=fraction,
             ssl_sides=ssl_sides,
         )
+        if fraction == 1.0:
+            self._check_count(schema.TRAIN, pairs.num_pairs)
+        return pairs
 
-
-def features_of_side(info: schema.DatasetInfo, side: str) -> tuple[FeatureSpec, ...]:
-    """The features of a side of the dataset that `info` describes."""
-    del side  # a query is an item
-    return info.features
-
-
-def own_item_rows(
-    info: schema.DatasetInfo, query_row: npt.NDArray[np.integer]
-) -> npt.NDArray[np.integer] | None:
-    """The item row that each query itself has, of a dataset that `info` describes.
-
-    Returns:
-      `[n]` rows of the item side's catalog; None where queries are no items.
-    """
-    del info  # a query is an item
-    return query_row
+    def _check_count(self, split: str, found: int) -> None:
+        """Refuses a split that is not as large as dataset.json says, such as a file cut short."""
+        announced = self.info.num_pairs.get(split, 0)
+        if found != announced:
+            raise InputError(
+                f"{self.data_dir / schema.PAIRS_DIR} holds {found:,} {split} pairs, and "
+                f"{schema.DATASET_FILE} announces {announced:,}: a file is damaged; restore it or "
+                "make the dataset again"
+            )

@@ -17,6 +17,7 @@ from ssl_recsys import schema
 
 DEFAULT_KS = (10, 50)
 NAMES = ("recall@10", "recall@50", "map@10", "map@50")
+VALIDATION_METRIC = "recall@50"  # what epochs, settings and methods are chosen by
 SLICES = ("overall", "head", "tail")
 TOP_POPULAR = "top_popular"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -219,6 +219,37 @@ def pair_ranks(
     is_counted = of_own[query_of_pair] <= of_pairs
     is_counted &= np.asarray(own_item_row)[query_of_pair] != item_row
     return np.minimum(of_pairs - is_counted, max_rank + 1).astype(np.int32)
+
+
+def rank_pairs(
+    embed: Callable[[str, npt.NDArray[np.integer] | None], npt.NDArray[np.float32]],
+    pairs: Pairs,
+    max_rank: int,
+    *,
+    own_item_rows: Callable[[npt.NDArray[np.integer]], npt.NDArray[np.integer] | None]
+    | None = None,
+) -> npt.NDArray[np.int32]:
+    """Ranks by exact search, as a model is validated.
+
+    Args:
+      embed: side and catalog rows (None: all of them) to `[rows, dim]` float32.
+      pairs: the pairs.
+      max_rank: ranks beyond it are not told apart.
+      own_item_rows: `[n]` query rows to the item rows that they themselves have, if they are to be
+        left out of their rankings; None: the whole corpus.
+
+    Returns:
+      `[num_pairs]` int32 in 1 .. max_rank + 1.
+    """
+    queries, query_of_pair = pairs.distinct_queries()
+    return pair_ranks(
+        ExactSearch(embed(schema.ITEM, None)),
+        embed(schema.QUERY, queries),
+        query_of_pair,
+        pairs.item_row,
+        max_rank,
+        own_item_row=None if own_item_rows is None else own_item_rows(queries),
+    )
 
 
 def compare_with_exact(scann: ScannSearch, data: EvaluationData) -> dict[str, Any]:

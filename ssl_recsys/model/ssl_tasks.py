@@ -13,14 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.config import (
-    FEATURE_DROPOUT,
-    FEATURE_MASKING,
-    NO_MASK,
-    SOFTMAX,
-    SPREAD_OUT,
-    SSLConfig,
-)
+from ssl_recsys.config import NO_MASK, SOFTMAX, SSLConfig
+from ssl_recsys.methods import FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT
 from ssl_recsys.model import losses
 from ssl_recsys.model.augment import DROPOUTS, MASKS, two_views
 from ssl_recsys.model.look_up import Activations, LookedUp

@@ -78,19 +78,7 @@ class ExactSearch:
         ]
 
     def search(self, queries: npt.ArrayLike, k: int) -> tuple[_FloatArray, npt.NDArray[np.int32]]:
-        """The top `k` items of each query.
-
-        Args:
-          queries: `[num_queries, dim]` float32.
-          k: number of items to return; the whole corpus where it has fewer.
-
-        Returns:
-          `[num_queries, min(k, num_items)]` float32 scores, descending, and the items' rows,
-          int32 of the same shape. Equal scores stand in the order of their rows.
-
-        Raises:
-          InputError: if a query holds NaN or infinity, or k is not positive.
-        """
+        """As `Search.search`; equal scores are in the order of their rows."""
         queries = check_queries(queries, self.dim)
         check_positive(k=k)
         num_top = min(k, self.num_items)
@@ -111,26 +99,7 @@ class ExactSearch:
         item_row: npt.ArrayLike,
         max_rank: int,
     ) -> npt.NDArray[np.int32]:
-        """The rank of each pair's item in the corpus as its query orders it.
-
-        The rank is 1 + the number of other items that score at least as high, so that equal
-        scores count against the model: a model that gives every item the same embedding ranks
-        every item last. The pair's own score comes from the matmul that it is compared with.
-
-        Args:
-          queries: `[num_queries, dim]` float32.
-          query_of_pair: `[num_pairs]` int, positions in `queries`, in any order.
-          item_row: `[num_pairs]` int, catalog rows.
-          max_rank: ranks beyond it are not told apart.
-
-        Returns:
-          `[num_pairs]` int32 in 1 .. max_rank + 1, best 1; max_rank + 1 stands for every rank
-          beyond max_rank.
-
-        Raises:
-          InputError: if a query holds NaN or infinity, or max_rank is not positive.
-          ValueError: if a position or row is out of range.
-        """
+        """As `Search.ranks`; the pair's own score is of the matmul that it is compared with."""
         queries = check_queries(queries, self.dim)
         check_positive(max_rank=max_rank)
         query_of_pair, item_row = check_pairs(

@@ -18,7 +18,7 @@ from ssl_recsys.search.scann import ScannSearch
 
 
 class Search(Protocol):
-    """What evaluation and recommendation need of an index; `ExactSearch` documents it."""
+    """What evaluation and recommendation need of an index."""
 
     num_items: int
     dim: int
@@ -26,7 +26,19 @@ class Search(Protocol):
     def search(
         self, queries: npt.ArrayLike, k: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """The scores, descending, and rows of each query's top `k` items."""
+        """The top `k` items of each query.
+
+        Args:
+          queries: `[num_queries, dim]` float32.
+          k: number of items to return; the whole corpus where it has fewer.
+
+        Returns:
+          `[num_queries, min(k, num_items)]` float32 scores, descending, and the items' rows,
+          int32 of the same shape.
+
+        Raises:
+          InputError: if a query holds NaN or infinity, or k is not positive.
+        """
         ...
 
     def ranks(
@@ -36,7 +48,26 @@ class Search(Protocol):
         item_row: npt.ArrayLike,
         max_rank: int,
     ) -> npt.NDArray[np.int32]:
-        """The rank of each pair's item, max_rank + 1 standing for every rank beyond max_rank."""
+        """The rank of each pair's item in the corpus as its query orders it.
+
+        The rank is 1 + the number of other items that score at least as high, so that equal
+        scores count against the model: a model that gives every item the same embedding ranks
+        every item last.
+
+        Args:
+          queries: `[num_queries, dim]` float32.
+          query_of_pair: `[num_pairs]` int, positions in `queries`, in any order.
+          item_row: `[num_pairs]` int, catalog rows.
+          max_rank: ranks beyond it are not told apart.
+
+        Returns:
+          `[num_pairs]` int32 in 1 .. max_rank + 1, best 1; max_rank + 1 stands for every rank
+          beyond max_rank.
+
+        Raises:
+          InputError: if a query holds NaN or infinity, or max_rank is not positive.
+          ValueError: if a position or row is out of range.
+        """
         ...
 
 

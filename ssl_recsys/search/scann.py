@@ -148,8 +148,7 @@ class ScannSearch:
         path = pathlib.Path(directory)
         if not (path / PARAMS_FILE).is_file():
             raise FileNotFoundError(
-                f"{path} holds no ScaNN index (no {PARAMS_FILE}); evaluate the model with "
-                "--retrieval=scann to build it"
+                f"{path} holds no ScaNN index (no {PARAMS_FILE}); `ScannSearch.save` writes one"
             )
         scann = _scann()
         try:
@@ -166,19 +165,9 @@ class ScannSearch:
     def search(
         self, queries: npt.ArrayLike, k: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """The top `k` items of each query, as far as ScaNN finds them.
+        """As `Search.search`, approximately.
 
-        Args:
-          queries: `[num_queries, dim]` float32.
-          k: number of items to return; the whole corpus where it has fewer.
-
-        Returns:
-          `[num_queries, min(k, num_items)]` float32 scores, descending, and the items' rows,
-          int32 of the same shape. Where the searched leaves hold fewer items, the rest are
-          row -1 with score -inf.
-
-        Raises:
-          InputError: if a query holds NaN or infinity, or k is not positive.
+        Where the searched leaves hold fewer items, the rest are row -1 with score -inf.
         """
         queries = check_queries(queries, self.dim)
         check_positive(k=k)
@@ -204,23 +193,10 @@ class ScannSearch:
         item_row: npt.ArrayLike,
         max_rank: int,
     ) -> npt.NDArray[np.int32]:
-        """The rank of each pair's item in what ScaNN returns for its query.
+        """As `Search.ranks`, in what ScaNN returns for each query.
 
-        This is its place among the first max_rank + 1 items, equal scores counting against the
-        model as in exact search; an item that is not among them has rank max_rank + 1.
-
-        Args:
-          queries: `[num_queries, dim]` float32.
-          query_of_pair: `[num_pairs]` int, positions in `queries`, in any order.
-          item_row: `[num_pairs]` int, catalog rows.
-          max_rank: ranks beyond it are not told apart.
-
-        Returns:
-          `[num_pairs]` int32 in 1 .. max_rank + 1, best 1.
-
-        Raises:
-          InputError: if a query holds NaN or infinity, or max_rank is not positive.
-          ValueError: if a position or row is out of range.
+        The rank is the item's among the first max_rank + 1; one that is not among them has rank
+        max_rank + 1.
         """
         queries = check_queries(queries, self.dim)
         check_positive(max_rank=max_rank)

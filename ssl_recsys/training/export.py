@@ -37,7 +37,6 @@ from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.training import run_dir
 
-EMBEDDINGS_FILE = "item_embeddings.npy"
 _CATALOG = "catalog.npz"
 _FEATURE_PREFIX = "feature_"
 _SETTINGS = "settings.json"
@@ -79,12 +78,11 @@ class Exported:
     query_tower: Embedder
     exclude_query: bool
     path: pathlib.Path
-    _catalog: Catalog
+    _catalogs: Mapping[str, Catalog]
 
     def catalog(self, side: str) -> Catalog:
         """The catalog of a side, as `Dataset.catalog`."""
-        del side  # a query is an item
-        return self._catalog
+        return self._catalogs[self.info.catalog_dir(side)]
 
     def pairs(self, split: str) -> Pairs:
         """The pairs of a held-out split.
@@ -128,7 +126,7 @@ def export_run(
     for side in SIDES:
         _save_tower(model, side, dataset, temporary / f"{side}_tower")
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
-    np.save(temporary / EMBEDDINGS_FILE, embeddings)
+    np.save(temporary / run_dir.EMBEDDINGS_FILE, embeddings)
     arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
     arrays["train_count"] = catalog.train_count
     arrays["item_counts"] = item_counts
@@ -140,8 +138,7 @@ def export_run(
         np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
     schema.write_dataset_info(temporary, dataset.info)
     files.write_json(temporary / _SETTINGS, {"exclude_query": exclude_query})
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(temporary, target)
+    files.replace_directory(temporary, target)
     return target
 
 
@@ -154,9 +151,13 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
     """
     path = run_dir.finished_run(model_dir)
     info = schema.read_dataset_info(path)
+    if not (path / _SETTINGS).is_file():
+        raise InputError(
+            f"{path} has no {_SETTINGS}: an earlier version wrote it; train the run again"
+        )
     with np.load(path / _CATALOG) as file:
         arrays = dict(file)
-    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features]
+    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features_of(ITEM)]
     missing = {"train_count", "item_counts", *feature_names} - arrays.keys()
     if missing:
         raise InputError(
@@ -169,7 +170,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
         train_count=arrays["train_count"],
         features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
     )
-    embeddings = np.load(path / EMBEDDINGS_FILE)
+    embeddings = np.load(path / run_dir.EMBEDDINGS_FILE)
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
     saved = tf.saved_model.load(str(path / f"{QUERY}_tower"))
@@ -185,7 +186,7 @@ def load_export(model_dir: str | os.PathLike[str]) -> Exported:
         query_tower,
         settings["exclude_query"],
         path,
-        catalog,
+        {info.catalog_dir(ITEM): catalog},
     )
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
 
 from ssl_recsys import files, schema
-from ssl_recsys.config import (
-    FEATURE_MASKING,
-    NO_EVALUATION,
-    RunConfig,
-    TrainOptions,
-    resolve_fm_groups,
-)
-from ssl_recsys.data.dataset import Dataset, own_item_rows
+from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_features
+from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
+from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import pairs as evaluation
 from ssl_recsys.evaluation.table import format_table
@@ -43,7 +41,22 @@ def train_and_evaluate(options: TrainOptions) -> None:
     # The test pairs are not even read where they are not evaluated.
     splits = {schema.VALIDATION, options.eval_split} - {NO_EVALUATION}
     held_out = {split: dataset.pairs(split) for split in sorted(splits)}
-    run_dir.open_run(model_dir, config, dataset, resume=options.resume)
+    # Workers beside the first one write to directories of their own.
+    lock = files.locked(model_dir) if is_chief(strategy) else contextlib.nullcontext()
+    with lock:
+        run_dir.open_run(model_dir, config, dataset, resume=options.resume)
+        _train(options, dataset, strategy, training_pairs, held_out)
+
+
+def _train(
+    options: TrainOptions,
+    dataset: Dataset,
+    strategy: tf.distribute.Strategy,
+    training_pairs: TrainingPairs,
+    held_out: Mapping[str, Pairs],
+) -> None:
+    """The part of a run that writes to its directory."""
+    config, model_dir = options.run, pathlib.Path(options.model_dir)
     print(
         f"{dataset.info.name}: {dataset.info.num_items:,} items, {training_pairs.num_pairs:,} "
         f"training pairs, {training_pairs.steps_per_epoch:,} steps of "
@@ -73,16 +86,6 @@ def train_and_evaluate(options: TrainOptions) -> None:
     )
     files.write_json(model_dir / run_dir.METRICS_FILE, results)
     print(format_table({config.ssl.method: results}))
-
-
-def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
-    """Checks the settings that name features of the dataset.
-
-    Raises:
-      InputError: for a name that the dataset lacks.
-    """
-    if FEATURE_MASKING in config.ssl.tasks:
-        resolve_fm_groups(config.ssl.fm_groups, info.features)
 
 
 def _training_pairs(config: RunConfig, dataset: Dataset) -> TrainingPairs:
@@ -138,6 +141,6 @@ def evaluate(
         item_counts=exported.item_counts,
         head=exported.info.head,
         split=split,
-        own_item_row=own_item_rows(exported.info, queries) if exclude_query else None,
+        own_item_row=exported.info.own_item_rows(queries) if exclude_query else None,
     )
     return evaluation.evaluate_pairs(data, retrieval=retrieval)

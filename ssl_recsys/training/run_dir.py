@@ -7,12 +7,15 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_recsys import files
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
+from ssl_recsys.search import EXACT
+
+if TYPE_CHECKING:  # the module is used before TensorFlow is loaded
+    from ssl_recsys.data.dataset import Dataset
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
@@ -21,6 +24,10 @@ CHECKPOINT_DIR = "checkpoints"
 BEST_DIR = "best"
 LOG_DIR = "logs"
 EXPORT_DIR = "export"
+EMBEDDINGS_FILE = "item_embeddings.npy"  # in EXPORT_DIR
+
+# What a write that was killed leaves, see `files.write_atomically`.
+_TEMPORARY = "*.tmp"
 
 # A run may be resumed with other values of these: they decide how long it trains and how often
 # it saves, not what a step does.
@@ -60,13 +67,18 @@ def open_run(
                 "directory or delete this one"
             )
         _check_same(path, files.read_json(path / CONFIG_FILE), described)
-    elif path.exists() and any(path.iterdir()):
+    elif path.exists() and {*path.iterdir()} - {*path.glob(_TEMPORARY), path / files.LOCK_FILE}:
         raise InputError(
             f"--model_dir={path} is not empty and holds no run; choose another directory"
         )
     path.mkdir(parents=True, exist_ok=True)
     files.write_json(path / CONFIG_FILE, described)
     return path
+
+
+def metrics_file(retrieval: str) -> str:
+    """Name of the metrics' file: exact metrics are never replaced by approximate ones."""
+    return METRICS_FILE if retrieval == EXACT else f"metrics_{retrieval}.json"
 
 
 def _describe(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
@@ -114,6 +126,7 @@ def finished_run(model_dir: str | os.PathLike[str]) -> pathlib.Path:
       FileNotFoundError: if there is none.
     """
     path = pathlib.Path(model_dir) / EXPORT_DIR
+    files.recover_directory(path)
     if not path.is_dir():
         raise FileNotFoundError(
             f"{model_dir} holds no trained model; train one first: python -m ssl_recsys.train "

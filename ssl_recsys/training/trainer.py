@@ -13,30 +13,32 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tqdm
 
 from ssl_recsys import files
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.dataset import Dataset, own_item_rows
+from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import statistics_for
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
-from ssl_recsys.evaluation.pairs import pair_ranks
+from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
-from ssl_recsys.schema import ITEM, QUERY, SIDES
-from ssl_recsys.search.exact import ExactSearch
+from ssl_recsys.schema import SIDES
 from ssl_recsys.training import run_dir
-from ssl_recsys.training.optimizers import OrderedAdagrad
+from ssl_recsys.training.checkpoints import restore_newest
+from ssl_recsys.training.steps import compile_steps, make_model
+from ssl_recsys.training.stop_signals import StopSignals
 from ssl_recsys.training.strategies import distribute, is_chief
 
 # Steps per compiled call. Reading the loss synchronises with the device, so it is read once a call.
-_STEPS_PER_CALL = 16
-VALIDATION_METRIC = "recall@50"
-_VALIDATION_K = 50
+STEPS_PER_CALL = 16
+_VALIDATION_KS = (10, 50)
 
 
 class Trainer:
@@ -72,15 +74,8 @@ class Trainer:
         self._strategy = strategy
         self._writes = is_chief(strategy)
         self._dir = model_dir if self._writes else model_dir / f"worker-{_task_id(strategy)}"
-        tf.keras.utils.set_random_seed(config.training.seed)
-        with strategy.scope():
-            features = {side: dataset.features(side) for side in SIDES}
-            self.model = TwoTowerModel(features, config, statistics_for(config, dataset))
-            optimizer = OrderedAdagrad(
-                config.training.learning_rate, static_shapes=self.model.static_shapes
-            )
-            optimizer.build([*self.model.table_variables, *self.model.dense_variables])
-            self.model.compile(optimizer=optimizer)
+        features = {side: dataset.features(side) for side in SIDES}
+        self.model = make_model(features, config, strategy, statistics_for(config, dataset))
         self._state = {
             "epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
             "step_in_epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
@@ -89,7 +84,9 @@ class Trainer:
             "seconds": tf.Variable(0.0, dtype=tf.float64, trainable=False),
         }
         self._checkpoints = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=self.model, optimizer=optimizer, state=self._state),
+            tf.train.Checkpoint(
+                model=self.model, optimizer=self.model.optimizer, state=self._state
+            ),
             str(self._dir / run_dir.CHECKPOINT_DIR),
             max_to_keep=2,
         )
@@ -101,8 +98,17 @@ class Trainer:
         self._history: list[dict[str, float]] = []
         self._last_parts: dict[str, float] = {}
         self._saved_at = time.monotonic()
-        self._steps_function = self._make_steps_function()
-        self._pretraining_function = self._make_steps_function(self_supervised_only=True)
+        self._stop = StopSignals()
+        self._joint_steps, self._pretraining_steps = (
+            compile_steps(
+                self.model,
+                strategy,
+                batch_size=training_pairs.batch_size,
+                jit_compile=config.training.jit_compile,
+                self_supervised_only=self_supervised_only,
+            )
+            for self_supervised_only in (False, True)
+        )
         self._embedders = {side: self._make_embedder(side) for side in SIDES}
 
     @property
@@ -126,10 +132,11 @@ class Trainer:
 
         Raises:
           InputError: if the loss stops being finite.
+          Stopped: by SIGTERM or SIGINT, once a checkpoint is written.
         """
         self._restore()
         writer = tf.summary.create_file_writer(str(self._dir / run_dir.LOG_DIR))
-        with writer.as_default(), self._progress() as progress:
+        with self._stop.caught(), writer.as_default(), self._progress() as progress:
             while self.step < self.total_steps and not self._stops_early():
                 self._train_epoch(progress)
                 if self._read("step_in_epoch") < self._pairs.steps_per_epoch:
@@ -142,10 +149,9 @@ class Trainer:
         return self.model
 
     def _restore(self) -> None:
-        latest = self._checkpoints.latest_checkpoint
+        latest = restore_newest(self._checkpoints)
         if latest is None:
             return
-        self._checkpoints.checkpoint.restore(latest)
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
             self._history = files.read_json(history)[: int(self._read("epoch"))]
@@ -153,7 +159,7 @@ class Trainer:
 
     def _train_epoch(self, progress: tqdm.tqdm) -> None:
         """Takes the rest of the epoch's steps, or those that `max_steps` leaves."""
-        batches = self._batches(int(self._read("step_in_epoch")))
+        batches = self.batches(int(self._read("epoch")), int(self._read("step_in_epoch")))
         while True:
             left = min(
                 self._pairs.steps_per_epoch - int(self._read("step_in_epoch")),
@@ -161,20 +167,34 @@ class Trainer:
             )
             if left <= 0:
                 return
-            count = min(left, _STEPS_PER_CALL)
+            count = min(left, STEPS_PER_CALL)
             begin = time.monotonic()
-            parts = self._take_steps(batches, count)
+            parts = self.take_steps(batches, count)
             elapsed = time.monotonic() - begin
             self._state["step_in_epoch"].assign_add(count)
             self._state["seconds"].assign_add(elapsed)
             self._report(parts, count, elapsed, progress)
+            if self._stop.received is not None:
+                self._save()
+                self._stop.end(f"at step {self.step}; a checkpoint is written")
             if time.monotonic() - self._saved_at > 60 * self._config.training.checkpoint_minutes:
                 self._save()
 
-    def _take_steps(self, batches: Iterator[Any], count: int) -> dict[str, float]:
-        """Mean losses of `count` steps; stops the run if one is not finite."""
-        take_steps = self._pretraining_function if self._is_pretraining else self._steps_function
-        totals = take_steps(batches, tf.constant(count))
+    def take_steps(self, batches: Iterator[Any], count: int) -> dict[str, float]:
+        """Takes steps in one compiled call, and nothing else: no validation, no checkpoint.
+
+        Args:
+          batches: from `batches`; at least `count` are left.
+          count: number of steps, at least 1.
+
+        Returns:
+          The mean losses, by name.
+
+        Raises:
+          InputError: if the loss is not finite.
+        """
+        steps = self._pretraining_steps if self._is_pretraining else self._joint_steps
+        totals = steps(batches, tf.constant(count))
         parts = {name: float(total.numpy()) / count for name, total in totals.items()}
         if not math.isfinite(parts["loss"]):
             raise InputError(
@@ -189,42 +209,15 @@ class Trainer:
     def _is_pretraining(self) -> bool:
         return self._read("epoch") < self._config.training.pretrain_epochs
 
-    def _make_steps_function(self, *, self_supervised_only: bool = False) -> Any:
-        strategy, model = self._strategy, self.model
-        jit_compile = self._config.training.jit_compile or None
-        local_size = self._pairs.batch_size // strategy.num_replicas_in_sync
-
-        @tf.function(jit_compile=jit_compile)
-        def train_step(batch: Any) -> dict[str, tf.Tensor]:
-            # Multi-worker iterators lose the static batch dimension; restore it.
-            batch = tf.nest.map_structure(
-                lambda tensor: tf.ensure_shape(tensor, [local_size, *tensor.shape[1:]]), batch
-            )
-            return model.train_step(batch, self_supervised_only=self_supervised_only)
-
-        def one_step(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
-            parts = strategy.run(train_step, args=(next(batches),))
-            # Each replica holds its share of the global mean.
-            return {
-                name: strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None)
-                for name, part in parts.items()
-            }
-
-        @tf.function
-        def steps(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
-            totals = one_step(batches)
-            for _ in tf.range(count - 1):
-                parts = one_step(batches)
-                totals = {name: total + parts[name] for name, total in totals.items()}
-            return totals
-
-        return steps
+    def embed(self, side: str, rows: npt.NDArray[np.integer] | None = None) -> np.ndarray:
+        """`[rows, dim]` float32 embeddings of rows of a side's catalog, all by default."""
+        return embed_rows(self._embedders[side], self._dataset.catalog(side), rows)
 
     def _make_embedder(self, side: str) -> Embedder:
         return tf.function(lambda features: self.model.embed(side, features), reduce_retracing=True)
 
-    def _batches(self, skip_steps: int) -> Iterator[Any]:
-        epoch = int(self._read("epoch"))
+    def batches(self, epoch: int, skip_steps: int = 0) -> Iterator[Any]:
+        """The batches of an epoch, from 0, without its first `skip_steps`."""
         return iter(
             distribute(
                 self._strategy, lambda context: self._pairs.epoch(epoch, skip_steps, context)
@@ -241,10 +234,9 @@ class Trainer:
         }
         if self._validation_pairs:
             record.update(self._validate())
-            progress.set_postfix_str(
-                f"validation {VALIDATION_METRIC} {record[f'validation_{VALIDATION_METRIC}']:.4f}"
-            )
-            self._keep_if_best(record[f"validation_{VALIDATION_METRIC}"])
+            score = record[f"validation_{metrics.VALIDATION_METRIC}"]
+            progress.set_postfix_str(f"validation {metrics.VALIDATION_METRIC} {score:.4f}")
+            self._keep_if_best(score)
         self._history.append(record)
         if self._writes:
             files.write_json(self._dir / run_dir.HISTORY_FILE, self._history)
@@ -254,24 +246,18 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         """Recall and MAP of the validation pairs against the whole corpus."""
-        queries, query_of_pair = self._validation_pairs.distinct_queries()
-        embeddings = {
-            side: embed_rows(self._embedders[side], self._dataset.catalog(side), rows)
-            for side, rows in ((ITEM, None), (QUERY, queries))
-        }
-        excludes = self._config.training.exclude_query
-        ranks = pair_ranks(
-            ExactSearch(embeddings[ITEM]),
-            embeddings[QUERY],
-            query_of_pair,
-            self._validation_pairs.item_row,
-            _VALIDATION_K,
-            own_item_row=own_item_rows(self._dataset.info, queries) if excludes else None,
+        ranks = rank_pairs(
+            self.embed,
+            self._validation_pairs,
+            max(_VALIDATION_KS),
+            own_item_rows=self._dataset.info.own_item_rows
+            if self._config.training.exclude_query
+            else None,
         )
         values = {
             f"{name}@{k}": float(function(ranks, k))
             for name, function in (("recall", metrics.recall_at), ("map", metrics.map_at))
-            for k in (10, _VALIDATION_K)
+            for k in _VALIDATION_KS
         }
         for name, value in values.items():
             tf.summary.scalar(f"validation/{name}", value, step=self.step)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import harness
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import option
 
 
 def test_median_spread_and_rate():
@@ -52,13 +53,13 @@ def test_met(row, met):
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    size: int = harness.option(3, "Size.")
-    sizes: tuple[int, ...] = harness.option((1, 2), "Sizes.")
-    dump: str = harness.option("some/where/dump.xml", "File.")
+class Options(harness.BenchmarkOptions):
+    size: int = option(3, "Size.", at_least=1)
+    sizes: tuple[int, ...] = option((1, 2), "Sizes.", at_least=1)
+    dump: str = option("some/where/dump.xml", "File.")
 
 
-def test_json_is_written_aside(tmp_path, monkeypatch):
+def test_json_is_written_atomically(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "found.json"
     harness.write_json(path, {"old": 1})
     monkeypatch.setattr(os, "replace", _fail)

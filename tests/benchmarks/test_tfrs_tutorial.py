@@ -6,20 +6,22 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import synthetic_dataset, tfrs_tutorial, training
-from ssl_recsys import config, schema
-from ssl_recsys.data.input_pipeline import load_pairs
+from ssl_recsys import config
+from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.features import FeatureSpec
+from ssl_recsys.schema import ITEM, QUERY
 
 BATCH = 32
 
 
-def _table(feature_model: tfrs_tutorial.FeatureModel, spec: schema.FeatureSpec) -> tf.Variable:
+def _table(feature_model: tfrs_tutorial.FeatureModel, spec: FeatureSpec) -> tf.Variable:
     layers = feature_model._encoders[spec.name].layers
     return next(x for x in layers if isinstance(x, tf.keras.layers.Embedding)).embeddings
 
 
-def _rows(table: np.ndarray, spec: schema.FeatureSpec) -> np.ndarray:
+def _rows(table: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """The rows that ours has, too: a bag's table begins with that of padding."""
-    return table[1:] if spec.kind == schema.BAG else table
+    return table[1:] if spec.is_pooled else table
 
 
 def _kernels(tower: tf.keras.Model) -> list[tf.Variable]:
@@ -35,10 +37,10 @@ def test_equal_weights_embed_and_learn_alike(tmp_path: pathlib.Path) -> None:
         training=config.TrainingConfig(batch_size=BATCH, learning_rate=0.1),
     )
     ours = training.Training(data_dir, run)
-    specs = ours.info.features
+    specs = ours.dataset.features(ITEM)
     vocabularies = tfrs_tutorial.read_vocabularies(data_dir, specs)
-    tokens = tfrs_tutorial.tokens_of(ours.catalog, vocabularies, specs)
-    queries, items = load_pairs(data_dir, "train")
+    tokens = tfrs_tutorial.tokens_of(ours.dataset.catalog(ITEM), vocabularies, specs)
+    queries, items = ours.dataset.pairs("train")
     examples = tmp_path / "examples"
     tfrs_tutorial.write_examples(examples, tokens, queries, items)
     theirs = tfrs_tutorial.Training(
@@ -69,8 +71,15 @@ def test_equal_weights_embed_and_learn_alike(tmp_path: pathlib.Path) -> None:
             }
             for side, which in rows.items()
         }
-        joined = ours._pairs._join({side: tf.constant(which) for side, which in rows.items()})
-        loss = ours.model.train_step(joined)["loss"]
+        features = {side: ours.dataset.catalog(side).rows(which) for side, which in rows.items()}
+        batch = Batch(
+            query=tf.nest.map_structure(tf.constant, features[QUERY]),
+            item=tf.nest.map_structure(tf.constant, features[ITEM]),
+            item_row=tf.constant(rows[ITEM]),
+            item_log_q=tf.zeros([BATCH]),
+            ssl={},
+        )
+        loss = ours.model.train_step(batch)["loss"]
         np.testing.assert_allclose(theirs.model.train_step(inputs)["loss"], loss, rtol=1e-5)
     for spec in specs:
         np.testing.assert_allclose(

@@ -117,7 +117,8 @@ def test_a_dump_cut_in_a_page(tmp_path):
     path = tmp_path / "dump.xml"
     path.write_bytes(HEAD + b"<page>a</page><page>b")
     for range_bytes in (7, 1000):
-        assert read(path, range_bytes) == ([b"<page>a"], {"page_cut_off": 1})
+        counters = {"page_cut_off": 1, "dump_unfinished": 1}
+        assert read(path, range_bytes) == ([b"<page>a"], counters)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress])
@@ -129,7 +130,7 @@ def test_a_compressed_file_that_ends_too_early(tmp_path, compress):
     found, counters = read(path, 1 << 19)
     assert found == pages[: len(found)]
     assert len(found) < len(pages)
-    assert counters == {"input_truncated": 1, "page_cut_off": 1}
+    assert counters == {"input_truncated": 1, "page_cut_off": 1, "dump_unfinished": 1}
 
 
 def test_a_damaged_bzip2_block_costs_its_own_pages_only(tmp_path):
@@ -151,7 +152,7 @@ def test_a_damaged_bzip2_block_costs_its_own_pages_only(tmp_path):
 
 def test_a_page_that_is_never_closed(tmp_path):
     path = tmp_path / "dump.xml"
-    path.write_bytes(HEAD + b"<page>a</page><page>b<page>c</page>")
+    path.write_bytes(HEAD + b"<page>a</page><page>b<page>c</page></mediawiki>")
     for range_bytes in (3, 7, 1000):
         assert read(path, range_bytes) == ([b"<page>a", b"<page>c"], {"pages_malformed": 1})
 

@@ -1,14 +1,16 @@
 """The CDF of item frequency: numbers by hand, the plot, refusals."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
+from pipelines import popularity
 from pipelines.experiments import item_frequency
 from ssl_recsys.errors import InputError
+from tests import command_line
 from tests.install_data import make, write_input
+from tests.ssl_recsys import commands
 
 pytest.importorskip("matplotlib")
 
@@ -35,13 +37,14 @@ def test_numbers(data_dir):
     assert found["top_popular"] == {"recall@1": recall[0]}  # there are no ten items
 
 
-def test_command(data_dir, tmp_path):
-    command = [sys.executable, "-m", "pipelines.popularity", f"--data_dir={data_dir},{data_dir}"]
-    done = subprocess.run(
-        [*command, f"--output={tmp_path}/cdf.png"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "app_install: 7 items, 3 of them in 5 training pairs" in done.stdout
+def main(*arguments):
+    popularity.main(command_line.parse(popularity.PopularityOptions, *arguments))
+
+
+def test_command(data_dir, tmp_path, capsys):
+    main(f"--data_dir={data_dir},{data_dir}", f"--output={tmp_path}/cdf.png")
+    shown = capsys.readouterr().out
+    assert "app_install: 7 items, 3 of them in 5 training pairs" in shown
     assert (tmp_path / "cdf.png").read_bytes().startswith(b"\x89PNG")
     numbers = json.loads((tmp_path / "cdf.json").read_text())
     assert numbers == [item_frequency.measure(str(data_dir), "test")] * 2
@@ -56,17 +59,21 @@ def test_command(data_dir, tmp_path):
     ],
 )
 def test_errors(arguments, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.popularity", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with pytest.raises((InputError, FileNotFoundError), match=message):
+        main(*arguments)
+
+
+def test_bad_input_ends_the_command_with_status_2():
+    done = commands.run("pipelines.popularity", "--data_dir=/nonexistent")
     assert done.returncode == 2
-    assert message in done.stderr
+    assert "is not a dataset directory" in done.stderr
 
 
-def test_matplotlib_is_asked_for(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+def test_the_checkout_stays_clean():
+    assert popularity.PopularityOptions(data_dir=("x",)).output.startswith("runs/")
+
+
+def test_matplotlib_is_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InputError, match="pip install matplotlib"):
-        item_frequency.draw([], tmp_path / "cdf.png")
+        item_frequency.draw([], (6.4, 4.0))

@@ -11,8 +11,8 @@ import pytest
 
 from pipelines.experiments.studies import process
 from pipelines.experiments.studies.store import Store
-from ssl_recsys.config import METHODS
-from ssl_recsys.training.run_dir import write_json
+from ssl_recsys import files
+from ssl_recsys.methods import METHODS
 from tests import study_runs
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -43,7 +43,7 @@ def _report(tmp_path_factory):
     study = study_runs.study(methods=tuple(METHODS), alphas=(0.1, 0.3, 1.0, 3.0))
     store = Store(directory)
     process.carry_out(study, store, study_runs.FormulaRunner(store.runs_dir))
-    write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
+    files.write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
     process.write_report(study, store, directory, study_runs.INFO)
     return directory / "report.html"
 

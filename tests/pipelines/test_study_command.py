@@ -2,38 +2,22 @@
 
 import json
 import os
-import pathlib
 import random
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from tests import small_dataset
+from pipelines import study
+from ssl_recsys import features, schema
+from ssl_recsys.errors import InputError
+from tests import command_line, small_dataset
+from tests.ssl_recsys import commands
+from tests.study_in_process import ARGUMENTS, NUM_RUNS
 
-ROOT = pathlib.Path(__file__).parents[2]
-# tests/study_in_process.py has the same study.
-STUDY = [
-    "--base_flag=batch_size=256",
-    "--base_flag=embedding_dim=4",
-    "--base_flag=hidden_layers=8,4",
-    "--base_flag=max_epochs=2",
-    "--methods=baseline,fd",
-    "--learning_rates=0.05,0.1",
-    "--alphas=0.3,1",
-    "--dropout_rates=0.3,0.9",
-    "--fractions=1,0.5",
-    "--max_epochs_at=0.5:3",
-    "--final_seeds=1",
-]
-NUM_RUNS = 9
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "pipelines.study", *arguments]
+ROOT = commands.ROOT
 
 
 def finished(directory):
@@ -63,28 +47,25 @@ def comparable(directory):
 def test_a_study_killed_twice_gives_the_report_of_one_that_ran_through(tmp_path):
     small_dataset.write(tmp_path / "data")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(
-        [sys.executable, "-m", "tests.study_in_process", str(tmp_path / "data"), str(whole)],
-        check=True,
-        cwd=ROOT,
-        capture_output=True,
-    )
+    alone = commands.run("tests.study_in_process", tmp_path / "data", whole)
+    assert alone.returncode == 0, alone.stderr
     assert len(finished(whole)) == NUM_RUNS
-    arguments = [*STUDY, f"--data_dir={tmp_path / 'data'}", f"--output_dir={killed}"]
-    chance = random.Random()
+    arguments = [*ARGUMENTS, f"--data_dir={tmp_path / 'data'}", f"--output_dir={killed}"]
+    chance = random.Random(20_070_128)
     times = {}
     for num_finished in (chance.randint(0, 3), chance.randint(4, 7)):
         seconds = chance.uniform(0.0, 4.0)
         print(f"killed {seconds:.2f} s after {num_finished} runs")  # shown when the test fails
         with subprocess.Popen(
-            command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            commands.command("pipelines.study", *arguments),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         ) as process:
             kill_once(process, killed, num_finished, seconds)
         assert not (killed / "report.html").exists()
         times |= {path: path.stat().st_mtime_ns for path in finished(killed)}
-    done = subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = commands.run("pipelines.study", *arguments)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in times} == times  # nothing twice
     assert len(finished(killed)) == NUM_RUNS
@@ -95,29 +76,20 @@ def test_a_study_killed_twice_gives_the_report_of_one_that_ran_through(tmp_path)
     assert len(list(killed.glob("runs/*.log"))) == len(list(killed.glob("runs/*.flags"))) == 9
 
 
-def test_dry_run_needs_no_dataset():
-    done = subprocess.run(
-        command("--flagfile=configs/study_wiki.flags", "--dry_run"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^tune +8 runs .*\nalpha +56 runs .*\ndropout +34 runs", done.stdout)
-
-
 @pytest.mark.parametrize("name", ["smoke", "wiki", "aai"])
-def test_configs_say_how_many_runs_they_have(name):
+def test_configs_say_how_many_runs_they_have(name, tmp_path, capsys):
+    # Of any dataset, by features that each of the configs' groups may name.
+    names = ("id", "developer_name", "title_ngrams", "categories")
+    specs = tuple(features.Categorical(one, vocab_size=2) for one in names)
+    sizes = dict.fromkeys(schema.PAIR_SPLITS, 1)
+    schema.write_dataset_info(tmp_path, schema.DatasetInfo("any", specs, 1, sizes))
     path = ROOT / "configs" / f"study_{name}.flags"
-    done = subprocess.run(
-        command(f"--flagfile={path}", "--dry_run"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    total = re.search(r"in all +(\d+) runs", done.stdout)
+    arguments = (f"--flagfile={path}", f"--data_dir={tmp_path}", "--dry_run")
+    study.main(command_line.parse(study.StudyOptions, *arguments))
+    shown = capsys.readouterr().out
+    assert re.search(r"^tune +\d+ runs .*\nalpha +\d+ runs .*\ndropout +\d+ runs", shown)
+    total = re.search(r"in all +(\d+) runs", shown)
+    assert int(total[1]) == {"smoke": 19, "wiki": 188, "aai": 175}[name]
     assert f"# {total[1]} runs" in path.read_text()
 
 
@@ -127,13 +99,24 @@ def test_configs_say_how_many_runs_they_have(name):
         ([], "no dataset: give --data_dir"),
         (["--data_dir=x"], "--output_dir is missing"),
         (["--data_dir=/nonexistent", "--output_dir=x"], "is not a dataset directory"),
+        (["--data_dir=/nonexistent", "--dry_run"], "is not a dataset directory"),
         (["--data_dir=x", "--alphas=high"], "--alphas must be numbers"),
         (["--data_dir=x", "--max_epochs_at=0.1"], "must be fraction:epochs"),
+        (["--data_dir=x", "--base_flag=alhpa=1"], "there is no flag --alhpa"),
     ],
 )
 def test_errors(arguments, message):
-    done = subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False
+    with pytest.raises((InputError, FileNotFoundError), match=message):
+        study.main(command_line.parse(study.StudyOptions, *arguments))
+
+
+def test_the_command_names_a_wrong_feature_before_it_runs(tmp_path):
+    small_dataset.write(tmp_path / "data")
+    done = commands.run(
+        "pipelines.study",
+        f"--data_dir={tmp_path / 'data'}",
+        "--base_flag=fm_groups=id;colour",
+        "--dry_run",
     )
     assert done.returncode == 2
-    assert message in done.stderr
+    assert "names the feature 'colour', which the dataset lacks" in done.stderr

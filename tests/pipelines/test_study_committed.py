@@ -1,10 +1,16 @@
-"""The finished studies in docs/results, and what README says of them."""
+"""The finished studies in docs/results, and what docs/results.md says of them."""
 
+import dataclasses
 import json
 import pathlib
 import re
 
 import pytest
+
+from pipelines.experiments.studies import report, tables
+from pipelines.experiments.studies.results import Results
+from pipelines.experiments.studies.settings import Setting, Study
+from pipelines.experiments.studies.store import Record
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
@@ -19,10 +25,10 @@ def first_table(report):
     return lines[begin:end]
 
 
-def test_readme_has_the_wikipedia_studys_first_table():
+def test_results_page_has_the_wikipedia_studys_first_table():
     table = first_table((RESULTS / "study_wiki" / "report.md").read_text(encoding="utf-8"))
     assert len(table) == 2 + 1 + 9  # head, TopPopular, nine methods
-    assert "\n".join(table) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(table) in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("directory", STUDIES, ids=lambda path: path.name)
@@ -40,3 +46,41 @@ def test_studies_are_whole_and_speak_of_no_machine(directory):
     images = [path.stat().st_size for path in directory.glob("figures/*")]
     assert images
     assert sum(images) < 300_000
+
+
+def read(directory):
+    """The results of a finished study."""
+    found = json.loads((directory / "results.json").read_text(encoding="utf-8"))
+    fields = found["study"]
+    epochs = fields.pop("epochs_at").items()  # its name when the studies were carried out
+    fields["max_epochs_at"] = tuple((float(fraction), number) for fraction, number in epochs)
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    records = {}
+    for run in found["runs"]:
+        setting = Setting(**{field.name: run[field.name] for field in dataclasses.fields(Setting)})
+        records[setting] = Record(
+            setting,
+            run["metrics"],
+            run["curve"],
+            run["diagnostics"],
+            **found["timings"][run["name"]],
+        )
+    return Results(Study(**(fields | lists)), records)
+
+
+@pytest.mark.parametrize("directory", STUDIES, ids=lambda path: path.name)
+def test_reports_follow_from_the_results(directory):
+    results = read(directory)
+    text = (directory / "report.md").read_text(encoding="utf-8")
+    for table in (
+        tables.headline_table(results),
+        report._verdict_table(results),
+        *(tables.overall_table(results, one) for one in results.study.fractions),
+        *(tables.slice_table(results, one) for one in results.study.fractions),
+        tables.choice_table(results),
+        tables.rate_table(results),
+        tables.speed_table(results),
+        tables.diagnostics_table(results),
+    ):
+        shown = report.to_markdown("", [report.Section("", tables=[table])])
+        assert shown.split("\n### ")[1] in text

@@ -5,11 +5,14 @@ import dataclasses
 
 import pytest
 
+from pipelines.experiments import runner
+from pipelines.experiments.base_flags import RunsOptions
 from pipelines.experiments.studies import plan, results
-from pipelines.experiments.studies.settings import Study, read_base_flags
+from pipelines.experiments.studies.settings import OWN_FLAGS, Study, parse_epochs
 from pipelines.experiments.studies.store import Record
-from ssl_recsys.config import METHODS
+from ssl_recsys import config
 from ssl_recsys.errors import InputError
+from ssl_recsys.methods import METHODS
 from tests import study_runs
 
 
@@ -45,8 +48,8 @@ def test_choosing_runs_read_no_test_pairs_and_share_no_seed_with_final_ones():
     chosen = plan.Choices(0.05, {"fd": 1.0})
     choosing = plan.tune_runs(study) + plan.alpha_runs(study, 0.05) + plan.dropout_runs(study, 0.05)
     final = plan.final_runs(study, chosen)
-    assert {run.run(study).flags["eval_split"] for run in choosing} == {"validation"}
-    assert {run.run(study).flags["eval_split"] for run in final} == {"test"}
+    assert {run.training_run(study).flags["eval_split"] for run in choosing} == {"validation"}
+    assert {run.training_run(study).flags["eval_split"] for run in final} == {"test"}
     assert not {run.seed for run in choosing} & {run.seed for run in final}
 
 
@@ -87,7 +90,7 @@ def test_choices_never_see_test_metrics():
 def test_runs_have_the_base_flags_and_their_own():
     study = study_runs.study()
     chosen = plan.Choices(0.05, {"fd": 3.0})
-    runs = {run.name: run.run(study) for run in plan.final_runs(study, chosen)}
+    runs = {run.name: run.training_run(study) for run in plan.final_runs(study, chosen)}
     assert runs["fd-lr0.05-a3-d0.3-f0.1-s2-test"].flags == {
         "data_dir": "data/none",
         "max_epochs": "6",  # of this fraction
@@ -110,7 +113,8 @@ def test_base_flags_come_from_a_file_and_overrides(tmp_path):
         "# a comment\n--method=fd\n--model_dir=runs/x\n--data_dir=data/x\n--logq_correction\n"
         "--nojit_compile\n--hidden_layers=8,4\n--batch_size=64\n"
     )
-    assert read_base_flags(str(path), ["batch_size=32", "learning_rate=1"]) == {
+    runs = RunsOptions(str(path), ("batch_size=32", "learning_rate=1"))
+    assert runs.shared(OWN_FLAGS) == {
         "data_dir": "data/x",
         "logq_correction": "true",
         "jit_compile": "false",
@@ -118,31 +122,72 @@ def test_base_flags_come_from_a_file_and_overrides(tmp_path):
         "batch_size": "32",
     }
     with pytest.raises(InputError, match=r"no flag file .*missing\.flags"):
-        read_base_flags(str(tmp_path / "missing.flags"), [])
+        RunsOptions(str(tmp_path / "missing.flags")).shared(OWN_FLAGS)
     with pytest.raises(InputError, match="as name=value, got '--batch size=3'"):
-        read_base_flags("", ["batch size=3"])
+        RunsOptions(base_flag=("batch size=3",)).shared(OWN_FLAGS)
+    with pytest.raises(InputError, match="no dataset: give --data_dir"):
+        RunsOptions().shared(OWN_FLAGS)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"methods": ("fd",)}, "first of --methods must be baseline"),
-        ({"methods": ("baseline", "xx")}, "unknown method 'xx'"),
+        ({"methods": ("baseline", "xx")}, r"methods must be one of baseline, .* \(got 'xx'\)"),
         ({"alphas": ()}, "--alphas needs"),
-        ({"learning_rates": ()}, "--learning_rates needs"),
+        ({"learning_rates": ()}, "--learning_rates is missing: give at least one"),
         ({"fractions": (1.0, 0.01, 0.1)}, "must go from 1, all training pairs, down"),
-        ({"fractions": (0.1,), "epochs_at": {}}, r"must go from 1.* \(got 0.1\)"),
-        ({"fractions": (), "epochs_at": {}}, "must go from 1"),
-        ({"fractions": (1.0, 1.0)}, "names a value twice"),
-        ({"final_seeds": 0}, r"must be at least 1 \(got 1 and 0\)"),
-        ({"epochs_at": {0.5: 3}}, "names 0.5, which --fractions lacks"),
-        ({"base": {}}, "no dataset"),
+        ({"fractions": (0.1,), "max_epochs_at": ()}, r"must go from 1.* \(got 0.1\)"),
+        ({"fractions": (), "max_epochs_at": ()}, "must go from 1"),
+        ({"fractions": (1.0, 1.0)}, r"--fractions must be unique \(repeated: 1.0\)"),
+        ({"final_seeds": 0}, r"--final_seeds must be at least 1 \(got 0\)"),
+        ({"max_epochs_at": ((0.5, 3),)}, "names 0.5, which --fractions lacks"),
+        ({"base": {}}, "--data_dir is missing"),
+        ({"base": {"data_dir": "x", "alhpa": "1"}}, r"no flag --alhpa \(similar: --alpha"),
+        ({"base": {"data_dir": "x", "temperature": "-1"}}, "--temperature must be greater than 0"),
         ({"base": {"data_dir": "x", "seed": "1"}}, "sets seed"),
     ],
 )
 def test_studies_that_make_no_sense_are_refused(fields, message):
     with pytest.raises(InputError, match=message):
         study_runs.study(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [  # each value comes to light in the flags of some run
+        ({"alphas": (1.0, -1.0)}, r"--alpha must be at least 0 \(got -1.0\)"),
+        ({"learning_rates": (0.1, 0.0)}, "--learning_rate must be greater than 0"),
+        ({"dropout_rates": (1.0,)}, r"--dropout_rate must be in \[0, 1\)"),
+        ({"max_epochs_at": ((0.1, 0),)}, "--max_epochs must be at least 1"),
+        (
+            {
+                "methods": ("baseline", "fm"),
+                "base": {"data_dir": "x", "fm_groups": "id;colour"},
+            },
+            "'colour', which the dataset lacks",
+        ),
+    ],
+)
+def test_the_flags_of_every_run_are_checked_before_the_first(fields, message):
+    study = study_runs.study(**fields)
+    runs = [run for stage in plan.expected_stages(study).values() for run in stage]
+    with pytest.raises(InputError, match=message):
+        runner.check_flags((run.training_run(study) for run in runs), study_runs.INFO)
+
+
+def test_the_default_dropout_rate_is_that_of_the_training_flags():
+    base = {"data_dir": "x"}
+    default = config.SSLConfig().dropout_rate
+    runs = plan.alpha_runs(study_runs.study(base=base), 0.05)
+    assert {run.dropout_rate for run in runs} == {default}
+    runs = plan.alpha_runs(study_runs.study(base=base | {"dropout_rate": "0.45"}), 0.05)
+    assert {run.dropout_rate for run in runs} == {0.45}
+
+
+def test_epochs_of_fractions():
+    assert parse_epochs("0.1:20, 0.01:60") == ((0.1, 20), (0.01, 60))
+    assert parse_epochs("") == ()
 
 
 def test_methods_without_tasks_need_no_alpha():

@@ -9,11 +9,11 @@ import re
 import pytest
 
 from pipelines.experiments.studies import figures, plan, process, provenance, report
-from pipelines.experiments.studies.results import Results
+from pipelines.experiments.studies.results import Results, to_json
 from pipelines.experiments.studies.store import Store
-from ssl_recsys.config import METHODS
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
-from ssl_recsys.training.run_dir import write_json
+from ssl_recsys.methods import METHODS
 from tests import study_runs
 from tests.study_runs import FormulaRunner
 
@@ -27,9 +27,17 @@ def carry_out(directory, **arguments):
 
 
 def write_report(directory, store):
-    write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
+    files.write_json(directory / process.FREQUENCY_FILE, study_runs.FREQUENCY)
     process.write_report(study_runs.study(), store, directory, study_runs.INFO)
     return json.loads((directory / "results.json").read_text())
+
+
+@pytest.fixture(name="finished", scope="module")
+def _finished(tmp_path_factory):
+    """A finished study with its report: directory, runner, results.json."""
+    directory = tmp_path_factory.mktemp("finished")
+    store, runner = carry_out(directory)
+    return directory, runner, write_report(directory, store)
 
 
 def test_time_left_is_reckoned_from_this_start(tmp_path, capsys):
@@ -41,51 +49,50 @@ def test_time_left_is_reckoned_from_this_start(tmp_path, capsys):
     assert re.search(rf"{total}/{total} \[\d\d:\d\d<\?, \?run/s\]", capsys.readouterr().err)
 
 
-def test_every_stage_is_run_and_the_choices_are_the_best(tmp_path):
-    store, runner = carry_out(tmp_path)
+def test_every_stage_is_run_and_the_choices_are_the_best(finished):
+    _, runner, found = finished
     # 2 rates, 2 alphas, FD and DO at 3 rates (FD at 0.3 is there), 3 methods x 2 fractions x 3.
     assert len(runner.ran) == len(set(runner.ran)) == 2 + 2 + 5 + 18
-    found = write_report(tmp_path, store)
     assert found["choices"] == {"learning_rate": 0.1, "alphas": {"fd": 1.0}}
     assert len(found["runs"]) == len(runner.ran)
 
 
-def test_test_metrics_do_not_move_choices(tmp_path):
-    _, runner = carry_out(tmp_path / "a")
-    _, other = carry_out(tmp_path / "b", test_bonus=0.5)
+def test_test_metrics_do_not_move_choices(tmp_path, finished):
+    _, runner, _ = finished
+    _, other = carry_out(tmp_path, test_bonus=0.5)
     assert runner.ran == other.ran
 
 
-def test_a_failed_study_goes_on_without_repeating_runs(tmp_path):
+def test_a_failed_study_resumes_without_repeating_runs(tmp_path, finished):
     with pytest.raises(InputError, match=r"the run .* failed .*\n?.*no room left"):
-        carry_out(tmp_path / "a", fails_at=12)
-    store, second = carry_out(tmp_path / "a")
+        carry_out(tmp_path, fails_at=12)
+    store, second = carry_out(tmp_path)
     assert len(second.ran) == 27 - 12
-    whole, _ = carry_out(tmp_path / "b")
-    assert write_report(tmp_path / "a", store) == write_report(tmp_path / "b", whole)
+    whole, _, results = finished
+    assert write_report(tmp_path, store) == results
     for name in ("report.md", "report.html"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_a_stop_between_a_runs_end_and_its_measurement_loses_nothing(tmp_path):
-    store, _ = carry_out(tmp_path / "a")
-    expected = write_report(tmp_path / "a", store)
-    other = Store(tmp_path / "b")
+def test_a_stop_between_a_runs_end_and_its_measurement_loses_nothing(tmp_path, finished):
+    other = Store(tmp_path)
     runner = FormulaRunner(other.runs_dir)
     study = study_runs.study()
+    # One run ended and was not measured.
     first = plan.tune_runs(study)[0]
-    study_runs.write_run(first.run(study), other.runs_dir / first.name)  # ended, not measured
+    study_runs.write_run(first.training_run(study), other.runs_dir / first.name)
     process.carry_out(study, other, runner)
     assert first.name not in runner.ran
-    assert write_report(tmp_path / "b", other) == expected
+    results = Results(study, process.finished_records(study, other))
+    assert json.loads(json.dumps(to_json(results))) == finished[2]
 
 
-def test_finished_runs_keep_their_flags_and_numbers_but_no_weights(tmp_path):
-    store, runner = carry_out(tmp_path)
+def test_finished_runs_keep_their_flags_and_numbers_but_no_weights(tmp_path, finished):
+    directory, runner, _ = finished
     for name in runner.ran:
-        kept = sorted(path.name for path in (store.runs_dir / name).iterdir())
+        kept = sorted(path.name for path in (directory / "runs" / name).iterdir())
         assert kept == ["diagnostics.json", "history.json", "metrics.json"]
-    flags = (store.runs_dir / "baseline-lr0.1-f1-s0-test.flags").read_text()
+    flags = (directory / "runs" / "baseline-lr0.1-f1-s0-test.flags").read_text()
     assert "--eval_split=test\n" in flags
     models = Store(tmp_path / "models", keep_models=True)
     process.carry_out(study_runs.study(), models, FormulaRunner(models.runs_dir))
@@ -96,7 +103,7 @@ def test_runs_with_other_flags_are_refused(tmp_path):
     carry_out(tmp_path)
     store = Store(tmp_path)
     other = study_runs.study(base={"data_dir": "data/none", "max_epochs": "9"})
-    with pytest.raises(InputError, match=r"max_epochs=3, --max_epochs=9\); choose another"):
+    with pytest.raises(InputError, match=r"max_epochs=3, --max_epochs=9\); choose a different"):
         process.carry_out(other, store, FormulaRunner(store.runs_dir))
 
 
@@ -108,11 +115,10 @@ def test_a_run_on_the_wrong_pairs_is_an_error(tmp_path):
         process.finished_records(study_runs.study(), store)
 
 
-def test_tables_hold_ours_beside_the_papers(tmp_path):
-    store, _ = carry_out(tmp_path)
-    records = process.finished_records(study_runs.study(), store)
-    write_report(tmp_path, store)
-    text = (tmp_path / "report.md").read_text()
+def test_tables_hold_ours_beside_the_papers(finished):
+    directory, _, _ = finished
+    records = process.finished_records(study_runs.study(), Store(directory))
+    text = (directory / "report.md").read_text()
     rows = {}
     section = ""
     for line in text.splitlines():
@@ -150,19 +156,18 @@ def test_tables_hold_ours_beside_the_papers(tmp_path):
     assert questions[0][3] == "agree"
 
 
-def test_the_page_is_self_contained_and_small(tmp_path):
-    store, _ = carry_out(tmp_path)
-    write_report(tmp_path, store)
-    page = (tmp_path / "report.html").read_text()
+def test_the_page_is_self_contained_and_small(finished):
+    directory, _, _ = finished
+    page = (directory / "report.html").read_text()
     images = re.findall(r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert len(images) == page.count("<img") == 6
     assert sum(len(data) for _, data in images) < 300_000
     for _, data in images:
         assert b"<svg" in base64.b64decode(data)
     assert not re.search(r'(src|href)="(?!data:)', page)
-    markdown = (tmp_path / "report.md").read_text()
+    markdown = (directory / "report.md").read_text()
     for name in re.findall(r"\]\((figures/[^)]+)\)", markdown):
-        assert (tmp_path / name).is_file()
+        assert (directory / name).is_file()
 
 
 def test_the_figures_of_a_whole_study_stay_small(tmp_path):

@@ -2,15 +2,15 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from pipelines import tune
 from pipelines.experiments import runner, search_space
+from pipelines.experiments.search import Search, possible_runs
 from ssl_recsys.errors import InputError
-from tests import small_dataset
+from tests import command_line, small_dataset
+from tests.ssl_recsys import commands
 
 
 def test_search_space_forms():
@@ -44,8 +44,8 @@ def test_values_to_try_may_have_commas():
         (["alpha=0..1:log"], "above 0"),
         (["alpha=a..b"], "numbers"),
         (["batch_size=1..2.5:int"], "whole numbers"),
-        (["alpha=1|1"], "more than once"),
-        (["alpha=1|2", "alpha=1..2"], "alpha more than once"),
+        (["alpha=1|1"], r"must be unique \(repeated: 1\)"),
+        (["alpha=1|2", "alpha=1..2"], r"must be unique \(repeated: alpha\)"),
     ],
 )
 def test_bad_search_space(lines, message):
@@ -86,14 +86,14 @@ class FakeRunner:
             yield runner.Finished(run, model_dir, 1.0, "it broke" if self.fail else None)
 
 
-def search(directory: pathlib.Path, **settings) -> tune.Search:
+def search(directory: pathlib.Path, **settings) -> Search:
     space = search_space.parse(["alpha=0.1..3:log"])
-    return tune.Search({"method": "fd"}, space, directory, **settings)
+    return Search({"method": "fd"}, space, directory, **settings)
 
 
 def test_search_finds_the_best_and_writes_its_flags(tmp_path):
     runs = FakeRunner(tmp_path / "runs")
-    search(tmp_path, seeds=["0", "1"]).run(20, runs)
+    search(tmp_path, seeds=["0", "1"]).carry_out(20, runs)
     assert len(runs.taken) == 40
     assert {run.flags["eval_split"] for run in runs.taken} == {"validation"}
     best = (tmp_path / "best.flags").read_text()
@@ -107,35 +107,56 @@ def test_search_finds_the_best_and_writes_its_flags(tmp_path):
 def test_killed_search_goes_on(tmp_path):
     first = FakeRunner(tmp_path / "runs", stop_after=3)
     with pytest.raises(InterruptedSearchError):
-        search(tmp_path).run(6, first)
+        search(tmp_path).carry_out(6, first)
     second = FakeRunner(tmp_path / "runs")
     again = search(tmp_path)
-    again.run(6, second)
+    again.carry_out(6, second)
     # The interrupted fourth trial, then the two that are left.
     assert len(second.taken) == 3
     assert len({run.name for run in first.taken + second.taken}) == 6
     third = FakeRunner(tmp_path / "runs")
-    search(tmp_path).run(6, third)
+    search(tmp_path).carry_out(6, third)
     assert third.taken == []
 
 
 def test_search_with_other_settings_is_refused(tmp_path):
     search(tmp_path)
-    with pytest.raises(InputError, match="another seeds"):
+    with pytest.raises(InputError, match="other seeds"):
         search(tmp_path, seeds=["5"])
 
 
 def test_a_search_whose_runs_all_fail_tells_why(tmp_path):
     with pytest.raises(InputError, match="it broke"):
-        search(tmp_path).run(3, FakeRunner(tmp_path / "runs", fail=True))
+        search(tmp_path).carry_out(3, FakeRunner(tmp_path / "runs", fail=True))
 
 
-def command(data_dir: pathlib.Path, output_dir: pathlib.Path, *more: str) -> list[str]:
+def test_possible_runs_have_every_choice_and_the_bounds_of_ranges():
+    space = search_space.parse(["alpha=0.1..3:log", "method=fd|fm", "batch_size=8..64:int"])
+    flags = [run.flags for run in possible_runs({"data_dir": "x"}, space, ["0"])]
+    assert {one["data_dir"] for one in flags} == {"x"}
+    assert [(one["alpha"], one["method"], one["batch_size"]) for one in flags] == [
+        ("0.1", "fd", "8"),
+        ("0.1", "fm", "8"),
+        ("3", "fd", "64"),
+        ("3", "fm", "64"),
+    ]
+
+
+@pytest.fixture(name="data_dir", scope="module")
+def _data_dir(tmp_path_factory):
+    """A dataset without test pairs."""
+    data_dir = tmp_path_factory.mktemp("tune") / "data"
+    small_dataset.write(data_dir)
+    removed = list((data_dir / "pairs").rglob("*test*"))
+    assert removed
+    for path in removed:
+        path.unlink()
+    return data_dir
+
+
+def arguments(data_dir: pathlib.Path, output_dir: pathlib.Path, *more: str) -> list[str]:
     small = ("hidden_layers=8", "embedding_dim=4", "batch_size=64", "max_steps=4", "method=fd")
     return [
-        sys.executable,
-        "-m",
-        "pipelines.tune",
         f"--data_dir={data_dir}",
         f"--output_dir={output_dir}",
         *(f"--base_flag={flag}" for flag in small),
@@ -145,18 +166,10 @@ def command(data_dir: pathlib.Path, output_dir: pathlib.Path, *more: str) -> lis
     ]
 
 
-def test_search_cannot_read_the_test_split(tmp_path):
-    data_dir = tmp_path / "data"
-    small_dataset.write(data_dir)
-    removed = list((data_dir / "pairs").rglob("*test*"))
-    assert removed
-    for path in removed:
-        path.unlink()
-    done = subprocess.run(
-        command(data_dir, tmp_path / "search", "--try_first=learning_rate=0.05"),
-        capture_output=True,
-        text=True,
-        check=False,
+def test_search_cannot_read_the_test_split(tmp_path, data_dir):
+    done = commands.run(
+        "pipelines.tune",
+        *arguments(data_dir, tmp_path / "search", "--try_first=learning_rate=0.05"),
     )
     assert done.returncode == 0, done.stderr
     assert "trial 0" in done.stdout
@@ -166,21 +179,35 @@ def test_search_cannot_read_the_test_split(tmp_path):
     for run in runs:
         assert json.loads((run / "metrics.json").read_text())["split"] == "validation"
     best = tmp_path / "search" / "best.flags"
-    arguments = [f"--flagfile={best}", f"--model_dir={tmp_path / 'best'}"]
-    test = subprocess.run(
-        [sys.executable, "-m", "ssl_recsys.train", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
+    test = commands.run(
+        "ssl_recsys.train", f"--flagfile={best}", f"--model_dir={tmp_path / 'best'}"
     )
     assert test.returncode != 0  # the test pairs are gone indeed
     assert "test" in test.stderr
 
 
-@pytest.mark.parametrize("flag", ["--base_flag=eval_split=test", "--search=eval_split=test|none"])
-def test_search_cannot_be_told_to_read_the_test_split(tmp_path, flag):
-    done = subprocess.run(
-        command(tmp_path, tmp_path / "search", flag), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "eval_split" in done.stderr
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--base_flag=eval_split=test", "eval_split is not for --base_flag or --search"),
+        ("--search=eval_split=test|none", "eval_split is not for --base_flag or --search"),
+        ("--base_flag=alhpa=1", "there is no flag --alhpa"),
+        ("--search=alhpa=1..2", "there is no flag --alhpa"),
+        ("--search=dropout_rate=0.5..1.5", r"--dropout_rate must be in \[0, 1\)"),
+        ("--search=pooling=mean|max", "--pooling must be one of mean, sqrtn"),
+        ("--search=fm_groups=id;words|id;colour", "'colour', which the dataset lacks"),
+        ("--seeds=0,x", "seed"),
+        ("--output_dir=", "--output_dir is missing"),
+        ("--data_dir=/nonexistent", "is not a dataset directory"),
+    ],
+)
+def test_a_search_checks_its_flags_before_the_first_run(tmp_path, data_dir, flag, message):
+    given = arguments(data_dir, tmp_path / "search", "--base_flag=method=fd_fm", flag)
+    with pytest.raises((InputError, FileNotFoundError), match=message):
+        tune.main(command_line.parse(tune.TuneOptions, *given))
+    assert not (tmp_path / "search").exists()
+
+
+def test_a_search_needs_something_to_search():
+    with pytest.raises(InputError, match="--search is missing"):
+        command_line.parse(tune.TuneOptions, "--data_dir=x")

@@ -102,6 +102,7 @@ def test_tiny_counters(tiny):
         "pages_other_namespace": 1,
         "pages_malformed": 2,  # no </text>, no <title>
         "page_cut_off": 1,
+        "dump_unfinished": 1,
         "pages_duplicate": 1,
         "redirects": 10,
         "articles": 7,

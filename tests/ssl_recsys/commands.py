@@ -1,4 +1,4 @@
-"""Runs the project's commands as users do, in processes of their own."""
+"""Runs the project's commands as users do, in processes of their own or, quicker, in this one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 import pathlib
 import subprocess
 import sys
+
+from absl import flags
+
+from ssl_recsys import options
+from ssl_recsys import train as train_command
+from ssl_recsys.config import TrainOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -24,6 +30,14 @@ def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def train(*arguments: object) -> None:
+    """`ssl_recsys.train` in this process, for what it writes rather than how it ends."""
+    values = flags.FlagValues()
+    options.define(TrainOptions, values)
+    values(["train", *map(str, arguments)])
+    train_command.main(options.read(TrainOptions, values))
 
 
 def small_run(data_dir: pathlib.Path, model_dir: pathlib.Path, *more: str) -> list[str]:

@@ -15,9 +15,11 @@ from ssl_recsys.config import (
     parse_fm_groups,
     resolve_fm_groups,
 )
-from ssl_recsys.data.catalog import load_catalog
-from ssl_recsys.data.input_pipeline import load_pairs
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.data.pairs import load_pairs
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import feature_spec
+from ssl_recsys.schema import ITEM
 from tests.small_dataset import SPECS
 from tests.ssl_recsys import commands
 
@@ -25,7 +27,7 @@ from tests.ssl_recsys import commands
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--method=simclr", "value should be one of <baseline|do|so|fd|"),
+        ("--method=simclr", "--method must be one of baseline, do, so, fd"),
         ("--method=fd --dropout_rate=1.5", "dropout_rate must be in [0, 1) (got 1.5)"),
         ("--method=fm --fm_groups=id;colour", "'colour', which the dataset lacks"),
         ("--data_dir=/nowhere/at/all", "is not a dataset directory"),
@@ -64,8 +66,8 @@ def test_commands_say_how_to_make_a_model(module: str, tmp_path: pathlib.Path) -
         (lambda: SSLConfig(method="x"), "method must be one of baseline, do"),
         (lambda: SSLConfig(dropout_granularity="x"), "one of feature, value"),
         (lambda: SSLConfig(spread_out="x"), "one of softmax, squared"),
-        (lambda: SSLConfig(side="x"), "ssl_side must be one of item, query, both"),
-        (lambda: SSLConfig(items="x"), "ssl_items must be one of batch, catalog"),
+        (lambda: SSLConfig(ssl_side="x"), "ssl_side must be one of item, query, both"),
+        (lambda: SSLConfig(ssl_items="x"), "ssl_items must be one of batch, catalog"),
         (lambda: SSLConfig(method="fm", fm_groups=(("id",),)), "at least two groups"),
         (lambda: SSLConfig(method="fm", fm_groups=(("id",), ("id",))), "id more than once"),
         (lambda: SSLConfig(method="fm", fm_groups=parse_fm_groups("id;;*")), "empty group"),
@@ -74,11 +76,11 @@ def test_commands_say_how_to_make_a_model(module: str, tmp_path: pathlib.Path) -
         (lambda: TrainingConfig(strategy="x"), "strategy must be one of auto"),
         (
             lambda: resolve_fm_groups((("id", "words"), ("tags", "quality"), ("*",)), SPECS),
-            "stands for no feature",
+            "has no feature left",
         ),
-        (lambda: schema.FeatureSpec("Id", "categorical", 3), "lower-case"),
-        (lambda: schema.FeatureSpec("row", "categorical", 3), "taken by a catalog column"),
-        (lambda: schema.FeatureSpec("id", "onehot", 3), "kind must be one of"),
+        (lambda: feature_spec("Id", "categorical", 3), "lower-case"),
+        (lambda: feature_spec("row", "categorical", 3), "taken by a catalog column"),
+        (lambda: feature_spec("id", "onehot", 3), "kind must be one of"),
         (lambda: schema.HeadRule("top_fraction", 1.0), r"head fraction must be in \(0, 1\)"),
     ],
 )
@@ -96,13 +98,13 @@ def test_wrong_data_version(damaged: pathlib.Path) -> None:
     path = damaged / schema.DATASET_FILE
     path.write_text(path.read_text().replace(schema.FORMAT_VERSION, "0.1.0"))
     with pytest.raises(InputError, match=r"format version 0\.1\.0, this program reads"):
-        load_catalog(damaged)
+        Dataset(damaged).catalog(ITEM)
 
 
 def test_damaged_dataset_json(damaged: pathlib.Path) -> None:
     (damaged / schema.DATASET_FILE).write_text('{"format_version": "1.0.0"')
     with pytest.raises(InputError, match="is damaged"):
-        load_catalog(damaged)
+        Dataset(damaged).catalog(ITEM)
 
 
 @pytest.mark.parametrize("cut", [True, False])
@@ -146,20 +148,20 @@ def rewrite_catalog(directory: pathlib.Path, **changes: object) -> None:
 def test_duplicate_keys(damaged: pathlib.Path) -> None:
     rewrite_catalog(damaged, key="item 0")
     with pytest.raises(InputError, match="has the key 'item 0' 2 times"):
-        load_catalog(damaged)
+        Dataset(damaged).catalog(ITEM)
 
 
 def test_rows_out_of_order(damaged: pathlib.Path) -> None:
     rewrite_catalog(damaged, row=7)
     with pytest.raises(InputError, match="does not hold the rows 0 to 119 in order"):
-        load_catalog(damaged)
+        Dataset(damaged).catalog(ITEM)
 
 
 def test_ids_beyond_the_vocabulary(damaged: pathlib.Path) -> None:
     path = damaged / schema.DATASET_FILE
     path.write_text(path.read_text().replace('"vocab_size": 101', '"vocab_size": 50'))
     with pytest.raises(InputError, match="feature id must be between 0 and 49"):
-        load_catalog(damaged)
+        Dataset(damaged).catalog(ITEM)
 
 
 def test_unknown_split(data_dir: pathlib.Path) -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from ssl_recsys import schema
+from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.search.interface import ExactSearch, ScannSearch
 
 needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
@@ -110,7 +112,7 @@ def test_metrics_by_hand():
 def test_own_item_is_left_out_by_hand():
     # The queries are items 0 and 1. Of query 0 item 0 is its own, ranked first, and item 2 goes
     # from 4 to 3; of query 1 item 3 goes from 2 to 1.
-    data = hand_made(query_row=np.array([0, 1]))
+    data = hand_made(own_item_row=np.array([0, 1]))
     result = evaluation.evaluate_pairs(data, ks=(1, 3))
     assert result["query_excluded"]
     assert result["overall"]["recall@3"] == 1.0
@@ -133,7 +135,7 @@ def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
         of_pairs = scores[query_of_pair, item_row][:, np.newaxis]
         expected = (scores[query_of_pair] >= of_pairs).sum(axis=1)  # the item itself is among them
         got = evaluation.pair_ranks(
-            ExactSearch(items), queries, query_of_pair, item_row, max_rank, query_row=query_row
+            ExactSearch(items), queries, query_of_pair, item_row, max_rank, own_item_row=query_row
         )
         np.testing.assert_array_equal(got, np.minimum(expected, max_rank + 1))
 
@@ -162,7 +164,7 @@ def test_no_pairs():
     result = evaluation.evaluate_pairs(data)
     assert result["num_pairs"] == 0
     assert result["overall"]["recall@10"] is None
-    assert "-" in evaluation.format_table({"fd": result})
+    assert "-" in format_table({"fd": result})
 
 
 @needs_scann
@@ -173,7 +175,7 @@ def test_scann_without_queries_has_no_comparison():
     )
     result = evaluation.evaluate_pairs(data, retrieval="scann")
     assert result["scann"]["recall@10_vs_exact"] is None
-    assert "not compared" in evaluation.format_table({"fd": result})
+    assert "not compared" in format_table({"fd": result})
 
 
 @needs_scann
@@ -232,40 +234,41 @@ def test_unusable_input():
         hand_made(item_row=np.array([0, 2, 4]))
 
 
+def pairs_of(query_row: np.ndarray) -> Pairs:
+    return Pairs(query_row, np.arange(len(query_row)))
+
+
 def test_sample_takes_whole_queries():
     query_row = np.array([5, 9, 5, 7, 9, 5, 1])
-    selection = evaluation.sample_queries(query_row, np.arange(7), max_queries=2, seed=0)
-    kept = set(query_row[selection])
+    sample = evaluation.sample_queries(pairs_of(query_row), max_queries=2, seed=0)
+    kept = set(sample.query_row)
     assert len(kept) == 2
-    np.testing.assert_array_equal(selection, np.flatnonzero(np.isin(query_row, list(kept))))
+    np.testing.assert_array_equal(sample.item_row, np.flatnonzero(np.isin(query_row, list(kept))))
 
 
 def test_sample_depends_on_the_seed_and_not_on_the_order():
     query_row = np.repeat(np.arange(100), 3)
     shuffled = np.random.default_rng(1).permutation(query_row)
     kept = {
-        seed: set(query_row[evaluation.sample_queries(query_row, query_row, 10, seed)])
+        seed: set(evaluation.sample_queries(pairs_of(query_row), 10, seed).query_row)
         for seed in (0, 1)
     }
     assert kept[0] != kept[1]
-    again = evaluation.sample_queries(shuffled, shuffled, 10, 0)
-    assert set(shuffled[again]) == kept[0]
+    assert set(evaluation.sample_queries(pairs_of(shuffled), 10, 0).query_row) == kept[0]
 
 
 def test_sample_edges():
-    rows = np.array([3, 3, 4])
-    np.testing.assert_array_equal(evaluation.sample_queries(rows, rows, 2, 0), [0, 1, 2])
-    empty = np.empty(0, int)
-    assert evaluation.sample_queries(empty, empty, 5, 0).shape == (0,)
+    pairs = pairs_of(np.array([3, 3, 4]))
+    for most in (0, 2, 5):
+        np.testing.assert_array_equal(evaluation.sample_queries(pairs, most).item_row, [0, 1, 2])
+    assert not evaluation.sample_queries(pairs_of(np.empty(0, int)), 5)
     with pytest.raises(InputError, match="max_queries must be at least 1"):
-        evaluation.sample_queries(rows, rows, 0, 0)
-    with pytest.raises(ValueError, match="num_pairs"):
-        evaluation.sample_queries(rows, rows[:2], 1, 0)
+        evaluation.sample_queries(pairs, -1)
 
 
 def test_table():
     result = evaluation.evaluate_pairs(hand_made(), ks=(1, 3))
-    table = evaluation.format_table({"baseline": result, "fd": result})
+    table = format_table({"baseline": result, "fd": result})
     assert table.splitlines() == [
         "test: 3 pairs over 4 items",
         "           |         overall (3)         |           head (1)          "
@@ -287,7 +290,7 @@ def test_results_over_other_pairs_have_their_own_table():
         "fd": evaluation.evaluate_pairs(hand_made()),
         "fm": evaluation.evaluate_pairs(random_data()),
     }
-    first, second = evaluation.format_table(results).split("\n\n")
+    first, second = format_table(results).split("\n\n")
     assert first.startswith("test: 3 pairs over 4 items")
     assert second.startswith("validation: 100 pairs over 300 items")
     assert first.count("TopPopular") == second.count("TopPopular") == 1
@@ -296,5 +299,5 @@ def test_results_over_other_pairs_have_their_own_table():
 @needs_scann
 def test_table_of_scann_has_a_line_on_it():
     result = evaluation.evaluate_pairs(random_data(), retrieval="scann")
-    last = evaluation.format_table({"fd": result}).splitlines()[-1]
+    last = format_table({"fd": result}).splitlines()[-1]
     assert last.startswith("fd: ScaNN's recall@10 against exact search 1.0000, ")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from ssl_recsys.data import statistics as statistics
-from ssl_recsys.schema import BAG, CATEGORICAL, DENSE, FeatureSpec
+from ssl_recsys.data import statistics
+from ssl_recsys.features import Bag, Categorical, Dense
 
-COLOUR = FeatureSpec("colour", CATEGORICAL, vocab_size=3)
-SHADE = FeatureSpec("shade", CATEGORICAL, vocab_size=3)
-SIZE = FeatureSpec("size", CATEGORICAL, vocab_size=3)
-WORDS = FeatureSpec("words", BAG, vocab_size=4, max_values=2)
-PRICE = FeatureSpec("price", DENSE, max_values=1)
+COLOUR = Categorical("colour", vocab_size=3)
+SHADE = Categorical("shade", vocab_size=3)
+SIZE = Categorical("size", vocab_size=3)
+WORDS = Bag("words", vocab_size=4, max_values=2)
+PRICE = Dense("price", max_values=1)
 FEATURES = {
     "colour": np.array([[1], [1], [2], [2]], np.int32),
     "shade": np.array([[1], [1], [2], [2]], np.int32),  # the colour again

@@ -4,17 +4,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys.data.catalog import Catalog, load_catalog
-from ssl_recsys.data.input_pipeline import TrainingPairs, load_pairs
+from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.schema import ITEM, SIDES
 
 
 @pytest.fixture(scope="module")
-def catalog(data_dir: pathlib.Path) -> Catalog:
-    return load_catalog(data_dir)
+def dataset(data_dir: pathlib.Path) -> Dataset:
+    return Dataset(data_dir)
 
 
-def rows_of(batches: list[dict]) -> np.ndarray:
-    return np.concatenate([batch["item_row"] for batch in batches])
+@pytest.fixture(scope="module")
+def catalog(dataset: Dataset) -> Catalog:
+    return dataset.catalog(ITEM)
+
+
+def rows_of(batches: list[Batch]) -> np.ndarray:
+    return np.concatenate([batch.item_row for batch in batches])
 
 
 def test_catalog_arrays(catalog: Catalog) -> None:
@@ -27,35 +34,35 @@ def test_catalog_arrays(catalog: Catalog) -> None:
     np.testing.assert_array_equal(catalog.features["quality"][0], [0.0, 1.0])
 
 
-def test_epoch_holds_the_training_pairs_once(catalog: Catalog, data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, catalog, batch_size=1, seed=0)
-    _, items = load_pairs(data_dir, "train")
+def test_epoch_holds_the_training_pairs_once(catalog: Catalog, dataset: Dataset) -> None:
+    pairs = dataset.training_pairs(batch_size=1, seed=0)
+    _, items = dataset.pairs("train")
     seen = rows_of(list(pairs.epoch(0).as_numpy_iterator()))
     assert pairs.num_pairs == len(items) == len(seen)
     np.testing.assert_array_equal(np.sort(seen), np.sort(items))
 
 
-def test_batches_join_pairs_with_the_catalog(catalog: Catalog, data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0)
-    known = set(zip(*load_pairs(data_dir, "train"), strict=True))
+def test_batches_join_pairs_with_the_catalog(catalog: Catalog, dataset: Dataset) -> None:
+    pairs = dataset.training_pairs(batch_size=64, seed=0)
+    known = set(zip(*dataset.pairs("train"), strict=True))
     batch = next(pairs.epoch(0).as_numpy_iterator())
     for name, values in catalog.features.items():
-        np.testing.assert_array_equal(batch["item"][name], values[batch["item_row"]])
+        np.testing.assert_array_equal(batch.item[name], values[batch.item_row])
     # Training items have distinct ids, which name the query's row.
-    query_row = batch["query"]["id"][:, 0] - 1
-    assert set(zip(query_row, batch["item_row"], strict=True)) <= known
+    query_row = batch.query["id"][:, 0] - 1
+    assert set(zip(query_row, batch.item_row, strict=True)) <= known
 
 
-def test_logq_is_the_share_of_the_training_pairs(catalog: Catalog, data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0)
+def test_logq_is_the_share_of_the_training_pairs(catalog: Catalog, dataset: Dataset) -> None:
+    pairs = dataset.training_pairs(batch_size=64, seed=0)
     batch = next(pairs.epoch(0).as_numpy_iterator())
-    shares = catalog.train_count[batch["item_row"]] / catalog.train_count.sum()
-    np.testing.assert_allclose(np.exp(batch["item_log_q"]), shares, rtol=1e-5)
+    shares = catalog.train_count[batch.item_row] / catalog.train_count.sum()
+    np.testing.assert_allclose(np.exp(batch.item_log_q), shares, rtol=1e-5)
 
 
-def test_order_depends_on_seed_and_epoch_alone(catalog: Catalog, data_dir: pathlib.Path) -> None:
+def test_order_depends_on_seed_and_epoch_alone(catalog: Catalog, dataset: Dataset) -> None:
     def order(seed: int, epoch: int, skip: int = 0) -> np.ndarray:
-        pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=seed)
+        pairs = dataset.training_pairs(batch_size=64, seed=seed)
         return rows_of(list(pairs.epoch(epoch, skip).as_numpy_iterator()))
 
     np.testing.assert_array_equal(order(0, 2), order(0, 2))
@@ -64,35 +71,35 @@ def test_order_depends_on_seed_and_epoch_alone(catalog: Catalog, data_dir: pathl
     assert (order(0, 2) != order(1, 2)).mean() > 0.5
 
 
-def test_fraction_takes_whole_records(catalog: Catalog, data_dir: pathlib.Path) -> None:
+def test_fraction_takes_whole_records(catalog: Catalog, dataset: Dataset) -> None:
     # 1,998 pairs are 8 records of up to 256: half of them is 4 records
-    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0, fraction=0.5)
+    pairs = dataset.training_pairs(batch_size=64, seed=0, fraction=0.5)
     assert pairs.num_pairs == 4 * 256
     seen = rows_of(list(pairs.epoch(0).as_numpy_iterator()))
     np.testing.assert_array_equal(np.bincount(seen, minlength=120), pairs.item_counts)
-    assert TrainingPairs(data_dir, catalog, batch_size=64, seed=0, fraction=1e-6).num_pairs == 256
+    assert dataset.training_pairs(batch_size=64, seed=0, fraction=1e-6).num_pairs == 256
 
 
-def test_batch_larger_than_the_training_set(catalog: Catalog, data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, catalog, batch_size=10**6, seed=0)
+def test_batch_larger_than_the_training_set(catalog: Catalog, dataset: Dataset) -> None:
+    pairs = dataset.training_pairs(batch_size=10**6, seed=0)
     assert (pairs.batch_size, pairs.steps_per_epoch) == (1998, 1)
     assert len(list(pairs.epoch(0))) == 1
 
 
-def test_rows_drawn_from_the_catalog(catalog: Catalog, data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, catalog, batch_size=256, seed=0, draw_from_catalog=True)
+def test_rows_drawn_from_the_catalog(catalog: Catalog, dataset: Dataset) -> None:
+    pairs = dataset.training_pairs(batch_size=256, seed=0, ssl_sides=SIDES)
     batches = list(pairs.epoch(0).as_numpy_iterator())
     again = list(pairs.epoch(0, 3).as_numpy_iterator())
     for name in catalog.features:
-        np.testing.assert_array_equal(batches[3]["ssl"][name], again[0]["ssl"][name])
-    ids = np.concatenate([batch["ssl"]["id"][:, 0] for batch in batches])
+        np.testing.assert_array_equal(batches[3].ssl[ITEM][name], again[0].ssl[ITEM][name])
+    ids = np.concatenate([batch.ssl[ITEM]["id"][:, 0] for batch in batches])
     # Held-out items (id 0) are a sixth of the catalog and come up as often.
     assert (ids == 0).mean() == pytest.approx(1 / 6, abs=0.04)
     assert len(np.unique(ids)) == 101
 
 
-def test_workers_share_the_global_batch(catalog: Catalog, data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, catalog, batch_size=64, seed=0, draw_from_catalog=True)
+def test_workers_share_the_global_batch(catalog: Catalog, dataset: Dataset) -> None:
+    pairs = dataset.training_pairs(batch_size=64, seed=0, ssl_sides=SIDES)
     whole = list(pairs.epoch(1, 2).as_numpy_iterator())
     parts = [
         list(pairs.epoch(1, 2, tf.distribute.InputContext(2, worker, 4)).as_numpy_iterator())
@@ -101,10 +108,7 @@ def test_workers_share_the_global_batch(catalog: Catalog, data_dir: pathlib.Path
     # 2 workers of 2 replicas: worker 0 has replicas 0 and 1, worker 1 has 2 and 3
     for step, batch in enumerate(whole):
         replicas = [*parts[0][2 * step : 2 * step + 2], *parts[1][2 * step : 2 * step + 2]]
-        assert [len(replica["item_row"]) for replica in replicas] == [16] * 4
-        for name in ("item_row", "item_log_q"):
-            joined = np.concatenate([replica[name] for replica in replicas])
-            np.testing.assert_array_equal(joined, batch[name])
-        for side in ("query", "item", "ssl"):
-            joined = np.concatenate([replica[side]["words"] for replica in replicas])
-            np.testing.assert_array_equal(joined, batch[side]["words"])
+        assert [len(replica.item_row) for replica in replicas] == [16] * 4
+        joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *replicas)
+        tf.nest.map_structure(np.testing.assert_array_equal, joined, batch)
+        assert set(batch.ssl) == set(SIDES)

@@ -65,7 +65,7 @@ def test_accidental_hits_leave_only_other_items() -> None:
         right,
         positives=tf.range(3),
         temperature=1.0,
-        right_ids=tf.constant([7, 8, 7]),
+        item_row=tf.constant([7, 8, 7]),
     )
     # examples 0, 2: logits [1, 0] with the positive first; example 1: [0, 1, 0]
     expected = (2 * (log_sum_exp(1, 0) - 1) + log_sum_exp(0, 1, 0) - 1) / 3
@@ -118,7 +118,7 @@ def test_loss_and_gradient_equal_the_plain_form(
             positives=positives,
             temperature=temperature,
             log_sampling_probability=log_q,
-            right_ids=ids,
+            item_row=ids,
         )
         plain = 3.0 * plain_loss(left, right, positives, temperature, log_q, ids)
     assert float(fast) == pytest.approx(float(plain), rel=1e-4, abs=1e-4)

@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
+from ssl_recsys.data.input_pipeline import Batch
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
 from ssl_recsys.model import augment, losses
-from ssl_recsys.model.replicas import ReplicaBatch
-from ssl_recsys.model.ssl_tasks import fold_in
-from ssl_recsys.model.streaming_frequency import StreamingFrequency
-from ssl_recsys.model.two_tower import ITEM, QUERY, TwoTowerModel
+from ssl_recsys.model.replicas import ReplicaBatch, fold_in
+from ssl_recsys.model.two_tower import TwoTowerModel
+from ssl_recsys.schema import ITEM, QUERY, SIDES
 from tests.small_dataset import SPECS
 
 BATCH = 16
@@ -22,8 +22,8 @@ VARIANTS = {
     **{method: config.SSLConfig(method=method) for method in config.METHODS},
     "do_value": config.SSLConfig(method="do", dropout_granularity="value"),
     "fd_value": config.SSLConfig(method="fd", dropout_granularity="value"),
-    "fd_both_sides": config.SSLConfig(method="fd_fm_so", side="both"),
-    "fd_query_catalog": config.SSLConfig(method="fd", side="query", items="catalog"),
+    "fd_both_sides": config.SSLConfig(method="fd_fm_so", ssl_side="both"),
+    "fd_query_catalog": config.SSLConfig(method="fd", ssl_side="query", ssl_items="catalog"),
     "fm_three_groups": config.SSLConfig(method="fm", fm_groups=(("id",), ("words",), ("*",))),
     "so_squared": config.SSLConfig(method="so", spread_out="squared"),
     "fd_random_masks": config.SSLConfig(method="fd", view_masking="random"),
@@ -35,28 +35,19 @@ VARIANTS = {
 }
 # Options beside the tasks: sections of the configuration that differ from `make_config`'s.
 OPTIONS: dict[str, dict[str, dict[str, object]]] = {
-    "shared_tower": {"tower": {"shared": True}},
     "shared_projection": {"tower": {"shared_projection": 3.0}},
-    "symmetric": {"loss": {"symmetric": True, "logq_correction": True}},
+    "symmetric": {"loss": {"symmetric_loss": True, "logq_correction": True}},
     "idf": {"tower": {"value_weights": "idf", "pooling": "sqrtn"}},
-    "learned_weights": {"tower": {"value_weights": "learned"}},
-    "ssl_temperature": {"loss": {"ssl_temperature": 0.5}},
-    "learned_temperature": {"loss": {"learned_temperature": True}},
-    "streaming": {"loss": {"logq_correction": True, "logq_estimator": "streaming"}},
-    "queue": {"loss": {"negative_queue": 40, "remove_accidental_hits": True}},
-    "queue_streaming": {
-        "loss": {"negative_queue": 16, "logq_correction": True, "logq_estimator": "streaming"}
-    },
 }
 NUM_ITEMS = 9
+MASKS = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1]], dtype=bool)
 STATISTICS = CatalogStatistics(
-    num_items=NUM_ITEMS,
     idf={
         spec.name: np.linspace(0.5, 2.0, spec.vocab_size, dtype=np.float32)
         for spec in SPECS
-        if spec.kind == "bag"
+        if spec.is_pooled
     },
-    correlated_masks=np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1]], dtype=bool),
+    correlated_masks=dict.fromkeys(SIDES, MASKS),
 )
 
 
@@ -80,7 +71,7 @@ def make_option(name: str) -> config.RunConfig:
 
 def make_model(run: config.RunConfig) -> TwoTowerModel:
     tf.keras.utils.set_random_seed(5)
-    model = TwoTowerModel(SPECS, run, STATISTICS)
+    model = TwoTowerModel(dict.fromkeys(SIDES, SPECS), run, STATISTICS)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(run.training.learning_rate))
     return model
 
@@ -98,15 +89,20 @@ def make_features(rng: np.random.Generator, size: int = BATCH) -> dict[str, tf.T
     return features
 
 
-def make_batch(seed: int = 0, size: int = BATCH) -> dict:
+def make_batch(seed: int = 0, size: int = BATCH, ssl_sides: tuple[str, ...] = ()) -> Batch:
     rng = np.random.default_rng(seed)
-    return {
-        "query": make_features(rng, size),
-        "item": make_features(rng, size),
-        "ssl": make_features(rng, size),
-        "item_row": tf.constant(rng.integers(0, NUM_ITEMS, size), tf.int32),
-        "item_log_q": tf.constant(np.log(rng.random(size)), tf.float32),
-    }
+    return Batch(
+        query=make_features(rng, size),
+        item=make_features(rng, size),
+        ssl={side: make_features(rng, size) for side in ssl_sides},
+        item_row=tf.constant(rng.integers(0, NUM_ITEMS, size), tf.int32),
+        item_log_q=tf.constant(np.log(rng.random(size)), tf.float32),
+    )
+
+
+def look_up(model: TwoTowerModel, batch: Batch):
+    (looked_up,) = model.feature_embeddings([(ITEM, batch.item)])
+    return looked_up
 
 
 def plain_activation(model: TwoTowerModel, spec, values, kept) -> tf.Tensor:
@@ -157,7 +153,7 @@ def contrast(run: config.RunConfig, left: tf.Tensor, right: tf.Tensor) -> tf.Ten
 @pytest.mark.parametrize("side", [QUERY, ITEM])
 def test_tower_equals_its_plain_form(side: str) -> None:
     model = make_model(make_config(config.SSLConfig()))
-    features = make_batch()["item"]
+    features = make_batch().item
     np.testing.assert_allclose(
         model.embed(side, features), plain_tower(model, side, features), atol=1e-6
     )
@@ -172,7 +168,7 @@ def test_fd_equals_its_plain_form(granularity: str) -> None:
         shared = model.compute_losses(batch, step=7)["fd_item"]
     with tf.GradientTape() as plain_tape:
         views = [
-            plain_tower(model, ITEM, batch["item"], masks(run, fold_in(seed, index)))
+            plain_tower(model, ITEM, batch.item, masks(run, fold_in(seed, index)))
             for index in (0, 1)
         ]
         plain = contrast(run, *views)
@@ -192,10 +188,10 @@ def test_fd_equals_its_plain_form(granularity: str) -> None:
 def test_do_drops_features_in_the_main_task_only_while_training() -> None:
     run = make_config(config.SSLConfig(method="do"))
     model, batch = make_model(run), make_batch()
-    queries = plain_tower(model, QUERY, batch["query"])
+    queries = plain_tower(model, QUERY, batch.query)
     seed = fold_in(fold_in(tf.constant([run.training.seed, 0]), 2), 0)
-    dropped = plain_tower(model, ITEM, batch["item"], masks(run, seed))
-    whole = plain_tower(model, ITEM, batch["item"])
+    dropped = plain_tower(model, ITEM, batch.item, masks(run, seed))
+    whole = plain_tower(model, ITEM, batch.item)
     training = model.compute_losses(batch, step=2)["main"]
     serving = model.compute_losses(batch, step=2, training=False)["main"]
     assert float(training) == pytest.approx(float(contrast(run, queries, dropped)), rel=1e-5)
@@ -205,7 +201,7 @@ def test_do_drops_features_in_the_main_task_only_while_training() -> None:
 def test_fm_contrasts_every_two_groups() -> None:
     run = make_config(VARIANTS["fm_three_groups"])
     model, batch = make_model(run), make_batch()
-    looked_up = model.feature_embeddings(batch["item"]).activations
+    looked_up = look_up(model, batch).activations
     views = [encoder(looked_up) for encoder in model.ssl_tasks[ITEM].fm_encoders]
     assert [set(encoder.feature_names) for encoder in model.ssl_tasks[ITEM].fm_encoders] == [
         {"id"},
@@ -219,8 +215,8 @@ def test_fm_contrasts_every_two_groups() -> None:
 def test_masked_views_see_complementary_halves() -> None:
     run = make_config(config.SSLConfig(method="fd", view_masking="correlated", dropout_rate=0.0))
     model, batch = make_model(run), make_batch()
-    allowed = {tuple(mask) for mask in STATISTICS.correlated_masks.tolist()}
-    looked_up = model.feature_embeddings(batch["item"])
+    allowed = {tuple(mask) for mask in MASKS.tolist()}
+    looked_up = look_up(model, batch)
     seen = set()
     for step in range(12):
         views = model.ssl_tasks[ITEM].views(
@@ -245,7 +241,7 @@ def test_masked_views_see_complementary_halves() -> None:
 @pytest.mark.parametrize("num_features", [2, 3, 6])
 def test_random_halves_are_halves(num_features: int) -> None:
     halves = [
-        augment.random_half(num_features, tf.constant([3, seed])).numpy() for seed in range(40)
+        augment.RandomMask(None)(num_features, tf.constant([3, seed])).numpy() for seed in range(40)
     ]
     assert {int(half.sum()) for half in halves} == {num_features // 2}
     assert len({tuple(half) for half in halves}) > 1
@@ -256,25 +252,18 @@ def test_main_dropout_drops_both_sides_only_while_training() -> None:
     model, batch = make_model(run), make_batch()
     rated = dataclasses.replace(run, ssl=dataclasses.replace(run.ssl, dropout_rate=0.4))
     seed = fold_in(tf.constant([run.training.seed, 0]), 2)
-    queries = plain_tower(model, QUERY, batch["query"], masks(rated, fold_in(seed, 3)))
-    items = plain_tower(model, ITEM, batch["item"], masks(rated, fold_in(seed, 0)))
+    queries = plain_tower(model, QUERY, batch.query, masks(rated, fold_in(seed, 3)))
+    items = plain_tower(model, ITEM, batch.item, masks(rated, fold_in(seed, 0)))
     training = model.compute_losses(batch, step=2)["main"]
     serving = model.compute_losses(batch, step=2, training=False)["main"]
-    whole = [plain_tower(model, side, batch[side]) for side in (QUERY, ITEM)]
+    whole = [plain_tower(model, side, getattr(batch, side)) for side in (QUERY, ITEM)]
     assert float(training) == pytest.approx(float(contrast(run, queries, items)), rel=1e-5)
     assert float(serving) == pytest.approx(float(contrast(run, *whole)), rel=1e-5)
 
 
-def test_one_tower_for_both_sides() -> None:
-    model, batch = make_model(make_option("shared_tower")), make_batch()
-    features = batch["item"]
-    np.testing.assert_array_equal(model.embed(QUERY, features), model.embed(ITEM, features))
-    assert len(model.dense_variables) == 4 + 2 * 2 * 2  # two layers; two encoders on each side
-
-
 def test_shared_projection_is_added_to_both_towers() -> None:
     model, batch = make_model(make_option("shared_projection")), make_batch()
-    features = model.feature_embeddings(batch["item"]).activations
+    features = look_up(model, batch).activations
     joined = tf.concat([features[spec.name] for spec in SPECS], axis=1)
     for side in (QUERY, ITEM):
         hidden = joined
@@ -283,81 +272,18 @@ def test_shared_projection_is_added_to_both_towers() -> None:
         expected = tf.math.l2_normalize(
             hidden + 3.0 * joined @ model.shared_projection.kernel, axis=1
         )
-        np.testing.assert_allclose(model.embed(side, batch["item"]), expected, atol=1e-6)
+        np.testing.assert_allclose(model.embed(side, batch.item), expected, atol=1e-6)
     kernel = model.shared_projection.kernel
     assert sum(variable is kernel for variable in model.dense_variables) == 1
 
 
 def test_symmetric_loss_adds_items_over_queries() -> None:
-    run = make_config(config.SSLConfig(), symmetric=True)
+    run = make_config(config.SSLConfig(), symmetric_loss=True)
     model, batch = make_model(run), make_batch()
-    queries, items = (plain_tower(model, side, batch[side]) for side in (QUERY, ITEM))
+    queries, items = (plain_tower(model, side, getattr(batch, side)) for side in (QUERY, ITEM))
     expected = contrast(run, queries, items) + contrast(run, items, queries)
     got = model.compute_losses(batch, 0)["main"]
     assert float(got) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_queue_gives_earlier_items_as_negatives() -> None:
-    run = make_config(
-        config.SSLConfig(), negative_queue=40, logq_correction=True, remove_accidental_hits=True
-    )
-    model = make_model(run)
-    batches = [make_batch(seed) for seed in range(4)]
-    got = [float(model.compute_losses(batch, step)["main"]) for step, batch in enumerate(batches)]
-    items = [plain_tower(model, ITEM, batch["item"]) for batch in batches]
-    # 40 places hold 2.5 batches: at step 3 the second half of batch 0 is left.
-    kept = [items[3], items[0][8:], items[1], items[2]]
-    rows = [batches[3], {k: v[8:] for k, v in batches[0].items() if "item_" in k}, *batches[1:3]]
-    expected = losses.contrastive_loss(
-        plain_tower(model, QUERY, batches[3]["query"]),
-        tf.concat(kept, axis=0),
-        positives=tf.range(BATCH),
-        temperature=run.loss.temperature,
-        log_sampling_probability=tf.concat([row["item_log_q"] for row in rows], axis=0),
-        right_ids=tf.concat([row["item_row"] for row in rows], axis=0),
-        batch_size=BATCH,
-    )
-    assert got[3] == pytest.approx(float(expected), rel=1e-5)
-    # In the first step the queue is empty.
-    alone = dataclasses.replace(run, loss=dataclasses.replace(run.loss, negative_queue=0))
-    assert got[0] == pytest.approx(float(make_model(alone).compute_losses(batches[0], 0)["main"]))
-
-
-def test_streaming_frequency_by_hand() -> None:
-    frequency = StreamingFrequency(3, rate=0.4)
-    batches = [[0, 0, 1], [0, 2, 2], [0, 1, 1], [0, 0, 0], [0, 2, 0]]
-    got = [np.exp(frequency(tf.constant(rows), step)) for step, rows in enumerate(batches)]
-    assert pytest.approx(got[4][[0, 2]].tolist()) == [1.0] * 2  # item 0 is in every batch
-    # Item 1 comes at steps 1 and 3: intervals 1 and 2, their mean 1.5.
-    assert got[2][1] == got[2][2] == pytest.approx(1 / 1.5)
-    # Item 2 comes at steps 2 and 5: intervals 2 and 3, their mean 2.5.
-    assert got[1][1] == pytest.approx(1 / 2)
-    assert got[4][1] == pytest.approx(1 / 2.5)
-    frequency(tf.constant([1]), 7)  # step 8: interval 5, third appearance, rate max(.4, 1/3)
-    assert np.exp(frequency(tf.constant([1]), 8))[0] == pytest.approx(1 / (2.9 + 0.4 * (1 - 2.9)))
-
-
-def test_learned_temperatures_are_trained_apart() -> None:
-    model, batch = make_model(make_option("learned_temperature")), make_batch()
-    assert float(model.temperatures.main()) == pytest.approx(0.2)
-    for _ in range(3):
-        model.train_step(batch)
-    learned = float(model.temperatures.main()), float(model.temperatures.self_supervised())
-    assert all(value > 0 and value != pytest.approx(0.2) for value in learned)
-    assert learned[0] != learned[1]
-
-
-def test_tasks_may_have_a_temperature_of_their_own() -> None:
-    run = make_option("ssl_temperature")
-    model, batch = make_model(run), make_batch()
-    cold = make_model(make_config(VARIANTS["fd_both_sides"]))
-    own, common = model.compute_losses(batch, 0), cold.compute_losses(batch, 0)
-    assert float(own["main"]) == float(common["main"])
-    embeddings = model.embed(ITEM, batch["item"])
-    expected = losses.contrastive_loss(
-        embeddings, embeddings, positives=tf.range(BATCH), temperature=0.5
-    )
-    assert float(own["so_item"]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_pretraining_leaves_the_main_task_out() -> None:
@@ -380,9 +306,9 @@ def test_joint_loss_is_main_plus_alpha_times_tasks() -> None:
 
 def test_catalog_items_feed_the_tasks_and_not_the_main_loss() -> None:
     run = make_config(VARIANTS["fd_query_catalog"])
-    model, batch = make_model(run), make_batch()
+    model, batch = make_model(run), make_batch(ssl_sides=(QUERY,))
     before = model.compute_losses(batch, step=0)
-    after = model.compute_losses({**batch, "ssl": make_batch(1)["ssl"]}, step=0)
+    after = model.compute_losses(batch._replace(ssl=make_batch(1, ssl_sides=(QUERY,)).ssl), step=0)
     assert float(before["main"]) == float(after["main"])
     assert float(before["fd_query"]) != float(after["fd_query"])
 
@@ -400,7 +326,7 @@ def test_matrix_factorization_trains(name: str) -> None:
         make_config(VARIANTS[name]), tower=config.TowerConfig(embedding_dim=5, hidden_layers=())
     )
     model, batch = make_model(run), make_batch()
-    embeddings = model.embed(ITEM, batch["item"])
+    embeddings = model.embed(ITEM, batch.item)
     assert embeddings.shape == (BATCH, 3 * 5 + 2)
     np.testing.assert_allclose(tf.norm(embeddings, axis=1), 1.0, rtol=1e-5)
     first = float(model.train_step(batch)["loss"])
@@ -414,16 +340,20 @@ def test_unknown_feature_in_fm_group() -> None:
         make_model(make_config(config.SSLConfig(method="fm", fm_groups=(("colour",), ("*",)))))
 
 
+def batch_for(run: config.RunConfig) -> Batch:
+    return make_batch(ssl_sides=run.ssl.sides if run.ssl.draws_from_catalog else ())
+
+
 def named_config(name: str, **loss: object) -> config.RunConfig:
     return make_option(name) if name in OPTIONS else make_config(VARIANTS[name], **loss)
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, *OPTIONS])
 def test_training_step_compiles_under_xla(name: str) -> None:
-    batch = make_batch()
     results = {}
     for jit_compile in (False, True):
         run = named_config(name, logq_correction=True)
+        batch = batch_for(run)
         training = dataclasses.replace(run.training, jit_compile=jit_compile)
         model = make_model(dataclasses.replace(run, training=training))
         step = tf.function(model.train_step, jit_compile=jit_compile)
@@ -437,9 +367,9 @@ def losses_and_weights(name: str, strategy: tf.distribute.Strategy) -> tuple[lis
     with strategy.scope():
         model = make_model(run)
     replicas = strategy.num_replicas_in_sync
-    batch = make_batch()
+    batch = batch_for(run)
 
-    def local_batch(context: tf.distribute.experimental.ValueContext) -> dict:
+    def local_batch(context: tf.distribute.experimental.ValueContext) -> Batch:
         size = BATCH // replicas
         begin = context.replica_id_in_sync_group * size
         return tf.nest.map_structure(lambda tensor: tensor[begin : begin + size], batch)

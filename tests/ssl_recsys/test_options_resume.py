@@ -1,4 +1,4 @@
-"""Options that keep a state of their own go on from a checkpoint as if there had been no stop."""
+"""A run with every option resumes from a checkpoint as if there had been no stop."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from ssl_recsys import config, schema
+from ssl_recsys import config
 from ssl_recsys.training import run
 
 EVERYTHING = config.RunConfig(
@@ -20,17 +20,13 @@ EVERYTHING = config.RunConfig(
     loss=config.LossConfig(
         temperature=0.1,
         alpha=0.5,
-        ssl_temperature=0.2,
-        learned_temperature=True,
         logq_correction=True,
-        logq_estimator="streaming",
         remove_accidental_hits=True,
-        symmetric=True,
-        negative_queue=160,
+        symmetric_loss=True,
     ),
     ssl=config.SSLConfig(
         method="fd",
-        side="both",
+        ssl_side="both",
         dropout_granularity="value",
         view_masking="correlated",
         main_dropout_rate=0.2,
@@ -38,8 +34,6 @@ EVERYTHING = config.RunConfig(
     training=config.TrainingConfig(
         batch_size=64,
         learning_rate=0.1,
-        dense_optimizer="adam",
-        dense_learning_rate=0.01,
         max_epochs=3,
         pretrain_epochs=1,
         strategy="one_device",
@@ -49,11 +43,10 @@ EVERYTHING = config.RunConfig(
 
 
 def trained(data_dir: pathlib.Path, model_dir: pathlib.Path, *epochs: int) -> pathlib.Path:
-    info = schema.read_dataset_info(data_dir)
     for max_epochs in epochs:
         training = dataclasses.replace(EVERYTHING.training, max_epochs=max_epochs)
         settings = dataclasses.replace(EVERYTHING, training=training)
-        run.train_and_evaluate(settings, info, data_dir, model_dir)
+        run.train_and_evaluate(config.TrainOptions(str(data_dir), str(model_dir), run=settings))
     return model_dir
 
 

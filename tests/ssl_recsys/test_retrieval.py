@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from ssl_recsys.errors import InputError
 from ssl_recsys.search import exact as exact_search
 from ssl_recsys.search import interface as retrieval
-from ssl_recsys.search.interface import ExactSearch, ScannParams, ScannSearch, choose_scann_params
-from ssl_recsys.search.scann_params import calibrate
+from ssl_recsys.search.exact import ExactSearch
+from ssl_recsys.search.scann import ScannSearch
+from ssl_recsys.search.scann_params import ScannParams, calibrate, choose_scann_params
 
 needs_scann = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from ssl_recsys import schema
+from ssl_recsys import features, schema
 from ssl_recsys.data.catalog import Catalog
-from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.data.pairs import Pairs
+from ssl_recsys.evaluation import SIMPLE_MODELS
 from ssl_recsys.evaluation.comparison import Comparison, ranks_by_score
 from ssl_recsys.evaluation.simple_models import (
     SETTINGS,
@@ -22,12 +23,13 @@ from ssl_recsys.evaluation.simple_models import (
     similarities,
     tfidf,
 )
+from ssl_recsys.evaluation.table import format_table
 from tests.ssl_recsys import commands
 
 FEATURES = (
-    schema.FeatureSpec("id", schema.CATEGORICAL, vocab_size=61),
-    schema.FeatureSpec("words", schema.BAG, vocab_size=5, max_values=2),
-    schema.FeatureSpec("quality", schema.DENSE, max_values=1),
+    features.Categorical("id", vocab_size=61),
+    features.Bag("words", vocab_size=5, max_values=2),
+    features.Dense("quality", max_values=1),
 )
 ALL = np.arange(4)
 
@@ -52,7 +54,7 @@ def evidence(pairs: list[tuple[int, int]], cosines: np.ndarray | None = None) ->
     if cosines is not None:
         content = scipy.sparse.csr_matrix(np.linalg.cholesky(cosines), dtype=np.float32)
     columns = np.array(pairs).T.reshape(2, -1)
-    return Evidence(pair_counts((columns[0], columns[1]), 4), content)
+    return Evidence(pair_counts(Pairs(*columns), 4), content)
 
 
 def test_pairs_are_counted_as_often_as_they_are_there() -> None:
@@ -82,7 +84,9 @@ def test_items_that_share_nothing_have_no_vector() -> None:
 
 def test_content_cosine_ranks_by_shared_values() -> None:
     found = Evidence.of(
-        catalog([[1, 2], [1, 0], [1, 3], [2, 0]]), FEATURES, (np.zeros(0, int), np.zeros(0, int))
+        catalog([[1, 2], [1, 0], [1, 3], [2, 0]]),
+        FEATURES,
+        Pairs(np.zeros(0, int), np.zeros(0, int)),
     )
     scores = ContentCosine().fit(found)(ALL)
     assert scores[1, 2] == pytest.approx(1.0)
@@ -135,7 +139,7 @@ def test_als_finds_the_block_that_a_missing_pair_belongs_to() -> None:
 
 def test_ties_go_by_popularity_and_the_query_itself_is_left_out() -> None:
     scores = np.array([[9.0, 1.0, 1.0, 2.0]])
-    pairs = (np.array([0, 0, 0]), np.array([1, 2, 3]))
+    pairs = Pairs(np.array([0, 0, 0]), np.array([1, 2, 3]))
     ranks = ranks_by_score(lambda queries: scores.copy(), pairs, np.array([5, 1, 3, 0]))
     assert ranks.tolist() == [3, 2, 1]
 
@@ -146,7 +150,7 @@ def test_ranks_do_not_depend_on_the_order_of_pairs() -> None:
     queries, items = rng.integers(0, 300, (2, 1000))
     items = np.where(items == queries, (items + 1) % 300, items)
     count = rng.integers(0, 4, 300)
-    ranks = ranks_by_score(lambda rows: scores[rows], (queries, items), count)
+    ranks = ranks_by_score(lambda rows: scores[rows], Pairs(queries, items), count)
     for number in range(0, 1000, 97):
         keys = [
             (-scores[queries[number], item], -count[item], item)
@@ -162,9 +166,9 @@ def chosen_by(validation: tuple[int, int]) -> dict[str, Any]:
     data = Comparison(
         schema.DatasetInfo(name="small", features=FEATURES, num_items=60, num_pairs={}),
         catalog([[1, 0]] * 60, [0 if row == 3 else 1 for row in range(60)]),
-        train=(np.array([3]), np.array([4])),
-        validation=(np.array([validation[0]]), np.array([validation[1]])),
-        evaluated=(np.array([2, 2]), np.array([0, 3])),
+        train=Pairs(np.array([3]), np.array([4])),
+        validation=Pairs(*np.array([validation]).T),
+        evaluated=Pairs(np.array([2, 2]), np.array([0, 3])),
         split="test",
     )
     return data.results(["co_occurrence"])["co_occurrence"]
@@ -185,20 +189,18 @@ def test_results_have_the_form_of_a_models_metrics() -> None:
         "map@50": 0.5,
     }
     assert result["overall"] == result["baselines"]["top_popular"]["overall"]
-    assert evaluation.format_table({"co_occurrence": result}).count("0.5000") > 4
+    assert format_table({"co_occurrence": result}).count("0.5000") > 4
 
 
 def test_settings_are_distinct() -> None:
+    assert tuple(SETTINGS) == SIMPLE_MODELS
     assert all(len(set(settings)) == len(settings) for settings in SETTINGS.values())
 
 
 def test_command_shows_baselines_and_models_in_one_table(
     data_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    trained = commands.run(
-        "ssl_recsys.train", *commands.small_run(data_dir, tmp_path / "fd", "--method=fd")
-    )
-    assert trained.returncode == 0, trained.stderr
+    commands.train(*commands.small_run(data_dir, tmp_path / "fd", "--method=fd"))
     done = commands.run(
         "ssl_recsys.baselines",
         f"--data_dir={data_dir}",
@@ -218,9 +220,12 @@ def test_command_shows_baselines_and_models_in_one_table(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--data_dir is needed"),
+        ([], "--data_dir is missing: a directory that a data job wrote"),
         (["--data_dir=nowhere"], "nowhere is not a dataset directory"),
-        (["--data_dir=x", "--methods=magic"], "'magic' is none of co_occurrence"),
+        (
+            ["--data_dir=x", "--methods=magic"],
+            "--methods must be one of co_occurrence, tfidf",
+        ),
     ],
 )
 def test_bad_commands_are_refused(arguments: list[str], message: str) -> None:

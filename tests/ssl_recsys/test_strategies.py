@@ -3,28 +3,27 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.data.catalog import load_catalog
-from ssl_recsys.data.input_pipeline import TrainingPairs
+from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.training.strategies import distribute
 
 
 def test_one_cpu_reads_the_pipeline_itself(data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, load_catalog(data_dir), batch_size=64, seed=0)
+    pairs = Dataset(data_dir).training_pairs(batch_size=64, seed=0)
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     batches = distribute(strategy, lambda context: pairs.epoch(0, 0, context))
     assert isinstance(batches, tf.data.Dataset)
     # A thread that tunes it would hold up the end of every epoch.
     assert not batches.options().autotune.enabled
-    rows = [batch["item_row"].numpy() for batch in batches]
-    np.testing.assert_array_equal(rows, [batch["item_row"].numpy() for batch in pairs.epoch(0)])
+    rows = [batch.item_row.numpy() for batch in batches]
+    np.testing.assert_array_equal(rows, [batch.item_row.numpy() for batch in pairs.epoch(0)])
 
 
 def test_replicas_share_a_batch(data_dir: pathlib.Path) -> None:
-    pairs = TrainingPairs(data_dir, load_catalog(data_dir), batch_size=64, seed=0)
+    pairs = Dataset(data_dir).training_pairs(batch_size=64, seed=0)
     strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
     batches = distribute(strategy, lambda context: pairs.epoch(0, 0, context))
     assert not isinstance(batches, tf.data.Dataset)
     rows = [
-        np.concatenate(strategy.experimental_local_results(batch["item_row"])) for batch in batches
+        np.concatenate(strategy.experimental_local_results(batch.item_row)) for batch in batches
     ]
-    np.testing.assert_array_equal(rows, [batch["item_row"].numpy() for batch in pairs.epoch(0)])
+    np.testing.assert_array_equal(rows, [batch.item_row.numpy() for batch in pairs.epoch(0)])

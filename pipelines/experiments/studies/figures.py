@@ -13,13 +13,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from pipelines.experiments import item_frequency
 from pipelines.experiments.studies import stats
 from pipelines.experiments.studies.results import SCORE, Results
-from pipelines.experiments.studies.settings import BASELINE
 from pipelines.experiments.studies.stats import BySeed
-from pipelines.experiments.studies.tables import LABELS, metric_title
+from pipelines.experiments.studies.tables import metric_title
+from ssl_recsys.evaluation.metrics import NAMES
+from ssl_recsys.methods import BASELINE, METHODS
 
-# Okabe & Ito's colours, which the colour-blind tell apart; a marker of its own besides.
+# Okabe & Ito's colours, which the colour-blind can distinguish, each with a marker of its own.
 _STYLES = {
     "baseline": ("#000000", ""),
     "do": ("#7f7f7f", "x"),
@@ -31,6 +33,8 @@ _STYLES = {
     "fd_fm": ("#d55e00", "P"),
     "fd_fm_so": ("#8a6d00", "*"),
 }
+# For methods that are not the paper's.
+_MORE_STYLES = (("#332288", "<"), ("#aa4499", ">"), ("#44aa99", "p"), ("#882255", "h"))
 _HEAD_COLOR, _TAIL_COLOR = "#56b4e9", "#0072b2"
 _MAX_POINTS = 60
 # Inches; narrow, so that letters can be read on a phone.
@@ -83,7 +87,7 @@ def drawings(results: Results, frequency: Mapping[str, Any] | None) -> list[Draw
                 "item_frequency",
                 "CDF of item frequency, and TopPopular's Recall@K on the test pairs "
                 "(the paper's Figure 5).",
-                lambda: draw_frequency(frequency),
+                lambda: item_frequency.draw([frequency], (_WIDTH, 3.4)),
             )
         )
     if any(len(results.alpha_curve(method)) > 1 for method in study.ssl_methods):
@@ -145,35 +149,6 @@ def _compact(svg: bytes) -> bytes:
     return re.sub(rb"(\.\d\d)\d{4}(?!\d)", rb"\1", lines) + b"\n"
 
 
-def draw_frequency(frequency: Mapping[str, Any]) -> Figure:
-    """Share of the pairs against K, the number of most frequent items."""
-    figure, axes = _figure(3.4)
-    curve = frequency["curve"]
-    axes.plot(curve["k"], curve["train"], color=_TAIL_COLOR, label="training pairs (CDF of items)")
-    axes.plot(
-        curve["k"],
-        curve["recall"],
-        color="#d55e00",
-        linestyle="--",
-        label=f"{frequency['split']} pairs (TopPopular's Recall@K)",
-    )
-    recall = frequency["top_popular"].get(SCORE)
-    if recall is not None:
-        axes.plot([50], [recall], marker="o", markersize=5, color="#d55e00", linestyle="")
-        axes.annotate(
-            f"Recall@50 {recall:.3f}", (50, recall), xytext=(6, -12), textcoords="offset points"
-        )
-    axes.set(
-        xscale="log",
-        xlim=(1, max(2, frequency["num_items"])),
-        ylim=(0.0, 1.0),
-        xlabel="K, number of most frequent items",
-        ylabel="share of pairs with one of them",
-    )
-    axes.legend(loc="upper left")
-    return figure
-
-
 def draw_alpha(results: Results) -> Figure:
     """Recall@50 against alpha, a line a method."""
     figure, axes = _figure(3.8)
@@ -189,11 +164,10 @@ def draw_alpha(results: Results) -> Figure:
 
 
 def draw_dropout(results: Results) -> Figure:
-    """Four metrics against the dropout rate, FD and DO."""
+    """Four metrics against the dropout rate, a line for each of FD and DO."""
     figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
-    metrics = ("recall@10", "recall@50", "map@10", "map@50")
     panels = figure.subplots(2, 2, sharex=True)
-    for axes, metric in zip(panels.flat, metrics, strict=True):
+    for axes, metric in zip(panels.flat, NAMES, strict=True):
         for method in results.study.curve_methods:
             _line(axes, method, results.dropout_curve(method, metric))
         _baseline(axes, results.tuned_baseline(metric))
@@ -210,7 +184,7 @@ def draw_head_tail(results: Results) -> Figure:
     """Recall@10 on head and tail, two bars a method."""
     figure, axes = _figure(3.4)
     methods = results.study.methods
-    places = np.arange(len(methods))
+    positions = np.arange(len(methods))
     for shift, part, color, hatch in (
         (-0.2, "head", _HEAD_COLOR, ""),
         (0.2, "tail", _TAIL_COLOR, "//"),
@@ -219,7 +193,7 @@ def draw_head_tail(results: Results) -> Figure:
             [results.values(method, results.largest, "recall@10", part) for method in methods]
         )
         axes.bar(
-            places + shift,
+            positions + shift,
             means,
             0.38,
             yerr=deviations,
@@ -229,7 +203,8 @@ def draw_head_tail(results: Results) -> Figure:
             error_kw={"elinewidth": 1, "capsize": 2},
             label=part,
         )
-    axes.set_xticks(places, [LABELS[method].replace("+", "+\n") for method in methods], fontsize=8)
+    labels = [METHODS[method].label.replace("+", "+\n") for method in methods]
+    axes.set_xticks(positions, labels, fontsize=8)
     axes.set(ylabel="Recall@10, test pairs")
     axes.grid(visible=False, axis="x")
     _legend_outside(figure, axes, columns=2)
@@ -247,7 +222,7 @@ def draw_training(results: Results) -> Figure:
         steps = [step for step, _ in curves[0][:length]]
         values = np.mean([[value for _, value in curve[:length]] for curve in curves], axis=0)
         keep = np.unique(np.linspace(0, length - 1, min(length, _MAX_POINTS)).astype(int))
-        color, marker = _STYLES[method]
+        color, marker = _style(method)
         axes.plot(
             np.array(steps)[keep],
             values[keep],
@@ -257,7 +232,7 @@ def draw_training(results: Results) -> Figure:
             markevery=max(1, len(keep) // 8),
             linestyle="--" if method == BASELINE else "-",
             linewidth=1.3,
-            label=LABELS[method],
+            label=METHODS[method].label,
         )
     axes.set(xlabel="training steps", ylabel="Recall@50, validation pairs", ylim=(0, None))
     _legend_outside(figure, axes)
@@ -274,12 +249,12 @@ def draw_embeddings(results: Results) -> Figure:
         (panels[1], "effective_rank", "effective rank (dimensions)"),
     ):
         means, deviations = _means([results.diagnostic(method, name) for method in methods])
-        for place, method in enumerate(methods):
-            color, marker = _STYLES[method]
+        for number, method in enumerate(methods):
+            color, marker = _style(method)
             axes.errorbar(
-                means[place],
-                place,
-                xerr=deviations[place],
+                means[number],
+                number,
+                xerr=deviations[number],
                 color=color,
                 marker=marker or "|",
                 markersize=7,
@@ -287,17 +262,24 @@ def draw_embeddings(results: Results) -> Figure:
             )
         axes.set(xlabel=label)
         axes.locator_params(axis="x", nbins=4)
-    panels[0].set_yticks(range(len(methods)), [LABELS[method] for method in methods])
+    panels[0].set_yticks(range(len(methods)), [METHODS[method].label for method in methods])
     panels[0].invert_yaxis()
     panels[1].set_xlim(0, 1.08 * panels[1].get_xlim()[1])
     return figure
+
+
+def _style(method: str) -> tuple[str, str]:
+    """Colour and marker of a method."""
+    if method in _STYLES:
+        return _STYLES[method]
+    return _MORE_STYLES[list(METHODS).index(method) % len(_MORE_STYLES)]
 
 
 def _line(axes: Any, method: str, curve: Mapping[float, BySeed]) -> None:
     if not curve:
         return
     means, deviations = _means(list(curve.values()))
-    color, marker = _STYLES[method]
+    color, marker = _style(method)
     axes.errorbar(
         list(curve),
         means,
@@ -307,14 +289,14 @@ def _line(axes: Any, method: str, curve: Mapping[float, BySeed]) -> None:
         markersize=5,
         linewidth=1.3,
         capsize=2,
-        label=LABELS[method],
+        label=METHODS[method].label,
     )
 
 
 def _baseline(axes: Any, values: BySeed) -> None:
     summary = stats.summarize(values)
     if summary is not None:
-        axes.axhline(summary.mean, color="black", linestyle="--", label=LABELS[BASELINE])
+        axes.axhline(summary.mean, color="black", linestyle="--", label=METHODS[BASELINE].label)
 
 
 def _means(columns: Sequence[BySeed]) -> tuple[list[float], list[float]]:

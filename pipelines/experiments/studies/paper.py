@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ssl_recsys.evaluation.metrics import NAMES
+
 WIKIPEDIA, AAI = "wikipedia", "aai"
 TITLES = {WIKIPEDIA: "Wikipedia", AAI: "app-to-app installs (AAI)"}
 V1_METHODS = ("fd_so", "fm_so", "fd_fm_so")
-
-_METRICS = ("recall@10", "recall@50", "map@10", "map@50")
 
 # fraction of the training pairs -> method -> metric -> value
 Table = Mapping[float, Mapping[str, Mapping[str, float]]]
@@ -19,7 +19,7 @@ Table = Mapping[float, Mapping[str, Mapping[str, float]]]
 
 def _rows(**values: tuple[float, ...]) -> dict[str, dict[str, float]]:
     # AAI's rows have the two recalls only.
-    return {name: dict(zip(_METRICS, row, strict=False)) for name, row in values.items()}
+    return {name: dict(zip(NAMES, row, strict=False)) for name, row in values.items()}
 
 
 # All evaluation pairs, the whole corpus.
@@ -121,7 +121,7 @@ def value(dataset: str, fraction: float, part: str, metric: str, method: str) ->
       fraction: share of the training pairs.
       part: `overall`, `head` or `tail`.
       metric: such as `recall@10`.
-      method: a name of `config.METHODS`.
+      method: a name of `METHODS`.
     """
     if part == "overall":
         row = RESULTS.get(dataset, {}).get(fraction, {}).get(method, {})

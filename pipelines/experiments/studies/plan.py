@@ -1,7 +1,7 @@
 """The protocol: which runs each stage needs, and what is chosen from them.
 
-Pure functions of the study and of validation scores. What a choice sees are Recall@50 values of
-runs that were evaluated on the validation pairs, and which never read the test pairs.
+Pure functions of the study and of validation scores. A choice rests on Recall@50 values of runs
+that were evaluated on the validation pairs and never read the test pairs.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.experiments.studies.settings import (
-    BASELINE,
     DROPOUT_CURVE_ALPHA,
     FIRST_CHOOSING_SEED,
     Setting,
     Study,
     setting,
 )
+from ssl_recsys import schema
+from ssl_recsys.methods import BASELINE
 
 TUNE, ALPHA, DROPOUT, FINAL = "tune", "alpha", "dropout", "final"
 STAGES = (TUNE, ALPHA, DROPOUT, FINAL)
@@ -63,9 +64,17 @@ def stages(study: Study, scores: Scores) -> dict[str, list[Setting]]:
 
 def stage_sizes(study: Study) -> dict[str, int]:
     """Number of runs of each stage; no choice changes it."""
+    return {stage: len(runs) for stage, runs in expected_stages(study).items()}
+
+
+def expected_stages(study: Study) -> dict[str, list[Setting]]:
+    """Runs of every stage with values of the grid in place of the choices.
+
+    Every value of the grid is in one of them, so that their flags can be checked at the start.
+    """
     any_rate = study.learning_rates[0]
     alphas = dict.fromkeys(study.ssl_methods, max(study.alphas, default=0.0))
-    sizes = _without_repeats(
+    return _without_repeats(
         {
             TUNE: tune_runs(study),
             ALPHA: alpha_runs(study, any_rate),
@@ -73,7 +82,6 @@ def stage_sizes(study: Study) -> dict[str, int]:
             FINAL: final_runs(study, Choices(any_rate, alphas)),
         }
     )
-    return {stage: len(runs) for stage, runs in sizes.items()}
 
 
 def choices(study: Study, scores: Scores) -> Choices | None:
@@ -101,7 +109,7 @@ def alpha_runs(study: Study, learning_rate: float) -> list[Setting]:
 
 
 def dropout_runs(study: Study, learning_rate: float) -> list[Setting]:
-    """FD and DO at every dropout rate."""
+    """The methods that are dropout alone, FD and DO, at every dropout rate."""
     return [
         run
         for method in study.curve_methods
@@ -120,7 +128,7 @@ def final_runs(study: Study, chosen: Choices) -> list[Setting]:
             alpha=chosen.alphas.get(method),
             fraction=fraction,
             seed=seed,
-            split="test",
+            split=schema.TEST,
         )
         for fraction in study.fractions
         for seed in range(study.final_seeds)
@@ -176,9 +184,7 @@ def _choosing(
             learning_rate=learning_rate,
             alpha=alpha,
             dropout_rate=dropout_rate,
-            fraction=study.fractions[0],
             seed=FIRST_CHOOSING_SEED + number,
-            split="validation",
         )
         for number in range(study.choosing_seeds)
     ]

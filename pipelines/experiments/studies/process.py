@@ -1,4 +1,4 @@
-"""Carries out a study's stages on a runner, and turns what is finished into a report."""
+"""Carries out a study's stages on a runner, and reports on the runs that are finished."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import tqdm
 
+from pipelines.experiments import item_frequency
 from pipelines.experiments.runner import Runner, check
 from pipelines.experiments.studies import plan, report
 from pipelines.experiments.studies.results import Results, to_json, validation_scores
 from pipelines.experiments.studies.settings import Setting, Study
 from pipelines.experiments.studies.store import Record, Store
-from ssl_recsys import schema
-from ssl_recsys.training.run_dir import read_json, write_json
+from ssl_recsys import files, schema
 
 RESULTS_FILE = "results.json"
 FREQUENCY_FILE = "item_frequency.json"
@@ -60,14 +60,11 @@ def write_report(
       InputError: if a file of a run is damaged.
     """
     results = Results(study, finished_records(study, store))
-    write_json(directory / RESULTS_FILE, to_json(results))
+    files.write_json(directory / RESULTS_FILE, to_json(results))
     path = directory / FREQUENCY_FILE
     if not path.is_file():
-        # TensorFlow, which reads the dataset, takes seconds to load.
-        from pipelines.experiments import item_frequency
-
-        write_json(path, item_frequency.measure(study.data_dir, "test"))
-    report.write(directory, results, info, read_json(path))
+        files.write_json(path, item_frequency.measure(study.data_dir, schema.TEST))
+    report.write(directory, results, info, files.read_json(path))
 
 
 def _carry_out_stage(
@@ -75,11 +72,11 @@ def _carry_out_stage(
 ) -> None:
     by_name = {run.name: run for run in runs}
     for run in runs:
-        store.claim(run.run(study))
+        store.claim(run.training_run(study))
     finished = [run for run in runs if store.is_finished(run)]
     for run in finished:  # a stop may have come between a run's end and this
         store.settle(run)
-    waiting = [run.run(study) for run in runs if not store.is_finished(run)]
+    waiting = [run.training_run(study) for run in runs if not store.is_finished(run)]
     _pass_over(progress, len(finished))
     # Closed at once when a run fails, which ends the others.
     with contextlib.closing(runner.run_all(waiting)) as ended:
@@ -90,7 +87,7 @@ def _carry_out_stage(
 
 
 def _pass_over(progress: tqdm.tqdm, number: int) -> None:
-    """Counts what was finished before; the time left is reckoned from this start's runs alone."""
+    """Counts the runs finished before; the time left is estimated from this start's runs alone."""
     progress.initial += number
     progress.n += number
     progress.last_print_n = progress.n

@@ -1,4 +1,4 @@
-"""What a study was run with: command, commit, versions, hardware."""
+"""Provenance of a study: command, commit, versions, hardware."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from pipelines.experiments.machine import memory_gb, processor
 from pipelines.experiments.runner import available_cores
-from ssl_recsys.training.run_dir import read_json, write_json
+from ssl_recsys import files
 
 FILE = "provenance.json"
 _PACKAGES = ("tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "scipy", "matplotlib")
 
 
 def note_start(directory: pathlib.Path, arguments: Sequence[str]) -> None:
-    """Adds this start of the study to its file, unless it is as the last one was."""
+    """Adds this start of the study to its file, unless it is the same as the last one."""
     starts = read(directory)
     now = {
         "command": " ".join(["python -m pipelines.study", *arguments]),
@@ -31,14 +31,13 @@ def note_start(directory: pathlib.Path, arguments: Sequence[str]) -> None:
         "memory_gb": memory_gb(),
     }
     if not starts or starts[-1] != now:
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / FILE, [*starts, now])
+        files.write_json(directory / FILE, [*starts, now])
 
 
 def read(directory: pathlib.Path) -> list[dict[str, Any]]:
     """The starts so far that differed from the one before."""
     path = directory / FILE
-    return read_json(path) if path.is_file() else []
+    return files.read_json(path) if path.is_file() else []
 
 
 def _version(name: str) -> str:
@@ -50,7 +49,7 @@ def _version(name: str) -> str:
 
 def _commit() -> str:
     """The checkout's commit, with a mark where files differ from it."""
-    root = pathlib.Path(__file__).parents[2]
+    root = pathlib.Path(__file__).parents[3]
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
         return commit + (" with changes" if _git(root, "status", "--porcelain", "-uno") else "")

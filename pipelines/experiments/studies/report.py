@@ -9,13 +9,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_prep.compressed import write_aside
 from pipelines.experiments.studies import figures, plan, provenance, tables
 from pipelines.experiments.studies.report_style import PAGE
 from pipelines.experiments.studies.results import Results
 from pipelines.experiments.studies.tables import Cell, Table
 from pipelines.experiments.studies.verdicts import verdicts
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 
 _FIGURES_DIR = "figures"
 
@@ -47,7 +46,7 @@ def write(
 
     Args:
       directory: the study's directory.
-      results: its results; the report says what is missing.
+      results: its results; the report says how many runs are missing.
       info: its dataset.
       frequency: what `item_frequency.measure` gives for the dataset, or None.
     """
@@ -55,12 +54,9 @@ def write(
     sections = content(results, info, frequency, provenance.read(directory))
     for section in sections:
         for name, _, svg in section.figures:
-            with write_aside(directory / _FIGURES_DIR / f"{name}.svg") as stream:
-                stream.write(svg)
-    with write_aside(directory / "report.html") as stream:
-        stream.write(to_html(title, sections).encode())
-    with write_aside(directory / "report.md") as stream:
-        stream.write(to_markdown(title, sections).encode())
+            files.write_text(directory / _FIGURES_DIR / f"{name}.svg", svg.decode("utf-8"))
+    files.write_text(directory / "report.html", to_html(title, sections))
+    files.write_text(directory / "report.md", to_markdown(title, sections))
 
 
 def content(
@@ -211,7 +207,7 @@ def _protocol(results: Results) -> list[str]:
         "All runs share: " + ", ".join(f"{name} {value}" for name, value in shown) + ".",
         *(
             f"With {100 * fraction:g} % of the training pairs: at most {epochs} epochs."
-            for fraction, epochs in study.epochs_at.items()
+            for fraction, epochs in study.max_epochs_at
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""A study's records in one place: what tables, figures and verdicts are made from."""
+"""The results of a study, from which tables, figures and verdicts are made."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 from pipelines.experiments.studies import plan
 from pipelines.experiments.studies.plan import Choices
-from pipelines.experiments.studies.settings import BASELINE, Setting, Study
+from pipelines.experiments.studies.settings import Setting, Study
 from pipelines.experiments.studies.stats import BySeed
 from pipelines.experiments.studies.store import Record
+from ssl_recsys import schema
+from ssl_recsys.evaluation.metrics import TOP_POPULAR, VALIDATION_METRIC
+from ssl_recsys.methods import BASELINE
 
-SCORE = "recall@50"
+SCORE = VALIDATION_METRIC
 
 
 def validation_scores(records: Mapping[Setting, Record]) -> dict[Setting, float]:
-    """What choices are made from: Recall@50 of the runs evaluated on validation pairs.
-
-    Runs that were evaluated on test pairs are left out, whatever they hold.
-    """
+    """Recall@50 by run, on which choices rest; runs evaluated on test pairs are left out."""
     return {
         run: float(record.metrics["overall"][SCORE])
         for run, record in records.items()
-        if run.split == "validation" and record.metrics["split"] == "validation"
+        if run.split == record.metrics["split"] == schema.VALIDATION
     }
 
 
@@ -34,7 +34,7 @@ class Results:
 
     Attributes:
       study: the study.
-      records: what there is.
+      records: those that there are.
     """
 
     study: Study
@@ -78,7 +78,7 @@ class Results:
     def top_popular(self, fraction: float, metric: str, part: str = "overall") -> float | None:
         """TopPopular's metric on the test pairs."""
         for record in self.final(BASELINE, fraction).values():
-            return record.metrics["baselines"]["top_popular"][part][metric]
+            return record.metrics["baselines"][TOP_POPULAR][part][metric]
         return None
 
     def diagnostic(self, method: str, name: str) -> dict[int, float]:
@@ -114,12 +114,12 @@ class Results:
         runs_at: Callable[[Study, float], list[Setting]],
         method: str,
         metric: str,
-        place: Callable[[Setting], float | None],
+        position: Callable[[Setting], float | None],
     ) -> dict[float, BySeed]:
         rate = plan.choose_learning_rate(self.study, self.scores)
         found: dict[float, dict[int, float]] = {}
         for run in [] if rate is None else runs_at(self.study, rate):
-            at = place(run)
+            at = position(run)
             if run.method == method and at is not None and run in self.records:
                 value = self.records[run].metrics["overall"][metric]
                 found.setdefault(at, {})[run.seed] = value

@@ -1,23 +1,26 @@
-"""What a study is told, and the place of one run in its grid."""
+"""A study's settings, and the settings of each of its runs."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 
-from pipelines.experiments.runner import Run, read_flags
-from ssl_recsys.config import FEATURE_DROPOUT, METHODS
+from pipelines.experiments.runner import Run
+from pipelines.experiments.studies import paper
+from ssl_recsys import options, schema
+from ssl_recsys.config import RunConfig, TrainOptions
 from ssl_recsys.errors import InputError
+from ssl_recsys.methods import BASELINE, METHODS
+from ssl_recsys.options import Options, check_distinct, option
 
-BASELINE = "baseline"
-DROPOUT_ONLY = "do"
 # Choosing runs have seeds of their own, so that no final run is one that a choice rests on.
 FIRST_CHOOSING_SEED = 1000
 # The paper sweeps the dropout rate at this weight.
 DROPOUT_CURVE_ALPHA = 1.0
 
-# What the study itself sets for every run.
-_OWN_FLAGS = (
+# Flags of a run that the study itself sets.
+OWN_FLAGS = (
     "method",
     "model_dir",
     "learning_rate",
@@ -28,95 +31,135 @@ _OWN_FLAGS = (
     "flagfile",
 )
 
+_Epochs = tuple[tuple[float, int], ...]
 
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """A grid of runs over one dataset.
 
-    Attributes:
-      base: flags of `ssl_recsys.train` that all runs share, `data_dir` among them.
-      methods: names of `config.METHODS`; the baseline first.
-      learning_rates: what the baseline is tuned over.
-      alphas: what each self-supervised method's alpha is chosen from.
-      dropout_rates: of the curves of FD and DO; empty for none.
-      fractions: shares of the training pairs, from 1 down.
-      choosing_seeds: runs for each value that is chosen from or drawn in a curve.
-      final_seeds: runs for each row of the tables.
-      epochs_at: fraction -> `max_epochs` there; elsewhere the base's.
-      paper: a key of `paper.RESULTS` whose figures stand beside ours; empty for none.
+def parse_epochs(text: str) -> _Epochs:
+    """Epochs by fraction from `0.1:20,0.01:60`.
 
     Raises:
-      InputError: if a field is out of range or does not fit the others.
+      InputError: for any other form.
     """
+    try:
+        pairs = [part.split(":") for part in text.split(",") if part.strip()]
+        return tuple((float(fraction), int(epochs)) for fraction, epochs in pairs)
+    except ValueError as error:
+        raise InputError(
+            f"--max_epochs_at must be fraction:epochs, such as 0.1:60 (got {text!r})"
+        ) from error
 
-    base: Mapping[str, str]
-    methods: tuple[str, ...]
-    learning_rates: tuple[float, ...]
-    alphas: tuple[float, ...]
-    dropout_rates: tuple[float, ...]
-    fractions: tuple[float, ...]
-    choosing_seeds: int
-    final_seeds: int
-    epochs_at: Mapping[float, int] = dataclasses.field(default_factory=dict)
-    paper: str = ""
+
+def _show_epochs(epochs: _Epochs) -> str:
+    return ",".join(f"{fraction:g}:{number}" for fraction, number in epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid(Options):
+    """What a study varies."""
+
+    methods: tuple[str, ...] = option(
+        tuple(METHODS), "Methods, the baseline first.", choices=METHODS
+    )
+    learning_rates: tuple[float, ...] = option(
+        (0.01,), "Learning rates that the baseline is tuned over.", required="give at least one"
+    )
+    alphas: tuple[float, ...] = option(
+        (0.1, 0.3, 1.0, 3.0), "Values that each self-supervised method's alpha is chosen from."
+    )
+    dropout_rates: tuple[float, ...] = option(
+        (), "Dropout rates of the curves of FD and DO; empty for no curves."
+    )
+    fractions: tuple[float, ...] = option(
+        (1.0,), "Shares of the training pairs that the final runs have, from 1 down."
+    )
+    max_epochs_at: _Epochs = option(
+        (),
+        "fraction:epochs where a fraction has a different --max_epochs.",
+        parse=parse_epochs,
+        show=_show_epochs,
+    )
+    choosing_seeds: int = option(
+        1, "Seeds of the runs that choices and curves are made from.", at_least=1
+    )
+    final_seeds: int = option(5, "Seeds of the tables.", at_least=1)
+    paper: str = option(
+        "",
+        "Dataset of the paper whose figures are shown beside ours; empty for none.",
+        choices=("", *paper.RESULTS),
+    )
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.methods if name not in METHODS]
-        if unknown:
-            raise InputError(f"unknown method {unknown[0]!r} (methods: {', '.join(METHODS)})")
+        super().__post_init__()
         if not self.methods or self.methods[0] != BASELINE:
             raise InputError(f"the first of --methods must be {BASELINE}: all are compared with it")
-        if not self.learning_rates:
-            raise InputError("--learning_rates needs at least one value")
         if self.ssl_methods and not self.alphas:
             raise InputError("--alphas needs at least one value for the self-supervised methods")
-        _check_distinct("methods", self.methods)
-        _check_distinct("learning_rates", self.learning_rates)
-        _check_distinct("alphas", self.alphas)
-        _check_distinct("dropout_rates", self.dropout_rates)
-        _check_distinct("fractions", self.fractions)
+        for name in ("methods", "learning_rates", "alphas", "dropout_rates", "fractions"):
+            check_distinct(f"--{name}", getattr(self, name))
         if self.fractions[:1] != (1.0,) or list(self.fractions) != sorted(self.fractions)[::-1]:
             raise InputError(
                 "--fractions must go from 1, all training pairs, down "
                 f"(got {', '.join(f'{fraction:g}' for fraction in self.fractions)})"
             )
-        if min(self.choosing_seeds, self.final_seeds) < 1:
-            raise InputError(
-                "--choosing_seeds and --final_seeds must be at least 1 "
-                f"(got {self.choosing_seeds} and {self.final_seeds})"
-            )
-        strange = [value for value in self.epochs_at if value not in self.fractions]
-        if strange:
-            raise InputError(f"--max_epochs_at names {strange[0]:g}, which --fractions lacks")
-        _check_base(self.base)
+        for fraction, _ in self.max_epochs_at:
+            if fraction not in self.fractions:
+                raise InputError(f"--max_epochs_at names {fraction:g}, which --fractions lacks")
+
+    @property
+    def ssl_methods(self) -> tuple[str, ...]:
+        """The methods that have an alpha."""
+        return tuple(name for name in self.methods if METHODS[name].tasks)
+
+    @property
+    def curve_methods(self) -> tuple[str, ...]:
+        """The methods that are dropout and nothing else: the paper's FD and DO."""
+        found = {name: METHODS[name] for name in self.methods if METHODS[name].uses_dropout}
+        return tuple(
+            name for name, one in found.items() if len(one.tasks) + one.drops_in_main_task == 1
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Study(Grid):
+    """A grid of runs over one dataset.
+
+    Attributes:
+      base: flags of `ssl_recsys.train` that all runs share, `data_dir` among them.
+
+    Raises:
+      InputError: if a field is out of range or does not fit the others.
+    """
+
+    base: Mapping[str, str] = dataclasses.field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        own = [name for name in self.base if name in OWN_FLAGS]
+        if own:
+            raise InputError(f"the study itself sets {own[0]}; leave it out of the base flags")
+        _ = self.base_config  # which checks the flags
 
     @property
     def data_dir(self) -> str:
         """The dataset directory."""
         return self.base["data_dir"]
 
-    @property
-    def ssl_methods(self) -> tuple[str, ...]:
-        """The methods that have an alpha."""
-        return tuple(name for name in self.methods if METHODS[name])
+    @functools.cached_property
+    def base_config(self) -> RunConfig:
+        """The configuration of a run with the base flags alone, by the baseline."""
+        return options.parse(TrainOptions, {**self.base, "model_dir": "runs"}).run
 
-    @property
-    def curve_methods(self) -> tuple[str, ...]:
-        """The methods whose dropout rate is swept, as in the paper: FD and DO."""
-        return tuple(name for name in self.methods if name in (FEATURE_DROPOUT, DROPOUT_ONLY))
-
-    @property
-    def default_dropout_rate(self) -> float:
-        """The dropout rate of all runs outside the curves."""
-        return float(self.base.get("dropout_rate", "0.3"))
+    def max_epochs(self, fraction: float) -> int | None:
+        """The epochs of a fraction's runs, where they are not the base's."""
+        return dict(self.max_epochs_at).get(fraction)
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One run's place in the grid.
+    """One run's settings in the grid.
 
     Attributes:
-      method: a name of `config.METHODS`.
+      method: a name of `METHODS`.
       learning_rate: Adagrad's.
       alpha: None for a method without self-supervised tasks.
       dropout_rate: None for a method without feature dropout.
@@ -143,21 +186,20 @@ class Setting:
             parts.append(f"d{self.dropout_rate:g}")
         return "-".join([*parts, f"f{self.fraction:g}", f"s{self.seed}", self.split])
 
-    def run(self, study: Study) -> Run:
+    def training_run(self, study: Study) -> Run:
         """The training run, with all its flags."""
-        flag_values = dict(study.base)
-        flag_values["method"] = self.method
-        flag_values["learning_rate"] = f"{self.learning_rate:g}"
-        if self.alpha is not None:
-            flag_values["alpha"] = f"{self.alpha:g}"
-        if self.dropout_rate is not None:
-            flag_values["dropout_rate"] = f"{self.dropout_rate:g}"
-        if self.fraction in study.epochs_at:
-            flag_values["max_epochs"] = str(study.epochs_at[self.fraction])
-        flag_values["train_fraction"] = f"{self.fraction:g}"
-        flag_values["seed"] = str(self.seed)
-        flag_values["eval_split"] = self.split
-        return Run(self.name, flag_values)
+        own = {
+            "method": self.method,
+            "learning_rate": f"{self.learning_rate:g}",
+            "alpha": None if self.alpha is None else f"{self.alpha:g}",
+            "dropout_rate": None if self.dropout_rate is None else f"{self.dropout_rate:g}",
+            "max_epochs": study.max_epochs(self.fraction),
+            "train_fraction": f"{self.fraction:g}",
+            "seed": self.seed,
+            "eval_split": self.split,
+        }
+        given = {name: str(value) for name, value in own.items() if value is not None}
+        return Run(self.name, {**study.base, **given})
 
 
 def setting(
@@ -166,52 +208,30 @@ def setting(
     *,
     learning_rate: float,
     alpha: float | None,
-    fraction: float,
+    fraction: float = 1.0,
     seed: int,
-    split: str,
+    split: str = schema.VALIDATION,
     dropout_rate: float | None = None,
 ) -> Setting:
     """A `Setting` without what the method does not use.
 
     Args:
       study: the study.
-      method: a name of `config.METHODS`.
+      method: a name of `METHODS`.
       learning_rate: Adagrad's.
       alpha: weight of the self-supervised losses.
       fraction: share of the training pairs.
       seed: seed of the run.
       split: `validation` or `test`.
-      dropout_rate: None for the study's default.
+      dropout_rate: None for the base's.
     """
-    tasks = METHODS[method]
-    uses_dropout = FEATURE_DROPOUT in tasks or method == DROPOUT_ONLY
-    rate = study.default_dropout_rate if dropout_rate is None else dropout_rate
+    rate = study.base_config.ssl.dropout_rate if dropout_rate is None else dropout_rate
     return Setting(
         method=method,
         learning_rate=learning_rate,
-        alpha=alpha if tasks else None,
-        dropout_rate=rate if uses_dropout else None,
+        alpha=alpha if METHODS[method].tasks else None,
+        dropout_rate=rate if METHODS[method].uses_dropout else None,
         fraction=fraction,
         seed=seed,
         split=split,
     )
-
-
-def read_base_flags(flagfile: str, overrides: Sequence[str]) -> dict[str, str]:
-    """The training flags that all runs share, see `pipelines.runner.read_flags`."""
-    # A config names one run's method and directory; a study has many.
-    found = read_flags(flagfile, overrides)
-    return {name: value for name, value in found.items() if name not in _OWN_FLAGS}
-
-
-def _check_base(base: Mapping[str, str]) -> None:
-    if not base.get("data_dir"):
-        raise InputError("no dataset: give --data_dir, or a --base_flagfile that names one")
-    own = [name for name in base if name in _OWN_FLAGS]
-    if own:
-        raise InputError(f"the study itself sets {own[0]}; leave it out of the base flags")
-
-
-def _check_distinct(name: str, values: Sequence[object]) -> None:
-    if len(set(values)) < len(values):
-        raise InputError(f"--{name} names a value twice: {', '.join(map(str, values))}")

@@ -1,4 +1,4 @@
-"""A study's directory: what is kept of every run.
+"""A study's directory: the files of every run.
 
 ```
 runs/NAME.flags   the run's flags, written before it starts
@@ -20,33 +20,25 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.compressed import write_aside
 from pipelines.experiments.runner import Run
 from pipelines.experiments.studies import diagnostics
 from pipelines.experiments.studies.settings import Setting
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
-from ssl_recsys.training.run_dir import (
-    BEST_DIR,
-    CHECKPOINT_DIR,
-    EXPORT_DIR,
-    HISTORY_FILE,
-    LOG_DIR,
-    METRICS_FILE,
-    read_json,
-    write_json,
-)
+from ssl_recsys.evaluation.metrics import VALIDATION_METRIC
+from ssl_recsys.training import run_dir
 
 DIAGNOSTICS_FILE = "diagnostics.json"
-_EMBEDDINGS_FILE = "item_embeddings.npy"
-_LARGE = (CHECKPOINT_DIR, BEST_DIR, EXPORT_DIR, LOG_DIR)
+_LARGE = (run_dir.CHECKPOINT_DIR, run_dir.BEST_DIR, run_dir.EXPORT_DIR, run_dir.LOG_DIR)
+_CURVE = f"validation_{VALIDATION_METRIC}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What is kept of a finished run.
+    """The results of a finished run.
 
     Attributes:
-      setting: its place in the grid.
+      setting: its settings.
       metrics: its metrics.json.
       curve: `(step, validation Recall@50)` after each epoch.
       diagnostics: uniformity and effective rank of its item embeddings.
@@ -89,18 +81,17 @@ class Store:
                 changed = sorted(set(there.splitlines()) ^ set(text.splitlines()))
                 raise InputError(
                     f"{path} has other flags than the study now gives ({', '.join(changed)}); "
-                    "choose another --output_dir, or go back to the flags that are there"
+                    "choose a different --output_dir, or go back to the flags that are there"
                 )
             return
-        with write_aside(path) as stream:
-            stream.write(text.encode())
+        files.write_text(path, text)
 
     def is_finished(self, run: Setting) -> bool:
         """Whether the run has metrics."""
-        return (self.runs_dir / run.name / METRICS_FILE).is_file()
+        return (self.runs_dir / run.name / run_dir.METRICS_FILE).is_file()
 
     def settle(self, run: Setting) -> None:
-        """Takes what the report needs from a finished run and removes the rest. May be repeated.
+        """Measures a finished run's embeddings and removes what is large. May be repeated.
 
         Raises:
           InputError: if its embeddings are gone before they were measured.
@@ -108,7 +99,7 @@ class Store:
         directory = self.runs_dir / run.name
         measured = directory / DIAGNOSTICS_FILE
         if not measured.is_file():
-            path = directory / EXPORT_DIR / _EMBEDDINGS_FILE
+            path = directory / run_dir.EXPORT_DIR / run_dir.EMBEDDINGS_FILE
             if not path.is_file():
                 raise InputError(f"{path} is missing; delete {directory} to run it again")
             embeddings = np.load(path)
@@ -116,7 +107,7 @@ class Store:
                 "uniformity": diagnostics.uniformity(embeddings),
                 "effective_rank": diagnostics.effective_rank(embeddings),
             }
-            write_json(measured, values)
+            files.write_json(measured, values)
         if not self._keep_models:
             for name in _LARGE:
                 shutil.rmtree(directory / name, ignore_errors=True)
@@ -135,31 +126,29 @@ class Store:
 
     def _record(self, run: Setting) -> Record:
         directory = self.runs_dir / run.name
-        history = read_json(directory / HISTORY_FILE)
-        metrics = read_json(directory / METRICS_FILE)
+        history = files.read_json(directory / run_dir.HISTORY_FILE)
+        metrics = files.read_json(directory / run_dir.METRICS_FILE)
         if metrics["split"] != run.split:
             raise InputError(
-                f"{directory / METRICS_FILE} is on the {metrics['split']} pairs, not on the "
-                f"{run.split} ones; delete {directory} to run it again"
+                f"{directory / run_dir.METRICS_FILE} is on the {metrics['split']} pairs, not on "
+                f"the {run.split} ones; delete {directory} to run it again"
             )
         return Record(
             setting=run,
             metrics=metrics,
             curve=tuple(
-                (int(epoch["step"]), float(epoch["validation_recall@50"]))
-                for epoch in history
-                if "validation_recall@50" in epoch
+                (int(epoch["step"]), float(epoch[_CURVE])) for epoch in history if _CURVE in epoch
             ),
-            diagnostics=read_json(directory / DIAGNOSTICS_FILE),
+            diagnostics=files.read_json(directory / DIAGNOSTICS_FILE),
             steps_per_second=steps_per_second(history),
             training_seconds=float(history[-1]["seconds"]) if history else 0.0,
         )
 
 
 def steps_per_second(history: list[dict[str, float]]) -> float | None:
-    """Training steps in a second, validation apart.
+    """Training steps in a second, without validation.
 
-    The first epoch, in which the step is traced, is left out where there are others.
+    The first epoch, which includes tracing, is left out where there are others.
     """
     if not history:
         return None

@@ -1,4 +1,4 @@
-"""The report's tables: ours beside the paper's, as rows of cells of several lines."""
+"""The report's tables: rows of cells of several lines, ours above the paper's."""
 
 from __future__ import annotations
 
@@ -7,24 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.experiments.studies import paper, stats
 from pipelines.experiments.studies.results import SCORE, Results
-from pipelines.experiments.studies.settings import BASELINE
 from pipelines.experiments.studies.stats import BySeed
+from ssl_recsys.evaluation.metrics import NAMES, SLICES
+from ssl_recsys.methods import BASELINE, METHODS
 
-LABELS = {
-    "baseline": "Baseline",
-    "do": "DO",
-    "so": "SO",
-    "fd": "FD",
-    "fm": "FM",
-    "fd_so": "FD+SO",
-    "fm_so": "FM+SO",
-    "fd_fm": "FD+FM",
-    "fd_fm_so": "FD+FM+SO",
-}
-_OVERALL = tuple(("overall", metric) for metric in ("recall@10", "recall@50", "map@10", "map@50"))
-_HEADLINE = tuple(
-    (part, metric) for part in ("overall", "head", "tail") for metric in ("recall@10", SCORE)
-)
+_OVERALL = tuple(("overall", metric) for metric in NAMES)
+_HEADLINE = tuple((part, metric) for part in SLICES for metric in ("recall@10", SCORE))
 _V1 = "paper (v1)"
 _SLICES = tuple((part, metric) for part in ("tail", "head") for metric in ("recall@10", SCORE))
 
@@ -50,7 +38,7 @@ class Table:
       title: what it shows.
       columns: heads of the columns, that of the row labels first.
       rows: label and cells.
-      note: what to know to read it; may be empty.
+      note: an explanation for the reader; may be empty.
     """
 
     title: str
@@ -60,7 +48,7 @@ class Table:
 
 
 def fraction_title(fraction: float) -> str:
-    """How a fraction of the training pairs is called."""
+    """A fraction of the training pairs in words."""
     return (
         "all training pairs" if fraction == 1.0 else f"{100 * fraction:g} % of the training pairs"
     )
@@ -105,15 +93,16 @@ def speed_table(results: Results) -> Table:
     for method in results.study.methods:
         ours = stats.summarize(results.speeds(method))
         share = None if ours is None or baseline is None else ours.mean / baseline.mean
-        theirs = paper.STEPS_PER_SECOND[method]
+        theirs = paper.STEPS_PER_SECOND.get(method)
+        their_share = theirs and theirs / paper.STEPS_PER_SECOND[BASELINE]
         rows.append(
             (
-                LABELS[method],
+                METHODS[method].label,
                 [
-                    Cell(["-" if ours is None else _plus_minus(ours, "{:.2f}".format)]),
+                    Cell([_summary_text(ours, "{:.2f}".format)]),
                     Cell(["-" if share is None else f"{share:.2f}"]),
-                    Cell([f"{theirs:.1f}"]),
-                    Cell([f"{theirs / paper.STEPS_PER_SECOND[BASELINE]:.2f}"]),
+                    Cell(["-" if theirs is None else f"{theirs:.1f}"]),
+                    Cell(["-" if their_share is None else f"{their_share:.2f}"]),
                 ],
             )
         )
@@ -140,7 +129,7 @@ def choice_table(results: Results) -> Table:
             )
             for alpha in study.alphas
         ]
-        rows.append((LABELS[method], cells))
+        rows.append((METHODS[method].label, cells))
     return Table(
         "Choice of alpha: Recall@50 on validation pairs",
         ("method", *(f"alpha {alpha:g}" for alpha in study.alphas)),
@@ -164,7 +153,7 @@ def rate_table(results: Results) -> Table:
     return Table(
         "Choice of the learning rate: the baseline's Recall@50 on validation pairs",
         ("", *(f"{rate:g}" for rate in study.learning_rates)),
-        [(LABELS[BASELINE], cells)],
+        [(METHODS[BASELINE].label, cells)],
         "In bold what all methods have.",
     )
 
@@ -177,10 +166,10 @@ def diagnostics_table(results: Results) -> Table:
         rank = stats.summarize(results.diagnostic(method, "effective_rank"))
         rows.append(
             (
-                LABELS[method],
+                METHODS[method].label,
                 [
-                    Cell(["-" if uniformity is None else _plus_minus(uniformity, "{:.3f}".format)]),
-                    Cell(["-" if rank is None else _plus_minus(rank, "{:.1f}".format)]),
+                    Cell([_summary_text(uniformity, "{:.3f}".format)]),
+                    Cell([_summary_text(rank, "{:.1f}".format)]),
                 ],
             )
         )
@@ -243,7 +232,7 @@ def _result_table(
             )
             shown = lines[:1] if ours_alone else lines
             cells.append(Cell(shown, best=method in best[column]))
-        rows.append((LABELS[method], cells))
+        rows.append((METHODS[method].label, cells))
     heads = [
         metric_title(metric) if part == "overall" else f"{part} {metric_title(metric)}"
         for part, metric in columns
@@ -303,11 +292,8 @@ def _summaries(columns: Mapping[str, BySeed]) -> dict[str, stats.Summary]:
     return {name: summary for name, summary in found.items() if summary is not None}
 
 
-def _summary_text(summary: stats.Summary | None) -> str:
-    return "-" if summary is None else _plus_minus(summary, number)
-
-
-def _plus_minus(summary: stats.Summary, shown: Callable[[float], str]) -> str:
-    if summary.deviation is None:
-        return shown(summary.mean)
-    return f"{shown(summary.mean)} ± {shown(summary.deviation)}"
+def _summary_text(summary: stats.Summary | None, shown: Callable[[float], str] = number) -> str:
+    if summary is None:
+        return "-"
+    deviation = "" if summary.deviation is None else f" ± {shown(summary.deviation)}"
+    return shown(summary.mean) + deviation

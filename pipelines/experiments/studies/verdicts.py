@@ -1,7 +1,7 @@
-"""The paper's five research questions: what it found, what we found, and whether they agree.
+"""The paper's five research questions: its answers, ours, and whether they agree.
 
-Verdicts are computed. `agree` and `disagree` need a difference that a paired test over seeds tells
-from chance (p < 0.05, Holm's correction where several methods are tested); else the verdict is
+Verdicts are computed. `agree` and `disagree` need a difference that is significant in a paired test
+over seeds (p < 0.05, Holm's correction where several methods are tested); else the verdict is
 `not decided`. RQ4 agrees where the paper's winner has our best mean; RQ5 is judged on curves of few
 seeds, by the rules in its functions.
 """
@@ -15,8 +15,8 @@ import numpy as np
 
 from pipelines.experiments.studies import paper, stats
 from pipelines.experiments.studies.results import SCORE, Results
-from pipelines.experiments.studies.settings import BASELINE
-from pipelines.experiments.studies.tables import LABELS, number, p_text, percent
+from pipelines.experiments.studies.tables import number, p_text, percent
+from ssl_recsys.methods import BASELINE, METHODS
 
 AGREE, DISAGREE, NOT_DECIDED = "agree", "disagree", "not decided"
 NOT_ASKED, NO_FIGURE = "not asked", "no figure to compare with"
@@ -29,8 +29,8 @@ class Verdict:
 
     Attributes:
       question: the question.
-      paper: what the paper found; its figures where this study has a dataset of the paper's kind.
-      ours: what we found.
+      paper: the paper's answer, with its figures where this study has a dataset of its kind.
+      ours: our answer.
       verdict: `agree`, `disagree`, `not decided`, `not asked` where the study lacks the runs, or
         `no figure to compare with`.
     """
@@ -148,21 +148,23 @@ def winner(results: Results) -> Verdict:
         ours, verdict = "no runs", NOT_ASKED
     else:
         order = sorted(means, key=lambda name: -means[name])
-        ours = ", ".join(f"{LABELS[name]} {number(means[name])}" for name in order[:3])
+        ours = ", ".join(f"{METHODS[name].label} {number(means[name])}" for name in order[:3])
         verdict = NO_FIGURE
         if paper_best in means and len(order) > 1:
             verdict, why = _against_best(results, str(paper_best), order)
             ours += why
     return Verdict(
         "RQ4a. Which task or combination wins with all data (Recall@50)?",
-        "no figure" if paper_best is None else f"{LABELS[paper_best]} {number(theirs[paper_best])}",
+        "no figure"
+        if paper_best is None
+        else f"{METHODS[paper_best].label} {number(theirs[paper_best])}",
         ours,
         verdict,
     )
 
 
 def alpha(results: Results) -> Verdict:
-    """RQ4: on how much of the grid of alpha a method is above the baseline; told, not judged."""
+    """RQ4: on how much of the grid of alpha a method is above the baseline; no verdict."""
     base = stats.summarize(results.tuned_baseline(SCORE))
     parts = []
     for method in results.study.ssl_methods:
@@ -174,7 +176,7 @@ def alpha(results: Results) -> Verdict:
         if means and base is not None:
             best = max(means, key=lambda value: means[value])
             above = sum(mean > base.mean for mean in means.values())
-            parts.append(f"{LABELS[method]} {best:g} ({above} of {len(means)})")
+            parts.append(f"{METHODS[method].label} {best:g} ({above} of {len(means)})")
     return Verdict(
         "RQ4b. How sensitive is each task to alpha (Recall@50, validation)?",
         "a curve for each task (Figure 6), alpha from 0.1 to 3",
@@ -250,7 +252,7 @@ def _against_best(results: Results, theirs: str, order: Sequence[str]) -> tuple[
     )
     if gain is None:
         return NOT_ASKED, ""
-    why = f"; {_gain_text(theirs, gain)} against {LABELS[rival]}"
+    why = f"; {_gain_text(theirs, gain)} against {METHODS[rival].label}"
     if theirs == order[0]:
         return AGREE, why
     decided = gain.p_value is not None and gain.p_value < _SIGNIFICANT
@@ -286,13 +288,11 @@ def _paper_gains(dataset: str, answer: str, fraction: float) -> str:
     if rows is None:
         return answer
     base = rows[BASELINE][SCORE]
-    gains = {
-        name: row[SCORE] / base - 1 for name, row in rows.items() if name not in ("do", BASELINE)
-    }
+    gains = {name: row[SCORE] / base - 1 for name, row in rows.items() if METHODS[name].tasks}
     best = max(gains, key=lambda name: gains[name])
     lost = [name for name, gain in gains.items() if gain < 0]
     return (
-        f"{answer}: {LABELS[best]} {percent(gains[best])}; {len(gains) - len(lost)} of "
+        f"{answer}: {METHODS[best].label} {percent(gains[best])}; {len(gains) - len(lost)} of "
         f"{len(gains)} methods above the baseline"
     )
 
@@ -306,13 +306,13 @@ def _paper_mean_gains(dataset: str, fractions: Sequence[float]) -> str:
     if not rows:
         return ""
     # Only methods that every fraction has: version 1's combinations are not in all tables.
-    common = set.intersection(*(set(table) for table in rows.values())) - {BASELINE, "do"}
+    shared = set.intersection(*(set(table) for table in rows.values()))
+    common = [name for name in METHODS if name in shared and METHODS[name].tasks]
     parts = []
     for fraction, table in rows.items():
         gain = np.mean([table[name][SCORE] / table[BASELINE][SCORE] - 1 for name in sorted(common)])
         parts.append(f"{percent(float(gain))} with {100 * fraction:g} %")
-    names = _names([name for name in LABELS if name in common])
-    return f": {', '.join(parts)}, mean over {names}"
+    return f": {', '.join(parts)}, mean over {_names(common)}"
 
 
 def _paper_slice_gain(dataset: str, part: str) -> float | None:
@@ -325,8 +325,8 @@ def _paper_slice_gain(dataset: str, part: str) -> float | None:
 
 def _gain_text(name: str, gain: stats.Gain) -> str:
     relative = "" if gain.relative is None else percent(gain.relative)
-    return f"{LABELS.get(name, '')} {relative} ({p_text(gain.p_value)})".strip()
+    return f"{METHODS[name].label} {relative} ({p_text(gain.p_value)})"
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(LABELS[name] for name in names) or "none"
+    return ", ".join(METHODS[name].label for name in names) or "none"

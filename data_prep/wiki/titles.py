@@ -1,0 +1,101 @@
+"""Titles as MediaWiki takes them: character references, cleaning, legality."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import urllib.parse
+from html.entities import html5
+
+MAX_TITLE_BYTES = 255
+# Longer text is no title: NFC makes at most a third of it. Bounds the time, as NFC takes the
+# square of the length of a row of combining marks.
+_MAX_RAW_CHARS = 4 * MAX_TITLE_BYTES
+_REPLACEMENT = "\ufffd"
+
+# What MediaWiki takes for a space in a title, and the marks that it removes.
+_SPACES = re.compile("[ _\t\u00a0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e]")
+# Characters that no title has, and what would be decoded once more when the title is written.
+_ILLEGAL = re.compile(
+    r"[\x00-\x1f\x7f#<>\[\]{}|\ufffd]|%[0-9A-Fa-f]{2}|~~~"
+    r"|&(?:[A-Za-z0-9\x80-\U0010ffff]+|#[0-9]+|#[xX][0-9A-Fa-f]+);"
+)
+_RELATIVE = re.compile(r"(?:^|/)\.\.?(?:/|$)")  # a path of a URL would be changed by them
+_XML_SPACE = " \t\r\n"
+
+_NUMERIC = re.compile("&#(?:0*([0-9]+)|[xX]0*([0-9a-fA-F]+));")
+_REFERENCE = re.compile("&(?:#0*([0-9]+)|#[xX]0*([0-9a-fA-F]+)|([A-Za-z0-9]{1,40}));")
+_XML_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"))
+
+
+def clean_title(text: str) -> str:
+    """Spaces for underscores, none doubled or at the ends; NFC; no direction marks.
+
+    Text that is far too long for a title stays without NFC; `is_legal` refuses it.
+    """
+    if text.isascii():
+        return _SPACES.sub(" ", text).strip(" ")
+    text = _SPACES.sub(" ", _DIRECTION_MARKS.sub("", text)).strip(" ")
+    return unicodedata.normalize("NFC", text) if len(text) <= _MAX_RAW_CHARS else text
+
+
+def is_legal(title: str) -> bool:
+    """Whether MediaWiki could have a page of this name."""
+    if not title or title.startswith(":") or _ILLEGAL.search(title):
+        return False
+    if "." in title and _RELATIVE.search(title):
+        return False
+    return len(title) <= 63 or len(title.encode("utf-8")) <= MAX_TITLE_BYTES
+
+
+def title_text(raw: bytes) -> str:
+    """The cleaned contents of a `<title>`.
+
+    Raises:
+      ValueError: if they are not UTF-8.
+    """
+    return clean_title(unescape_xml(raw.decode("utf-8")).strip(_XML_SPACE))
+
+
+def target_text(raw: bytes) -> str:
+    """A link's target without its escapes: the XML's, then percent codes, then entities.
+
+    Raises:
+      ValueError: if `raw` is not UTF-8.
+    """
+    text = raw.decode("utf-8")
+    if "&" in text:
+        text = unescape_xml(text)
+    if "%" in text:
+        text = urllib.parse.unquote(text)
+    return _REFERENCE.sub(_referenced, text) if "&" in text else text
+
+
+def unescape_xml(text: str) -> str:
+    """Undoes XML's escapes, once."""
+    if "&" not in text:
+        return text
+    if "&#" in text:
+        text = _NUMERIC.sub(lambda found: character(found[1], found[2]), text)
+    for escaped, plain in _XML_ENTITIES:
+        text = text.replace(escaped, plain)
+    return text.replace("&amp;", "&")
+
+
+def character(decimal: str | None, hexadecimal: str | None) -> str:
+    """The character of a numeric reference without leading zeros; U+FFFD if there is none.
+
+    Looks at the length first: Python refuses to read numbers of over 4,300 digits.
+    """
+    digits, base = (decimal, 10) if decimal is not None else (hexadecimal or "", 16)
+    code = int(digits, base) if len(digits) <= 7 else 0
+    is_character = 0 < code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF
+    return chr(code) if is_character else _REPLACEMENT
+
+
+def _referenced(found: re.Match[str]) -> str:
+    """What a reference of wikitext stands for; itself if no entity has the name."""
+    if found[3] is not None:
+        return html5.get(found[3] + ";", found[0])
+    return character(found[1], found[2])

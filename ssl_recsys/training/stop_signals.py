@@ -1,0 +1,57 @@
+"""Stopping at a good moment: a signal is noted, and acted on between two calls of the step."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
+
+from ssl_recsys.errors import Stopped
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """The signal that asked this process to stop, if one has.
+
+    Attributes:
+      received: its number, or None.
+    """
+
+    received: int | None = None
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Notes SIGTERM and SIGINT while the block runs; a second signal acts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may handle signals
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+        def note(number: int, frame: FrameType | None) -> None:
+            del frame
+            self.received = number
+            for caught, handler in before.items():
+                signal.signal(caught, handler)
+
+        for number in _SIGNALS:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for caught, handler in before.items():
+                signal.signal(caught, handler)
+
+    def end(self, where: str) -> NoReturn:
+        """Ends the command.
+
+        Raises:
+          Stopped: always; its message names the signal and says how to resume.
+        """
+        number = signal.SIGTERM if self.received is None else signal.Signals(self.received)
+        raise Stopped(
+            f"stopped by {number.name} {where}; run the same command again to resume", number
+        )
