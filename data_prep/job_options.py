@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from data_prep.splits import SplitRule
+from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 
 MAX_SHARDS = 4096
@@ -20,7 +21,9 @@ class JobOptions(Options):
         False, "Replace the dataset at --output_dir, once the new one is whole."
     )
     split_by: str = option("", "How pairs are divided.")
-    split_seed: int = option(0, "Different seeds give different divisions and orders of the pairs.")
+    split_seed: int = option(
+        0, "Different seeds give different divisions and orders of the pairs.", at_least=0
+    )
     validation_fraction: float = option(0.05, "Share for validation.", above=0, below=1)
     test_fraction: float = option(0.05, "Share for testing.", above=0, below=1)
     num_shards: int = option(
@@ -36,7 +39,11 @@ class JobOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.split  # checks the seed and the sum of the fractions
+        if self.validation_fraction + self.test_fraction >= 1.0:
+            raise InputError(
+                "--validation_fraction + --test_fraction must be below 1, the rest is for training "
+                f"(got {self.validation_fraction} + {self.test_fraction})"
+            )
 
     @property
     def split(self) -> SplitRule:

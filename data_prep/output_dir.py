@@ -59,13 +59,13 @@ def check_free(output_dir: str, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(
-            f"--output_dir={output_dir} is in use (it holds {len(files)} entries); name another "
-            "directory or add --overwrite"
+            f"--output_dir={output_dir} is in use (it holds {len(files)} entries); name a "
+            "different directory or add --overwrite"
         )
     if not any(path.endswith("/" + schema.DATASET_FILE) for path in files):
         raise InputError(
             f"--overwrite replaces datasets only, and --output_dir={output_dir} holds other "
-            f"files and no {schema.DATASET_FILE}; name another directory"
+            f"files and no {schema.DATASET_FILE}; name a different directory"
         )
 
 

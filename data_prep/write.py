@@ -1,4 +1,4 @@
-"""Writes datasets: the files of what a job has encoded, with Beam, or of arrays, without it."""
+"""Writes dataset directories: with Beam from encoded collections, without it from arrays."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class DataJob:
       check: raises InputError for a dataset that nothing can be learnt or measured with.
       meanings: of the counters, in the order of the table at the end.
       train_flags: flag file to train with.
-      warnings: counters that a user should hear of, with the warning.
+      warnings: by counters that the user is warned of.
       head: which items are the head.
     """
 

@@ -126,7 +126,7 @@ class InstallSpec:
         return list(dict.fromkeys(wanted + ([log.user] if needs_user else [])))
 
     def with_key(self, key: str) -> InstallSpec:
-        """The same with another key column; features made of the old one follow."""
+        """The same with a different key column, also for features made of the old one."""
         features = tuple(
             dataclasses.replace(feature, column=key) if feature.column == self.key else feature
             for feature in self.features

@@ -58,6 +58,20 @@ def test_an_input_error_in_a_worker_is_reported(tmp_path):
     assert problems.read_report(str(tmp_path)) == "one is no number"
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"test_fraction": 0.0}, "test_fraction must be in"),
+        ({"validation_fraction": 1.5}, "validation_fraction must be in"),
+        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "must be below 1"),
+        ({"split_seed": -1}, "split_seed"),
+    ],
+)
+def test_bad_splits(fields, message):
+    with pytest.raises(InputError, match=message):
+        JobOptions(**fields)
+
+
 def test_shards_by_size_and_kind():
     def num_shards(*files, given=0, text=100):
         options = JobOptions(split_by="page", num_shards=given)
