@@ -107,18 +107,10 @@ def item_record(
     values: Mapping[str, Values],
     features: Sequence[FeatureSpec],
 ) -> bytes:
-    """Serialises one catalog record.
-
-    Args:
-      row: the item's row number.
-      key: see `Item`, as the next three.
-      title: see there.
-      train_count: see there.
-      values: see there.
-      features: the specs of the dataset's features.
+    """Serialises the catalog record of an `Item`.
 
     Raises:
-      ValueError: if values do not fit their spec.
+      ValueError: if values do not fit their feature's spec.
     """
     encoded = [values[spec.name] for spec in features]
     for spec, feature_values in zip(features, encoded, strict=True):

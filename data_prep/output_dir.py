@@ -1,4 +1,4 @@
-"""The directory of a dataset while it is being written: aside, and renamed when it is whole."""
+"""Writes a dataset to a temporary directory, which is renamed when it is whole."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ssl_recsys.errors import InputError
 
 @contextlib.contextmanager
 def staged(output_dir: str, *, overwrite: bool) -> Iterator[str]:
-    """Gives a directory to write to, which becomes `output_dir` when the block ends well.
+    """A temporary directory that becomes `output_dir` when the block ends without an error.
 
-    When it does not, nothing is left behind, and what was at `output_dir` stays.
+    After an error nothing is left behind, and the dataset at `output_dir` stays.
 
     Raises:
       InputError: if `output_dir` is in use and `overwrite` is not set.
@@ -26,10 +26,10 @@ def staged(output_dir: str, *, overwrite: bool) -> Iterator[str]:
     output_dir = output_dir.rstrip("/")
     if not output_dir:
         raise InputError("--output_dir must name a directory")
+    check_free(output_dir, overwrite=overwrite)
     is_local = "://" not in output_dir
     if is_local:
         output_dir = os.path.abspath(output_dir)
-    check_free(output_dir, overwrite=overwrite)
     staging = f"{output_dir}.incomplete-{uuid.uuid4().hex[:8]}"
     try:
         if is_local:
@@ -59,13 +59,13 @@ def check_free(output_dir: str, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(
-            f"--output_dir={output_dir} is in use (it holds {len(files)} entries); name another "
-            "directory or add --overwrite"
+            f"--output_dir={output_dir} is in use (it holds {len(files)} entries); name a "
+            "different directory or add --overwrite"
         )
     if not any(path.endswith("/" + schema.DATASET_FILE) for path in files):
         raise InputError(
             f"--overwrite replaces datasets only, and --output_dir={output_dir} holds other "
-            f"files and no {schema.DATASET_FILE}; name another directory"
+            f"files and no {schema.DATASET_FILE}; name a different directory"
         )
 
 

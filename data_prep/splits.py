@@ -11,8 +11,6 @@ import hashlib
 
 import numpy as np
 
-from ssl_recsys.errors import InputError
-
 TRAIN, VALIDATION, TEST = 0, 1, 2  # positions in schema.PAIR_SPLITS
 # 2^64 over the golden ratio, the increment of SplitMix64.
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -23,31 +21,16 @@ class SplitRule:
     """How pairs are divided between train, validation and test.
 
     Attributes:
-      by: what the split keeps together, in the words of the job: page, link, time, user, pair.
+      by: kept together by the split, in the words of the job: page, link, time, user, pair.
       seed: different seeds give different divisions.
       validation_fraction: share that is validation.
       test_fraction: share that is test.
-
-    Raises:
-      InputError: if the fractions leave nothing for one of the splits.
     """
 
     by: str
     seed: int = 0
     validation_fraction: float = 0.05
     test_fraction: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name in ("validation_fraction", "test_fraction"):
-            if not 0.0 < getattr(self, name) < 1.0:
-                raise InputError(f"--{name} must be in (0, 1) (got {getattr(self, name)})")
-        if self.validation_fraction + self.test_fraction >= 1.0:
-            raise InputError(
-                "--validation_fraction + --test_fraction must be below 1, the rest is for training "
-                f"(got {self.validation_fraction} + {self.test_fraction})"
-            )
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"--split_seed must be in [0, 2^63) (got {self.seed})")
 
 
 def text_digest(text: str) -> int:
@@ -89,7 +72,7 @@ def order_keys(digests: np.ndarray, seed: int) -> np.ndarray:
 
 def split_of(digests: np.ndarray, rule: SplitRule) -> np.ndarray:
     """The split of each digest, uint8 with the values TRAIN, VALIDATION and TEST."""
-    # Uniform in [0, 1); the top 53 bits are what a float64 holds.
+    # Uniform in [0, 1); a float64 holds the top 53 bits.
     uniform = (mix64(digests, 2 * rule.seed + 1) >> np.uint64(11)) / 2.0**53
     splits = np.zeros(uniform.shape, np.uint8)
     splits[uniform < rule.test_fraction + rule.validation_fraction] = VALIDATION

@@ -1,4 +1,4 @@
-"""Writes datasets: the files of what a job has encoded, with Beam, or of arrays, without it."""
+"""Writes dataset directories: with Beam from encoded collections, without it from arrays."""
 
 from __future__ import annotations
 
@@ -36,37 +36,46 @@ class EncodedDataset(NamedTuple):
 
     Attributes:
       items: ItemBatch elements; the rows of a batch may lie anywhere.
+      item_counts: (shard, number of items).
       pairs: PairBatch elements.
-      num_items: one element.
-      num_pairs: one element, the numbers of pairs by split.
       vocabularies: (feature, tokens) elements.
     """
 
     items: beam.PCollection
+    item_counts: beam.PCollection
     pairs: beam.PCollection
-    num_items: beam.PCollection
-    num_pairs: beam.PCollection
     vocabularies: beam.PCollection
 
 
-def encoded_dataset(
-    items: beam.PCollection,
-    item_counts: beam.PCollection,
-    pairs: beam.PCollection,
-    vocabularies: beam.PCollection,
-) -> EncodedDataset:
-    """Adds the sums to the parts of a dataset; `item_counts` are (shard, number of items)."""
-    return EncodedDataset(
-        items=items,
-        pairs=pairs,
-        num_items=item_counts
+def write_encoded(
+    encoded: EncodedDataset, directory: str, seed: int
+) -> dict[str, beam.PCollection]:
+    """Adds the steps that write a dataset, its pairs in an order that `seed` gives.
+
+    Returns:
+      Facts for `write_info`: FileStats, numbers of items and of pairs, sizes of vocabularies.
+    """
+    num_items = (
+        encoded.item_counts
         | "ItemCounts" >> beam.Values()
-        | "NumItems" >> beam.CombineGlobally(sum),
-        num_pairs=pairs
-        | "CountSplits" >> beam.Map(_count_splits)
-        | "NumPairs" >> beam.CombineGlobally(_sum_splits),
-        vocabularies=vocabularies,
+        | "NumItems" >> beam.CombineGlobally(sum)
     )
+    num_pairs = (
+        encoded.pairs
+        | "CountSplits" >> beam.Map(_count_splits)
+        | "NumPairs" >> beam.CombineGlobally(_sum_splits)
+    )
+    files = (
+        encoded.items | "WriteCatalog" >> WriteCatalog(directory, num_items),
+        encoded.pairs | "WritePairs" >> WritePairs(directory, num_pairs, seed=seed),
+    )
+    return {
+        "file": files | "Files" >> beam.Flatten(),
+        "num_items": num_items,
+        "num_pairs": num_pairs,
+        "vocab_size": encoded.vocabularies
+        | "WriteVocabularies" >> beam.Map(write_vocabulary, directory),
+    }
 
 
 def _count_splits(batch: PairBatch) -> list[int]:

@@ -8,14 +8,14 @@ docs/your_own_data.md shows the flags at work, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsDict
 
 from data_prep import problems
-from data_prep.input_files import find_files
+from data_prep.input_files import InputFile, find_files
 from data_prep.installs import counters, logs
 from data_prep.installs.counters import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED, LOG_RECORDS_BAD
 from data_prep.installs.dataset import NumberItems, SplitPairs
@@ -24,18 +24,19 @@ from data_prep.installs.items import ItemOptions, ReadItems
 from data_prep.installs.logs import BY_TIME, BY_USER
 from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
 from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
+from data_prep.job_options import JobOptions
 from data_prep.write import EncodedDataset
 from pipelines import beam_job
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import FeatureSpec
 from ssl_recsys.options import option
 
 ERROR, FIRST = "error", "first"
+_TEXT_BYTES_PER_SHARD = 16 << 20
 
 
 @dataclasses.dataclass(frozen=True)
-class AppInstallOptions(beam_job.JobOptions):
+class AppInstallOptions(JobOptions):
     """The job's flags."""
 
     installs: str = option(
@@ -133,124 +134,119 @@ class AppInstallOptions(beam_job.JobOptions):
         return {**super().recorded(), "spec": dataclasses.asdict(self.spec())}
 
 
-class AppInstallJob(beam_job.DataJob[AppInstallOptions]):
-    """A run over logs and item tables."""
+def find(options: AppInstallOptions) -> beam_job.DataJob:
+    """The job over logs and item tables."""
+    spec = options.spec()
+    events = find_files(options.installs, "--installs")
+    apps = find_files(options.apps, "--apps")
+    check_columns(events, _log_columns(options, spec), "log", spec)
+    check_columns(apps, spec.item_columns(), "item table", spec)
+    kinds = [(file.path.rpartition(".")[2], file.size) for file in events]
+    options = beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
+    return beam_job.DataJob(
+        name=spec.name,
+        options=options,
+        files=[*events, *apps],
+        build=lambda pipeline, directory: _build(pipeline, options, spec, events, apps, directory),
+        features=spec.encoded,
+        check=lambda outcome: _check(outcome, options, spec),
+        meanings=counters.COUNTERS,
+        train_flags="configs/aai_best.flags",
+        head=schema.HeadRule(schema.HEAD_TOP_FRACTION, options.head_fraction),
+    )
 
-    meanings = counters.COUNTERS
-    train_flags = "configs/aai_best.flags"
-    bytes_per_shard = 16 << 20
 
-    def __init__(self, options: AppInstallOptions):
-        super().__init__(options)
-        self._spec = options.spec()
-        self._logs = find_files(options.installs, "--installs")
-        self._apps = find_files(options.apps, "--apps")
-        self._log_columns = self._spec.log_columns(
-            needs_time=options.split_by == BY_TIME, needs_user=options.split_by == BY_USER
+def _log_columns(options: AppInstallOptions, spec: InstallSpec) -> list[str]:
+    return spec.log_columns(
+        needs_time=options.split_by == BY_TIME, needs_user=options.split_by == BY_USER
+    )
+
+
+def _build(
+    pipeline: beam.Pipeline,
+    options: AppInstallOptions,
+    spec: InstallSpec,
+    events: Sequence[InputFile],
+    apps: Sequence[InputFile],
+    directory: str,
+) -> tuple[EncodedDataset, beam_job.Listed]:
+    pair_options = PairOptions(
+        log=spec.log,
+        columns=tuple(_log_columns(options, spec)),
+        window=logs.parse_duration(options.window),
+        max_pairs_per_user=options.max_pairs_per_user,
+        split_by=options.split_by,
+        num_shards=options.num_shards,
+    )
+    tables = tuple(file.path for file in apps)
+    item_options = ItemOptions(spec, tables, options.num_shards)
+    log = (
+        pipeline
+        | "Logs" >> beam.Create([file.path for file in events])
+        | "ReadLog" >> ReadLog(pair_options, directory)
+    )
+    items = (
+        pipeline
+        | "ItemTables" >> beam.Create(list(enumerate(tables)))
+        | "ReadItems" >> ReadItems(item_options, directory)
+    )
+    bad = (
+        (log.bad, items.bad)
+        | "BadRecords" >> beam.Flatten()
+        | "ShowBad" >> beam.CombinePerKey(problems.CountAndShow())
+    )
+    may_continue = (
+        pipeline
+        | "OneCheck" >> beam.Create([None])
+        | "CheckBadRecords" >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, directory)
+    )
+    numbered = {
+        "pairs": log.events | "MakePairs" >> MakePairs(pair_options),
+        "names": log.names,
+        "rows": items.rows,
+    } | "NumberItems" >> NumberItems(item_options, may_continue)
+    repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
+    pairs = numbered.pairs | "SplitPairs" >> SplitPairs(options.split)
+    encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options)
+    return encoded, (bad, repeated)
+
+
+def _check(outcome: beam_job.Outcome, options: AppInstallOptions, spec: InstallSpec) -> None:
+    """Refuses tables that do not fit each other, or give no pairs for a split."""
+    number = outcome.counters
+    if not number["events"]:
+        raise InputError(f"there is no usable event in {options.installs}; is the log empty?")
+    if not number["item_rows"]:
+        raise InputError(f"there is no row with a key in {options.apps}; is the table empty?")
+    if not number["pairs"]:
+        raise InputError(
+            f"{number['events']:,} events in {options.installs} give no pair: no user has two "
+            f"items within --window={options.window}; make it longer, and see whether "
+            f"--timestamp_unit is {spec.log.timestamp_unit}"
+            if spec.log.kind == HISTORY
+            else f"in all {number['events']:,} events of {options.installs} the seed is the "
+            "candidate; see whether the columns are the right ones"
         )
-        check_columns(self._logs, self._log_columns, "log", self._spec)
-        check_columns(self._apps, self._spec.item_columns(), "item table", self._spec)
-        self.files = [*self._logs, *self._apps]
-
-    @property
-    def name(self) -> str:
-        """As the spec says."""
-        return self._spec.name
-
-    @property
-    def head(self) -> schema.HeadRule:
-        """The most frequent items."""
-        return schema.HeadRule(schema.HEAD_TOP_FRACTION, self.options.head_fraction)
-
-    def kinds(self) -> Iterable[tuple[str, int]]:
-        """Only logs are large."""
-        return [(file.path.rpartition(".")[2], file.size) for file in self._logs]
-
-    def build(
-        self, pipeline: beam.Pipeline, num_shards: int, directory: str
-    ) -> tuple[EncodedDataset, Sequence[beam.PCollection]]:
-        """From the tables to pairs of items, to rows, to records."""
-        options = self.options
-        pair_options = PairOptions(
-            log=self._spec.log,
-            columns=tuple(self._log_columns),
-            window=logs.parse_duration(options.window),
-            max_pairs_per_user=options.max_pairs_per_user,
-            split_by=options.split_by,
-            num_shards=num_shards,
+    if number["items_without_metadata"] == number["items_in_pairs"]:
+        raise InputError(
+            f"none of the {number['items_in_pairs']:,} items in {options.installs} is in "
+            f"{options.apps}; see whether its column {spec.key!r} holds the names that "
+            "the log uses"
         )
-        apps = tuple(file.path for file in self._apps)
-        item_options = ItemOptions(self._spec, apps, num_shards)
-        log = (
-            pipeline
-            | "Logs" >> beam.Create([file.path for file in self._logs])
-            | "ReadLog" >> ReadLog(pair_options, directory)
+    remedy = "change --validation_fraction and --test_fraction"
+    by_time = "; pairs of the same moment stay together"
+    beam_job.check_splits(
+        outcome,
+        options.split_by,
+        remedy + (by_time if options.split_by == BY_TIME else ", or --split_seed"),
+    )
+    repeated = outcome.listed.get(ITEM_ROWS_REPEATED)
+    if repeated and options.duplicate_items == ERROR:
+        raise InputError(
+            f"{repeated[0]:,} rows of the item table have the key of an earlier row:\n"
+            f"{problems.listing(repeated)}\n"
+            "Remove them, or keep the first row of each with --duplicate_items=first."
         )
-        items = (
-            pipeline
-            | "ItemTables" >> beam.Create(list(enumerate(apps)))
-            | "ReadItems" >> ReadItems(item_options, directory)
-        )
-        bad = (
-            (log.bad, items.bad)
-            | "BadRecords" >> beam.Flatten()
-            | "ShowBad" >> beam.CombinePerKey(problems.CountAndShow())
-        )
-        may_continue = (
-            pipeline
-            | "OneCheck" >> beam.Create([None])
-            | "CheckBadRecords"
-            >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, directory)
-        )
-        numbered = {
-            "pairs": log.events | "MakePairs" >> MakePairs(pair_options),
-            "names": log.names,
-            "rows": items.rows,
-        } | "NumberItems" >> NumberItems(item_options, may_continue)
-        repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
-        pairs = numbered.pairs | "SplitPairs" >> SplitPairs(options.split)
-        encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options)
-        return encoded, (bad, repeated)
-
-    def features(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
-        """Those of the spec."""
-        encoders = self._spec.encoders()
-        return tuple(encoder.spec(vocab_sizes.get(name, 0)) for name, encoder in encoders.items())
-
-    def check(self, outcome: beam_job.Outcome) -> None:
-        """Refuses tables that do not fit each other, or give no pairs for a split."""
-        options, number = self.options, outcome.counters
-        if not number["events"]:
-            raise InputError(f"there is no usable event in {options.installs}; is the log empty?")
-        if not number["item_rows"]:
-            raise InputError(f"there is no row with a key in {options.apps}; is the table empty?")
-        if not number["pairs"]:
-            raise InputError(
-                f"{number['events']:,} events in {options.installs} give no pair: no user has two "
-                f"items within --window={options.window}; make it longer, and see whether "
-                f"--timestamp_unit is {self._spec.log.timestamp_unit}"
-                if self._spec.log.kind == HISTORY
-                else f"in all {number['events']:,} events of {options.installs} the seed is the "
-                "candidate; see whether the columns are the right ones"
-            )
-        if number["items_without_metadata"] == number["items_in_pairs"]:
-            raise InputError(
-                f"none of the {number['items_in_pairs']:,} items in {options.installs} is in "
-                f"{options.apps}; see whether its column {self._spec.key!r} holds the names that "
-                "the log uses"
-            )
-        remedy = "change --validation_fraction and --test_fraction"
-        by_time = "; pairs of the same moment stay together"
-        self.check_splits(
-            outcome, remedy + (by_time if options.split_by == BY_TIME else ", or --split_seed")
-        )
-        repeated = outcome.listed.get(ITEM_ROWS_REPEATED)
-        if repeated and options.duplicate_items == ERROR:
-            raise InputError(
-                f"{repeated[0]:,} rows of the item table have the key of an earlier row:\n"
-                f"{problems.listing(repeated)}\n"
-                "Remove them, or keep the first row of each with --duplicate_items=first."
-            )
 
 
 def _check_bad(
@@ -264,8 +260,8 @@ def _check_bad(
 
 def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
     """Runs the job, see `beam_job.make_dataset`."""
-    return beam_job.make_dataset(AppInstallJob, options, beam_args)
+    return beam_job.make_dataset(find(options), beam_args)
 
 
 if __name__ == "__main__":
-    beam_job.run_command(AppInstallJob, AppInstallOptions)
+    beam_job.run_command(find, AppInstallOptions)

@@ -1,23 +1,19 @@
-"""How a pipeline is run: options of Apache Beam, the runner, progress on the terminal."""
+"""Runs pipelines and shows their progress on the terminal."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from data_prep import counting
-from ssl_recsys import cli
 from ssl_recsys.errors import InputError
 
 _LOCAL_RUNNERS = (None, "", "DirectRunner", "FnApiRunner")
-# Their job server has options of its own, which only it can check.
-_JOB_SERVER_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
 
 
 def run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dict[str, int]:
@@ -47,33 +43,6 @@ def _local_runner(options: PipelineOptions) -> Any:
             beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
         )
     )
-
-
-def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses absl flags and checks that Beam knows all that is left.
-
-    Returns:
-      The program's name and the options for Beam.
-
-    Raises:
-      InputError: for an option that neither knows, or a value that Beam refuses.
-    """
-    program, *rest = cli.parse_known_flags(argv)
-    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
-    for options in PipelineOptions.__subclasses__():
-        options._add_argparse_args(cast(Any, parser))
-    known, unknown = parser.parse_known_args(rest)
-    if unknown and known.runner not in _JOB_SERVER_RUNNERS:
-        raise InputError(
-            f"unknown option {unknown[0]!r}: it is neither a flag of this job nor an option of "
-            "Apache Beam (--help lists the flags)"
-        )
-    return [program, *rest]
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise InputError(f"{message} (an option of Apache Beam)")
 
 
 def show_progress() -> None:

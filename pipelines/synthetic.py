@@ -59,7 +59,7 @@ class SyntheticOptions(Options):
 
 
 def main(options: SyntheticOptions) -> None:
-    """Writes what the flags ask for."""
+    """Writes the files and reports their sizes."""
     start = time.monotonic()
     write = {_WIKIPEDIA: _write_wikipedia, _APP_INSTALL: _write_app_install}[options.kind]
     for path in write(options, Path(options.output)):

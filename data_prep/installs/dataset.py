@@ -34,7 +34,7 @@ class LinkedPairs(NamedTuple):
       item_position: of the candidates in that shard, int32.
       query: digests of the seeds, uint64.
       digest: the pairs' own, uint64.
-      divider: what the split goes by, int64.
+      divider: the split depends on it, int64.
     """
 
     item_shard: int
@@ -49,7 +49,7 @@ class NumberedPairs(NamedTuple):
 
     Attributes:
       digest: the pair's own, uint64.
-      divider: what the split goes by, int64.
+      divider: the split depends on it, int64.
       query_row: of the seed, int32 if that is enough for the catalog.
       item_row: of the candidate, likewise.
     """
@@ -148,7 +148,7 @@ def _to_rows(
 ) -> Iterator[NumberedPairs]:
     shard, groups = element
     starts = first_rows(item_counts, num_shards)
-    # Pairs are what takes the memory, so they are kept as narrow as they can be.
+    # Pairs take most of the memory, so their columns are as narrow as possible.
     kind = np.int32 if starts[-1] <= np.iinfo(np.int32).max else np.int64
     table = next(iter(groups["items"]), np.zeros(0, np.uint64))
     for pairs in groups["pairs"]:

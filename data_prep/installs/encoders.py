@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -88,15 +88,8 @@ class ItemFeature:
             )
 
 
-@dataclasses.dataclass(frozen=True)
-class Uses:
-    """The items of a shard as training pairs use them.
-
-    Attributes:
-      digests: `[items]` of the items' keys, uint64.
-      as_item: `[items]` numbers of training pairs with the item as their item.
-      as_query: `[items]` the same as their query.
-    """
+class Uses(NamedTuple):
+    """Digests of a shard's keys, and training pairs with them as item and as query, `[items]`."""
 
     digests: np.ndarray
     as_item: np.ndarray
@@ -124,17 +117,13 @@ class Encoder:
         """Raw values of items of which only the keys are known."""
         raise NotImplementedError
 
-    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
-        """Tokens of a shard's training items, for the vocabulary; None without one."""
-        return None
-
-    def training_values(self, column: Column, uses: Uses) -> Sample | None:
-        """Digests and values of a shard's training items, to learn from; None to learn nothing."""
+    def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
+        """A shard's part of a vocabulary, or its training items' numbers; None learns nothing."""
         return None
 
     def learn(self, learned_from: Any) -> Any:
-        """What `encode` needs, from the vocabulary's tokens or a sample of the training values."""
-        return None
+        """What `encode` needs: ids of a vocabulary's tokens, or made of a sample of the numbers."""
+        return Vocabulary(learned_from)
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
@@ -158,13 +147,9 @@ class CategoricalEncoder(Encoder):
         """Empty text."""
         return pa.array([""] * len(keys), pa.string())
 
-    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
+    def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
         """How many training items have each text."""
         return _value_counts(column.take(pa.array(np.flatnonzero(uses.totals))))
-
-    def learn(self, learned_from: Any) -> Any:
-        """Ids of the texts."""
-        return Vocabulary(learned_from)
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
@@ -189,7 +174,7 @@ class KeyEncoder(CategoricalEncoder):
         """The keys are known."""
         return keys
 
-    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
+    def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
         """How many training pairs each training item has."""
         training = np.flatnonzero(uses.totals)
         keys = column.take(pa.array(training)).to_pylist()
@@ -236,14 +221,10 @@ class BagEncoder(Encoder):
         """No tokens."""
         return pa.array([[]] * len(keys), _BAG_TYPE)
 
-    def token_counts(self, column: Column, uses: Uses) -> TokenCounts | None:
+    def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
         """How many training items have each token."""
         training = pa.array(np.flatnonzero(uses.totals))
         return _value_counts(pc.list_flatten(column.take(training)))
-
-    def learn(self, learned_from: Any) -> Any:
-        """Ids of the tokens."""
-        return Vocabulary(learned_from)
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
@@ -298,7 +279,7 @@ class DenseEncoder(Encoder):
             return uses.as_item.astype(np.float64)
         return np.asarray(column, np.float64)
 
-    def training_values(self, column: Column, uses: Uses) -> Sample | None:
+    def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
         """The numbers of training items that have one."""
         values = self._numbers(column, uses)
         chosen = (uses.totals > 0) & ~np.isnan(values)

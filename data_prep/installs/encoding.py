@@ -8,20 +8,21 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.pvalue import AsDict
+from apache_beam.pvalue import AsDict, TaggedOutput
 
 from data_prep.counting import count_all
 from data_prep.encode import Item, ItemBatch, encode_shard
 from data_prep.installs.encoders import Column, Encoder, Uses
 from data_prep.installs.items import ItemOptions, ItemRows
-from data_prep.sampling import Sample, SampleByDigest
+from data_prep.sampling import SampleByDigest
 from data_prep.shards import Keyed, first_rows
 from data_prep.splits import TRAIN
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
-from data_prep.write import EncodedDataset, PairBatch, encoded_dataset
+from data_prep.write import EncodedDataset, PairBatch
 
 # A scale is learned from so many training items at most.
-_SAMPLED_VALUES = 100_000
+_SAMPLED_NUMBERS = 100_000
+_TOKENS, _NUMBERS = "tokens", "numbers"
 _AS_ITEM, _AS_QUERY = 0, 1
 
 
@@ -38,14 +39,7 @@ def encode_items(
     pairs: beam.PCollection,
     options: ItemOptions,
 ) -> EncodedDataset:
-    """Adds the steps from items and pairs to catalog records.
-
-    Args:
-      items: (shard, ItemRows).
-      item_counts: (shard, number of items).
-      pairs: PairBatch elements.
-      options: of the items.
-    """
+    """Adds the steps from (shard, ItemRows), (shard, their number) and PairBatches to records."""
     of_shard = AsDict(item_counts)
     limits = {f.name: (f.min_count, f.max_vocab) for f in options.spec.features}
     uses = pairs | "CountUses" >> beam.FlatMap(_count_uses, of_shard, options.num_shards)
@@ -54,15 +48,13 @@ def encode_items(
         | "GroupUses" >> beam.CoGroupByKey()
         | "AddUses" >> beam.MapTuple(_add_uses)
     )
-    vocabularies = (
-        used
-        | "CountTokens" >> beam.FlatMap(_count_tokens, options)
-        | "Vocabularies" >> BuildVocabularies(limits)
+    learned_from = used | "LearnFrom" >> beam.ParDo(_learn_from, options).with_outputs(
+        _TOKENS, _NUMBERS
     )
+    vocabularies = learned_from[_TOKENS] | "Vocabularies" >> BuildVocabularies(limits)
     samples = (
-        used
-        | "TrainingValues" >> beam.FlatMap(_training_values, options)
-        | "SampleValues" >> beam.CombinePerKey(SampleByDigest(_SAMPLED_VALUES))
+        learned_from[_NUMBERS]
+        | "SampleNumbers" >> beam.CombinePerKey(SampleByDigest(_SAMPLED_NUMBERS))
         | "DropDigests" >> beam.MapTuple(lambda name, sample: (name, sample[1]))
     )
     learned = (
@@ -73,7 +65,7 @@ def encode_items(
     encoded = used | "EncodeItems" >> beam.FlatMap(
         _encode_items, of_shard, AsDict(learned), options
     )
-    return encoded_dataset(encoded, item_counts, pairs, vocabularies)
+    return EncodedDataset(encoded, item_counts, pairs, vocabularies)
 
 
 def _count_uses(
@@ -104,20 +96,13 @@ def _features(items: ItemRows, options: ItemOptions) -> Iterator[tuple[str, Enco
     return zip(encoders, encoders.values(), items.features, strict=True)
 
 
-def _count_tokens(element: Keyed, options: ItemOptions) -> Iterator[tuple[str, TokenCounts]]:
+def _learn_from(element: Keyed, options: ItemOptions) -> Iterator[TaggedOutput]:
     items, uses = element[1]
     for name, encoder, column in _features(items, options):
-        counts = encoder.token_counts(column, uses)
-        if counts is not None:
-            yield name, counts
-
-
-def _training_values(element: Keyed, options: ItemOptions) -> Iterator[tuple[str, Sample]]:
-    items, uses = element[1]
-    for name, encoder, column in _features(items, options):
-        values = encoder.training_values(column, uses)
-        if values is not None:
-            yield name, values
+        found = encoder.learn_from(column, uses)
+        if found is not None:
+            tag = _TOKENS if isinstance(found, TokenCounts) else _NUMBERS
+            yield TaggedOutput(tag, (name, found))
 
 
 def _learn(element: tuple[str, Any], options: ItemOptions) -> tuple[str, Any]:

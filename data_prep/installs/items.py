@@ -1,4 +1,4 @@
-"""The items of a catalog: rows of the item table, joined with what the log names."""
+"""The items of a catalog: rows of the item table, and those that only the log names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ItemRows(NamedTuple):
       digests: of the keys, uint64.
       places: file number and line as one int64 that sorts.
       keys: Arrow text.
-      titles: what users are shown, Arrow text; empty for an item that no table has.
+      titles: shown to users, Arrow text; empty for an item that no table has.
       features: in the order of the spec.
     """
 
@@ -70,7 +70,7 @@ class ReadItems(beam.PTransform):
     Takes (number, path) elements.
 
     Args:
-      options: what to read.
+      options: the columns and files.
       directory: the dataset directory being written, see `problems`.
     """
 

@@ -71,7 +71,7 @@ class ReadLog(beam.PTransform):
     """Reads log files, a PCollection of paths, to a `Log`.
 
     Args:
-      options: what to read.
+      options: the columns, and how pairs are made.
       directory: the dataset directory being written, see `problems`.
     """
 

@@ -1,4 +1,4 @@
-"""Scales of numbers: what a dense feature learns from the training items."""
+"""Scales of dense features, learned from the training items."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from data_prep.input_files import InputFile
 from data_prep.installs.encoders import Encoder, ItemFeature, make_encoder
 from data_prep.installs.scales import LOG_NORMALIZED
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import BAG, CATEGORICAL, DENSE
+from ssl_recsys.features import BAG, CATEGORICAL, DENSE, FeatureSpec
 from ssl_recsys.options import check_distinct
 
 HISTORY, LANDING_PAGE = "history", "landing_page"
@@ -106,6 +106,11 @@ class InstallSpec:
         """The features' encoders by name, in their order."""
         return {feature.name: make_encoder(feature, self.key) for feature in self.features}
 
+    def encoded(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
+        """The features as the dataset holds them; `vocab_sizes` counts id 0."""
+        encoders = self.encoders().items()
+        return tuple(encoder.spec(vocab_sizes.get(name, 0)) for name, encoder in encoders)
+
     def item_columns(self) -> list[str]:
         """The columns of the item table that are read, each once."""
         wanted = [self.key, self.title, *(f.column for f in self.features if not f.from_training)]
@@ -121,7 +126,7 @@ class InstallSpec:
         return list(dict.fromkeys(wanted + ([log.user] if needs_user else [])))
 
     def with_key(self, key: str) -> InstallSpec:
-        """The same with another key column; features made of the old one follow."""
+        """The same with a different key column, also for features made of the old one."""
         features = tuple(
             dataclasses.replace(feature, column=key) if feature.column == self.key else feature
             for feature in self.features
@@ -221,17 +226,7 @@ def _check_fields(what: str, content: Any, known: tuple[str, ...]) -> None:
 def check_columns(
     files: Sequence[InputFile], wanted: Sequence[str], what: str, spec: InstallSpec
 ) -> None:
-    """Checks that all files of a table have its columns.
-
-    Args:
-      files: the log's or the item table's.
-      wanted: names of columns.
-      what: `log` or `item table`.
-      spec: where the names come from.
-
-    Raises:
-      InputError: for a file without one of them.
-    """
+    """Raises InputError for a file of the table `what` (log, item table) without its columns."""
     for file in files:
         names = tables.column_names(file.path)
         missing = [name for name in wanted if name not in names]

@@ -1,7 +1,7 @@
 """Random numbers without state, and made-up words: the same coordinates give the same values.
 
 Everything synthetic is a function of the seed and of its coordinates (page 17, link 3), so it
-can be made in any order and amount without holding what was made before.
+can be made in any order and amount without holding earlier parts in memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Draws:
         """Uniform numbers in [0, 1), one for each element of the broadcast coordinates.
 
         Args:
-          stream: name of what is drawn; streams are independent of each other.
+          stream: name of the quantity drawn; streams are independent of each other.
           *coordinates: `[...]` non-negative integers that broadcast against each other.
         """
         start = zlib.crc32(stream.encode()) + (self.seed << 32)

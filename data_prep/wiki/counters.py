@@ -1,4 +1,4 @@
-"""What the counters of the Wikipedia job mean."""
+"""The counters of the Wikipedia job and their meanings."""
 
 from data_prep.wiki.link_graph import MAX_REDIRECT_HOPS
 
@@ -42,7 +42,7 @@ COUNTERS = {
     "title_ngrams_over_limit": "dropped: over --max_title_ngrams",
     "items_without_id": "items with id 0: held out, or rare in training",
 }
-# Counters that a user should hear of.
+# Counters that the user is warned of.
 WARNINGS = {
     "page_cut_off": "the dump ends in the middle of a page: is it complete?",
     "dump_unfinished": "a file does not end with </mediawiki>, pages may be missing: is it whole?",

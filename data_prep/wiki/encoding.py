@@ -14,14 +14,16 @@ from apache_beam.pvalue import AsDict, TaggedOutput
 
 from data_prep.counting import count_all
 from data_prep.encode import Item, ItemBatch, encode_shard
+from data_prep.job_options import JobOptions
 from data_prep.shards import Keyed, concatenate, find, first_rows, range_index
 from data_prep.splits import TRAIN, SplitRule, pair_digests
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
 from data_prep.wiki.link_graph import Articles, Graph, ItemLinks
 from data_prep.wiki.link_splits import item_splits, pair_splits
 from data_prep.words import ngrams, words
-from data_prep.write import EncodedDataset, PairBatch, encoded_dataset
+from data_prep.write import EncodedDataset, PairBatch
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
+from ssl_recsys.options import option
 
 ID, TITLE_NGRAMS, CATEGORIES = "id", "title_ngrams", "categories"
 _LONGEST_NGRAM = 2
@@ -30,24 +32,23 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureOptions:
-    """How features are encoded.
+class FeatureOptions(JobOptions):
+    """How features are encoded."""
 
-    Attributes:
-      id_min_count: training pairs, as query or item, that a page needs for an id of its own.
-      title_min_count: training pages that an n-gram must occur in.
-      category_min_count: training pages that a category must have.
-      max_title_ngrams: encoded n-grams of one title.
-      max_categories: encoded categories of one page.
-      max_vocab: most tokens of one vocabulary, a bound of the memory of one worker.
-    """
-
-    id_min_count: int
-    title_min_count: int
-    category_min_count: int
-    max_title_ngrams: int
-    max_categories: int
-    max_vocab: int
+    id_min_count: int = option(
+        1, "Training pairs that a page needs for an id of its own.", at_least=1
+    )
+    title_min_count: int = option(
+        2, "Training pages that a title n-gram must occur in.", at_least=1
+    )
+    category_min_count: int = option(2, "Training pages that a category must have.", at_least=1)
+    max_title_ngrams: int = option(16, "Most n-grams of one title.", at_least=1)
+    max_categories: int = option(16, "Most categories of one page.", at_least=1)
+    max_vocab: int = option(
+        8_000_000,
+        "Most tokens of a vocabulary; one worker holds it in memory, at about 300 bytes a token.",
+        at_least=1,
+    )
 
     def vocabulary_limits(self) -> dict[str, tuple[int, int]]:
         """Smallest counts of tokens and largest numbers of them."""
@@ -79,18 +80,14 @@ def title_ngrams(title: str) -> list[str]:
     return ngrams(words(title), _LONGEST_NGRAM)
 
 
-def encode_wiki(
-    graph: Graph, split: SplitRule, options: FeatureOptions, num_shards: int
-) -> EncodedDataset:
+def encode_wiki(graph: Graph, options: FeatureOptions) -> EncodedDataset:
     """Adds the steps from the graph to encoded records."""
     item_counts = AsDict(graph.item_counts)
     linked = (
         {"links": graph.links, "items": graph.items}
         | "GroupLinksBySource" >> beam.CoGroupByKey()
         | "LinksToRows"
-        >> beam.ParDo(_link_rows, item_counts, split, num_shards).with_outputs(
-            "pairs", "query_counts"
-        )
+        >> beam.ParDo(_link_rows, item_counts, options).with_outputs("pairs", "query_counts")
     )
     counted = (
         {
@@ -103,18 +100,18 @@ def encode_wiki(
     )
     vocabularies = (
         counted
-        | "CountTokens" >> beam.FlatMap(_count_tokens, split)
+        | "CountTokens" >> beam.FlatMap(_count_tokens, options.split)
         | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits())
     )
     ids = vocabularies | "MakeIds" >> beam.MapTuple(_make_ids)
     items = counted | "EncodeItems" >> beam.FlatMap(
-        _encode_items, item_counts, AsDict(ids), options, num_shards
+        _encode_items, item_counts, AsDict(ids), options
     )
-    return encoded_dataset(items, graph.item_counts, linked.pairs, vocabularies)
+    return EncodedDataset(items, graph.item_counts, linked.pairs, vocabularies)
 
 
 def _link_rows(
-    element: Keyed, item_counts: Mapping[int, int], split: SplitRule, num_shards: int
+    element: Keyed, item_counts: Mapping[int, int], options: FeatureOptions
 ) -> Iterator[TaggedOutput]:
     shard, groups = element
     links = concatenate(ItemLinks, groups["links"])
@@ -122,9 +119,9 @@ def _link_rows(
     position, exists = find(links.sources, table)
     if not exists.all():
         raise AssertionError("a link's source is no item")
-    starts = first_rows(item_counts, num_shards)
-    of_split = pair_splits(links.sources, links.targets, split)
-    target_shard = range_index(links.targets, num_shards)
+    starts = first_rows(item_counts, options.num_shards)
+    of_split = pair_splits(links.sources, links.targets, options.split)
+    target_shard = range_index(links.targets, options.num_shards)
     pairs = PairBatch(
         split=of_split,
         digest=pair_digests(links.sources, links.targets),
@@ -132,7 +129,7 @@ def _link_rows(
         item_row=starts[target_shard] + links.positions.astype(np.int64),
     )
     query_counts = np.bincount(position[of_split == TRAIN], minlength=len(table))
-    _log.info("numbered the links from shard %d of %d", shard + 1, num_shards)
+    _log.info("numbered the links from shard %d of %d", shard + 1, options.num_shards)
     yield TaggedOutput("pairs", pairs)
     yield TaggedOutput("query_counts", (shard, query_counts))
 
@@ -172,7 +169,6 @@ def _encode_items(
     item_counts: Mapping[int, int],
     ids: Mapping[str, Any],
     options: FeatureOptions,
-    num_shards: int,
 ) -> Iterator[ItemBatch]:
     shard, (items, as_item, _) = element
     specs = options.specs({name: known.size for name, known in ids.items()})
@@ -191,5 +187,5 @@ def _encode_items(
                 dropped[f"{name}_over_limit"] += cut
             yield Item(title, title, int(as_item[index]), values)
 
-    yield from encode_shard(encoded(), shard, item_counts, num_shards, specs)
+    yield from encode_shard(encoded(), shard, item_counts, options.num_shards, specs)
     count_all(dropped)

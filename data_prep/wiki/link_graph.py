@@ -17,11 +17,13 @@ import numpy as np
 from apache_beam.pvalue import AsIter, TaggedOutput
 
 from data_prep.counting import count
+from data_prep.job_options import JobOptions
 from data_prep.shards import Keyed, by_shard, concatenate, find, take
-from data_prep.splits import TRAIN, SplitRule
+from data_prep.splits import TRAIN
 from data_prep.wiki import read_pages
-from data_prep.wiki.link_splits import pair_splits
+from data_prep.wiki.link_splits import BY_PAGE, SPLITS, pair_splits
 from data_prep.wiki.read_pages import ENDLESS, NO_ARTICLE, NO_PAGES, Links, Pages, Redirects, Titles
+from ssl_recsys.options import option
 
 MAX_REDIRECT_HOPS = 4
 
@@ -32,13 +34,7 @@ _NONE = np.zeros(0, np.uint64)
 
 
 class Articles(NamedTuple):
-    """Articles (or items) of a shard as columns, by digest and each once.
-
-    Attributes:
-      digests: of the titles, uint64.
-      titles: text.
-      categories: lists of text.
-    """
+    """Articles (or items) of a shard as columns, by digest and each once."""
 
     digests: np.ndarray
     titles: Sequence[str]
@@ -46,13 +42,7 @@ class Articles(NamedTuple):
 
 
 class Known(NamedTuple):
-    """The pages of a shard, uint64, by digest.
-
-    Attributes:
-      articles: `[articles]` digests.
-      redirects: `[redirects]` digests.
-      targets: `[redirects]` digests of the pages that these lead to.
-    """
+    """Digests of a shard's `[articles]` and `[redirects]`, sorted, and `[redirects]` targets."""
 
     articles: np.ndarray
     redirects: np.ndarray
@@ -60,7 +50,7 @@ class Known(NamedTuple):
 
 
 class Chains(NamedTuple):
-    """Redirects on the way to an article: digests of their beginnings and of the next pages."""
+    """Redirects that are being followed: digests of their beginnings and of the next pages."""
 
     origins: np.ndarray
     targets: np.ndarray
@@ -75,14 +65,14 @@ class Ends(NamedTuple):
 
 
 class ResolvedLinks(NamedTuple):
-    """Links without redirects: digests, uint64."""
+    """Links without redirects: digests."""
 
     sources: np.ndarray
     targets: np.ndarray
 
 
 class ItemLinks(NamedTuple):
-    """Links between items: digests, uint64, and positions of the targets in their shards."""
+    """Links between items: digests, and positions of the targets in their shards."""
 
     sources: np.ndarray
     targets: np.ndarray
@@ -90,21 +80,23 @@ class ItemLinks(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class GraphOptions:
-    """Which pages become items, and which pairs are for training.
+class GraphOptions(JobOptions):
+    """Which pages become items, and which pairs are for training."""
 
-    Attributes:
-      num_shards: how many shards the digests divide into.
-      link_targets: `in_dump` (only articles of the dump are items) or `all` (link targets
-        without a page become items too).
-      min_in_links: how many different articles must link to a target without a page.
-      split: which pairs are for training.
-    """
-
-    num_shards: int
-    link_targets: str
-    min_in_links: int
-    split: SplitRule
+    link_targets: str = option(
+        IN_DUMP,
+        "in_dump: items are the dump's articles. all: link targets that have no page in the dump "
+        "become items too, with a title and no categories.",
+        choices=LINK_TARGETS,
+    )
+    min_in_links: int = option(
+        5, "With --link_targets=all: articles that must link to such a target.", at_least=1
+    )
+    split_by: str = option(
+        BY_PAGE,
+        "page: pairs that touch a test page are for testing. link: each pair on its own.",
+        choices=SPLITS,
+    )
 
 
 class Graph(NamedTuple):

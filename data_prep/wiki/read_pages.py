@@ -36,14 +36,7 @@ OUTPUTS = (PAGES, REDIRECTS, LINKS, TITLES)
 
 
 class Pages(NamedTuple):
-    """Articles as columns `[pages]`.
-
-    Attributes:
-      ordinals: numbers of the pages in the input, however that is divided, uint64.
-      digests: of the titles, uint64.
-      titles: text.
-      categories: lists of text.
-    """
+    """Articles. An ordinal is a page's number in the input, however that is divided; uint64."""
 
     ordinals: np.ndarray
     digests: np.ndarray
@@ -52,7 +45,7 @@ class Pages(NamedTuple):
 
 
 class Redirects(NamedTuple):
-    """Redirect pages as uint64 columns: ordinals, digests of the titles and of the targets."""
+    """Redirect pages: ordinals, digests of their titles and of their targets, uint64."""
 
     ordinals: np.ndarray
     digests: np.ndarray
@@ -60,7 +53,7 @@ class Redirects(NamedTuple):
 
 
 class Links(NamedTuple):
-    """Links as uint64 columns: ordinals and digests of the pages, digests of the targets."""
+    """Links: ordinals and digests of their pages, digests of their targets, uint64."""
 
     ordinals: np.ndarray
     sources: np.ndarray
@@ -68,7 +61,7 @@ class Links(NamedTuple):
 
 
 class Titles(NamedTuple):
-    """Titles of link targets, and their digests, uint64."""
+    """Titles of link targets, and their digests."""
 
     digests: np.ndarray
     titles: Sequence[str]

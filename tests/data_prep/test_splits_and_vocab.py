@@ -8,7 +8,6 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from data_prep import shards, splits, vocab
 from data_prep.wiki.link_splits import BY_LINK, BY_PAGE, item_splits, pair_splits
-from ssl_recsys.errors import InputError
 
 DIGESTS = splits.text_digests([f"title {index}" for index in range(20_000)])
 
@@ -51,20 +50,6 @@ def test_a_pair_is_not_its_reverse():
     forth = splits.pair_digests(DIGESTS[:100], DIGESTS[100:200])
     back = splits.pair_digests(DIGESTS[100:200], DIGESTS[:100])
     assert not np.isin(forth, back).any()
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"test_fraction": 0.0}, "test_fraction must be in"),
-        ({"validation_fraction": 1.5}, "validation_fraction must be in"),
-        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "must be below 1"),
-        ({"seed": -1}, "split_seed"),
-    ],
-)
-def test_bad_split_rules(fields, message):
-    with pytest.raises(InputError, match=message):
-        splits.SplitRule(BY_PAGE, **fields)
 
 
 class Digests(NamedTuple):

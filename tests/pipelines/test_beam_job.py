@@ -5,6 +5,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 
 from data_prep import counting, problems, write
 from data_prep.facts import take_facts, write_facts
+from data_prep.job_options import JobOptions
 from pipelines import beam_job, beam_runner
 from ssl_recsys.errors import InputError
 
@@ -57,10 +58,29 @@ def test_an_input_error_in_a_worker_is_reported(tmp_path):
     assert problems.read_report(str(tmp_path)) == "one is no number"
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"test_fraction": 0.0}, "test_fraction must be in"),
+        ({"validation_fraction": 1.5}, "validation_fraction must be in"),
+        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "must be below 1"),
+        ({"split_seed": -1}, "split_seed"),
+    ],
+)
+def test_bad_splits(fields, message):
+    with pytest.raises(InputError, match=message):
+        JobOptions(**fields)
+
+
 def test_shards_by_size_and_kind():
-    assert beam_job.auto_shards([("xml", 1)], 100) == 1
-    assert beam_job.auto_shards([("xml", 100), ("gz", 100)], 100) == 5
-    assert beam_job.auto_shards([("xz", 1 << 40)], 1 << 20) == 4096
+    def num_shards(*files, given=0, text=100):
+        options = JobOptions(split_by="page", num_shards=given)
+        return beam_job.with_shards(options, files, text).num_shards
+
+    assert num_shards(("xml", 1)) == 1
+    assert num_shards(("xml", 100), ("gz", 100)) == 5
+    assert num_shards(("xml", 1000), given=3) == 3
+    assert num_shards(("xz", 1 << 40), text=1 << 20) == 4096
 
 
 def test_counter_table_is_aligned_and_complete():

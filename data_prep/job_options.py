@@ -1,0 +1,58 @@
+"""The settings that all data jobs have; a job adds its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from data_prep.splits import SplitRule
+from ssl_recsys.errors import InputError
+from ssl_recsys.options import Options, option
+
+MAX_SHARDS = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class JobOptions(Options):
+    """The flags that all data jobs have."""
+
+    output_dir: str = option("", "Directory of the dataset; it must not hold anything yet.")
+    overwrite: bool = option(
+        False, "Replace the dataset at --output_dir, once the new one is whole."
+    )
+    split_by: str = option("", "How pairs are divided.")
+    split_seed: int = option(
+        0, "Different seeds give different divisions and orders of the pairs.", at_least=0
+    )
+    validation_fraction: float = option(0.05, "Share for validation.", above=0, below=1)
+    test_fraction: float = option(0.05, "Share for testing.", above=0, below=1)
+    num_shards: int = option(
+        0,
+        "Parts that collections are joined in; 0 chooses by the input's size. The dataset does "
+        "not depend on it.",
+        at_least=0,
+        at_most=MAX_SHARDS,
+    )
+
+    # Settings that the dataset does not depend on.
+    unrecorded: ClassVar[tuple[str, ...]] = ("output_dir", "overwrite", "num_shards")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validation_fraction + self.test_fraction >= 1.0:
+            raise InputError(
+                "--validation_fraction + --test_fraction must be below 1, the rest is for training "
+                f"(got {self.validation_fraction} + {self.test_fraction})"
+            )
+
+    @property
+    def split(self) -> SplitRule:
+        """How pairs are divided."""
+        return SplitRule(
+            self.split_by, self.split_seed, self.validation_fraction, self.test_fraction
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """The options that the dataset depends on, for `dataset.json`."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name not in self.unrecorded}
