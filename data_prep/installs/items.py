@@ -16,6 +16,7 @@ from data_prep import problems, tables
 from data_prep.counting import count
 from data_prep.installs import item_features, logs
 from data_prep.installs.item_features import Column
+from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
 from data_prep.installs.spec import InstallSpec, ItemFeature
 from data_prep.shards import find, group_indices, range_index
@@ -114,10 +115,12 @@ def _read_items(
         column, not_numbers = item_features.read_column(rows, feature)
         features.append(column)
         bad += not_numbers
-    has_key = np.asarray(pc.not_equal(keys, ""))
-    for row in np.flatnonzero(~has_key).tolist():
-        bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), f"{spec.key} is empty"))
-    digests, _ = logs.digests(keys)
+    coded = pc.dictionary_encode(keys)
+    has_key = np.ones(len(keys), bool)
+    for row, reason in unusable_keys(coded, spec.key).items():
+        bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
+        has_key[row] = False
+    digests, _ = logs.digests(coded)
     titles = tables.texts(rows.columns[spec.title]) if spec.title else _no_text(len(keys))
     places = (number << 40) | rows.lines
     every = ItemRows(digests, places, keys, titles, features)
