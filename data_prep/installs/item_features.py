@@ -18,6 +18,8 @@ from ssl_recsys import schema
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
 _WORD = re.compile(r"[^\W_]+")
 _MAX_DEVIATIONS = 10.0
+# Features are float32; a single larger value would make one of all others zero when scaled.
+_MAX_NUMBER = float(np.finfo(np.float32).max)
 
 BAG_TYPE = pa.list_(pa.string())
 
@@ -79,10 +81,11 @@ def _numbers(rows: tables.Rows, feature: ItemFeature) -> tuple[np.ndarray, list[
             value = float(text)
         except ValueError:
             value = np.nan
-        if np.isfinite(value):
+        if abs(value) <= _MAX_NUMBER:
             values[row] = value
         else:
-            reason = f"{feature.column} is no number: {text!r}"
+            what = "beyond the numbers of float32" if np.isfinite(value) else "no number"
+            reason = f"{feature.column} is {what}: {tables.shown(text)}"
             bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
     return values, bad
 
