@@ -43,10 +43,10 @@ def stopped_with(directory: str) -> str | None:
         return file.read().decode("utf-8")
 
 
-def pieces(path: str, directory: str) -> Iterator[tables.Piece]:
+def pieces(path: str, directory: str, text: tables.TextFormat) -> Iterator[tables.Piece]:
     """As `tables.pieces`; ends the job that writes to `directory` if the file cannot be cut."""
     try:
-        yield from tables.pieces(path)
+        yield from tables.pieces(path, text)
     except InputError as error:
         stop(directory, str(error))
 

@@ -36,6 +36,10 @@ def define_flags() -> None:
         "candidate_column": "Column of a landing-page log with the candidate (candidate).",
         "timestamp_column": "Column of the log with the time (timestamp).",
         "timestamp_unit": "Unit of times that are numbers: s, ms, us, min or d (s).",
+        "encoding": "Encoding of text files without a byte order mark, such as latin-1 or "
+        "windows-1252 (utf-8).",
+        "quoting": "Whether quotation marks enclose values: minimal, none, or auto: in CSV they do, "
+        "in TSV they do not.",
         "key_column": "Column of the item table with the items' keys (app_id).",
         "title_column": "Column of the item table with what users are shown (title).",
         "window": "How much earlier a user must have had the seed: 1d, 12h, 30min.",

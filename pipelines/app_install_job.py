@@ -61,8 +61,8 @@ def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> s
         needs_time=options.split_by == BY_TIME,
         needs_user=options.split_by == BY_USER,
     )
-    _check_columns(logs, log_columns, "log", spec)
-    _check_columns(apps, spec.item_columns(), "item table", spec)
+    _check_columns(logs, log_columns, "log", spec, options.text)
+    _check_columns(apps, spec.item_columns(), "item table", spec, options.text)
     with output_dir.staged(options.output_dir, overwrite=options.overwrite) as staging:
         job = _Job(options, spec, tuple(log_columns), logs, apps, staging)
         try:
@@ -79,10 +79,14 @@ def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> s
 
 
 def _check_columns(
-    files: Sequence[InputFile], wanted: Sequence[str], what: str, spec: InstallSpec
+    files: Sequence[InputFile],
+    wanted: Sequence[str],
+    what: str,
+    spec: InstallSpec,
+    text: tables.TextFormat,
 ) -> None:
     for file in files:
-        names = tables.column_names(file.path)
+        names = tables.column_names(file.path, text)
         missing = [name for name in wanted if name not in names]
         if not missing:
             continue
@@ -116,9 +120,10 @@ class _Job:
             max_pairs_per_user=self.options.max_pairs_per_user,
             split_by=self.options.split_by,
             num_shards=num_shards,
+            text=self.options.text,
         )
         tables_of_items = tuple(file.path for file in self.apps)
-        item_options = ItemOptions(self.spec, tables_of_items, num_shards)
+        item_options = ItemOptions(self.spec, tables_of_items, num_shards, self.options.text)
         log = (
             pipeline
             | "Logs" >> beam.Create([file.path for file in self.logs])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from data_prep import splits
+from data_prep import splits, tables
 from data_prep.installs import logs
 from data_prep.installs.dataset import LogSplit
 from data_prep.installs.spec import InstallSpec, read_spec
@@ -36,6 +36,8 @@ class AppInstallOptions:
     candidate_column: str = ""
     timestamp_column: str = ""
     timestamp_unit: str = ""
+    encoding: str = ""
+    quoting: str = tables.AUTO
     key_column: str = ""
     title_column: str = ""
     window: str = "1d"
@@ -70,7 +72,7 @@ class AppInstallOptions:
         if not 0 <= self.num_shards <= _MAX_SHARDS:
             raise InputError(f"--num_shards must be in [0, {_MAX_SHARDS}] (got {self.num_shards})")
         logs.parse_duration(self.window)
-        _ = self.split, self.head  # check their fractions
+        _ = self.split, self.head, self.text  # check their values
 
     @property
     def split(self) -> LogSplit:
@@ -89,6 +91,11 @@ class AppInstallOptions:
     def head(self) -> schema.HeadRule:
         """Which items are the head."""
         return schema.HeadRule(schema.HEAD_TOP_FRACTION, self.head_fraction)
+
+    @property
+    def text(self) -> tables.TextFormat:
+        """How text files are read."""
+        return tables.TextFormat(self.encoding, self.quoting)
 
     def spec(self) -> InstallSpec:
         """What the columns mean: the spec file or the defaults, changed by the flags."""

@@ -64,11 +64,13 @@ class ItemOptions:
       spec: the columns.
       paths: the files; of rows with the same key the first one, in this order, is kept.
       num_shards: how many shards the digests divide into.
+      text: how text files are read.
     """
 
     spec: InstallSpec
     paths: tuple[str, ...]
     num_shards: int
+    text: tables.TextFormat = tables.TextFormat()
 
 
 class ReadItems(beam.PTransform):
@@ -90,16 +92,18 @@ class ReadItems(beam.PTransform):
         """Cuts the files, spreads the pieces over the workers, parses each."""
         return (
             paths
-            | "CutItems" >> beam.FlatMap(_number_pieces, self._directory)
+            | "CutItems" >> beam.FlatMap(_number_pieces, self._directory, self._options.text)
             | "SpreadItems" >> beam.Reshuffle()
             | "ParseItems"
             >> beam.ParDo(_read_items, self._options, self._directory).with_outputs("bad", "rows")
         )
 
 
-def _number_pieces(numbered: tuple[int, str], directory: str) -> Iterator[tuple[int, tables.Piece]]:
+def _number_pieces(
+    numbered: tuple[int, str], directory: str, text: tables.TextFormat
+) -> Iterator[tuple[int, tables.Piece]]:
     number, path = numbered
-    for piece in problems.pieces(path, directory):
+    for piece in problems.pieces(path, directory, text):
         yield number, piece
 
 
