@@ -207,7 +207,7 @@ def _dataset_info(
             f"row:\n{problems.listing(found[ITEM_ROWS_REPEATED])}\n"
             "Remove them, or keep the first row of each with --duplicate_items=first."
         )
-    sizes = dict(facts["vocab_size"])
+    sizes = dict(facts.get("vocab_size", []))  # none if all features are dense
     digests = dict(facts["source"])
     return schema.DatasetInfo(
         name=spec.name,
