@@ -93,6 +93,11 @@ def _check_columns(
         hint = "name the right ones with --features_spec or the --..._column flags"
         if what == "log" and spec.log.kind == HISTORY and {"seed", "candidate"} <= {*names}:
             hint = "for a log of seeds and candidates add --log_kind=landing_page"
+        if what == "log" and spec.log.kind != HISTORY and missing == [spec.log.timestamp]:
+            hint = (
+                "only a split by time needs it: name the column with --timestamp_column, or add "
+                "--split_by=pair"
+            )
         raise InputError(
             f"{file.path} has no column {', '.join(map(repr, missing))}, which the {what} needs; "
             f"its columns are {', '.join(names)}; {hint}"
