@@ -76,6 +76,9 @@ class TextFormat:
         return Dialect(_DELIMITERS[file_format], is_quoted)
 
 
+DEFAULT_TEXT = TextFormat()
+
+
 @dataclasses.dataclass(frozen=True)
 class Piece:
     """Some whole records of one file.
@@ -147,7 +150,7 @@ def table_format(path: str) -> str:
     )
 
 
-def column_names(path: str, text: TextFormat = TextFormat()) -> list[str]:
+def column_names(path: str, text: TextFormat = DEFAULT_TEXT) -> list[str]:
     """The columns that a file has (those of the first thousand lines, in JSON lines).
 
     Raises:
@@ -173,7 +176,7 @@ def column_names(path: str, text: TextFormat = TextFormat()) -> list[str]:
     return names
 
 
-def pieces(path: str, text: TextFormat = TextFormat()) -> Generator[Piece]:
+def pieces(path: str, text: TextFormat = DEFAULT_TEXT) -> Generator[Piece]:
     """Cuts a file into pieces, in order.
 
     Raises:

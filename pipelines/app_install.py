@@ -38,8 +38,8 @@ def define_flags() -> None:
         "timestamp_unit": "Unit of times that are numbers: s, ms, us, min or d (s).",
         "encoding": "Encoding of text files without a byte order mark, such as latin-1 or "
         "windows-1252 (utf-8).",
-        "quoting": "Whether quotation marks enclose values: minimal, none, or auto: in CSV they do, "
-        "in TSV they do not.",
+        "quoting": "Whether quotation marks enclose values: minimal, none, or auto: they do "
+        "in CSV, not in TSV.",
         "key_column": "Column of the item table with the items' keys (app_id).",
         "title_column": "Column of the item table with what users are shown (title).",
         "window": "How much earlier a user must have had the seed: 1d, 12h, 30min.",

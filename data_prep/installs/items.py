@@ -70,7 +70,7 @@ class ItemOptions:
     spec: InstallSpec
     paths: tuple[str, ...]
     num_shards: int
-    text: tables.TextFormat = tables.TextFormat()
+    text: tables.TextFormat = tables.DEFAULT_TEXT
 
 
 class ReadItems(beam.PTransform):

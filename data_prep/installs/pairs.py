@@ -48,7 +48,7 @@ class PairOptions:
     max_pairs_per_user: int
     split_by: str
     num_shards: int
-    text: tables.TextFormat = tables.TextFormat()
+    text: tables.TextFormat = tables.DEFAULT_TEXT
 
 
 class Log(NamedTuple):
