@@ -5,6 +5,7 @@ A line ends with LF, CR LF, or CR alone, as in Arrow's parser.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -106,7 +107,7 @@ def _record_ends(data: bytes, dialect: Dialect) -> tuple[np.ndarray, np.ndarray]
         return (breaks[~is_inside] if is_inside.any() else breaks), breaks
     mark = re.escape(dialect.delimiter.encode())
     # A mark within an unquoted value, as in 27" screen, is a character like others.
-    quoted = re.compile(rb'(?:(?<=[%b\r\n])|\A)"[^"]*(?:""[^"]*)*' % mark)
+    quoted = re.compile(rb'(?:(?<=[%b\r\n])|\A)"[^"]*(?:""[^"]*)*"?' % mark)
     spans = np.asarray([match.span() for match in quoted.finditer(data)], np.int64)
     if not len(spans):
         return breaks, breaks
@@ -164,6 +165,8 @@ def read_columns(
         )
         return "skip"
 
+    if data.startswith(codecs.BOM_UTF8):
+        data = codecs.BOM_UTF8 + data  # Arrow takes off one, but here it belongs to a value
     table = pa.csv.read_csv(
         io.BytesIO(data),
         pa.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
