@@ -38,7 +38,7 @@ _PIECE_BYTES = 8 << 20
 _PIECE_LINES = 1 << 19
 _MAX_HEADER_BYTES = 1 << 20
 # A quoted value that runs on for longer than this is taken for a stray quote.
-_MAX_RECORD_BYTES = 16 << 20
+_MAX_RECORD_BYTES = 4 << 20
 _SHOWN_CHARACTERS = 80
 # What the libraries raise for input that they cannot read.
 _UNREADABLE = (
