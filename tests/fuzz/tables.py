@@ -62,9 +62,13 @@ def run_case(case: int, directory: pathlib.Path) -> str:
         data = [gzip.compress, bz2.compress][rng.integers(2)](data)
         if rng.random() < 0.5:
             data = table_files.mutate_bytes(data, rng)
-    path = directory / f"case{ending}"
-    path.write_bytes(data)
     text = _TEXTS[rng.integers(len(_TEXTS))] if rng.random() < 0.4 else tables.DEFAULT_TEXT
+    return check_file(data, directory / f"case{ending}", text, small)
+
+
+def check_file(data: bytes, path: pathlib.Path, text: tables.TextFormat, small: int) -> str:
+    """Reads a file in one piece, and in pieces of `small` bytes, as `run_case`."""
+    path.write_bytes(data)
     outcomes = [_read(str(path), text, size) for size in (8 << 20, small)]
     whole, cut = outcomes
     if whole is None or cut is None:
