@@ -23,16 +23,15 @@ from data_prep.arrow_columns import one_line as one_line
 from data_prep.arrow_columns import texts as texts
 from data_prep.csv_records import Dialect
 from data_prep.parquet_records import RowRange
+from data_prep.text_format import AUTO as AUTO
+from data_prep.text_format import CSV, DEFAULT_TEXT, TSV, TextFormat
+from data_prep.text_format import MINIMAL as MINIMAL
+from data_prep.text_format import UNQUOTED as UNQUOTED
 from ssl_recsys.errors import InputError
 
-CSV, TSV, JSONL, PARQUET = "csv", "tsv", "jsonl", "parquet"
+JSONL, PARQUET = "jsonl", "parquet"
 _FORMATS = {".csv": CSV, ".tsv": TSV, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET}
 _COMPRESSIONS = (".gz", ".bz2")
-_DELIMITERS = {CSV: ",", TSV: "\t"}
-# Whether quotation marks enclose values: in CSV (RFC 4180) they do, and in TSV
-# (text/tab-separated-values) they are characters like others, unless the caller knows better.
-AUTO, MINIMAL, UNQUOTED = "auto", "minimal", "none"
-QUOTINGS = (AUTO, MINIMAL, UNQUOTED)
 _PIECE_BYTES = 8 << 20
 # Short lines take many times their size as columns.
 _PIECE_LINES = 1 << 19
@@ -45,38 +44,6 @@ _UNREADABLE = (
     *(pa.ArrowException, OSError, EOFError, zlib.error, csv.Error),
     *(ValueError, LookupError, ArithmeticError, RecursionError, MemoryError),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class TextFormat:
-    """How the text of files is read that are not Parquet.
-
-    Attributes:
-      encoding: of files without a byte order mark; empty for UTF-8.
-      quoting: one of QUOTINGS.
-
-    Raises:
-      InputError: for an unknown encoding or quoting.
-    """
-
-    encoding: str = ""
-    quoting: str = AUTO
-
-    def __post_init__(self) -> None:
-        if self.encoding:
-            input_streams.check_encoding(self.encoding)
-        if self.quoting not in QUOTINGS:
-            raise InputError(
-                f"--quoting must be one of {', '.join(QUOTINGS)} (got {self.quoting!r})"
-            )
-
-    def dialect(self, file_format: str) -> Dialect:
-        """How values are divided in a CSV or TSV file."""
-        is_quoted = self.quoting == MINIMAL or (self.quoting == AUTO and file_format == CSV)
-        return Dialect(_DELIMITERS[file_format], is_quoted)
-
-
-DEFAULT_TEXT = TextFormat()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,7 +292,7 @@ def _parse_csv(piece: Piece, columns: Sequence[str]) -> Rows:
     )
     kept = np.delete(np.arange(table.num_rows + len(wrong)), [record.record for record in wrong])
     arrays = {name: _one_chunk(table.column(name)) for name in columns}
-    return _without_blank(piece, Rows(piece.path, lines[kept], arrays, bad), starts, kept)
+    return _without_blank(piece, Rows(piece.path, lines[kept], arrays, bad), starts[kept])
 
 
 def _wrong_width(record: csv_records.WrongWidth, dialect: Dialect) -> str:
@@ -335,24 +302,20 @@ def _wrong_width(record: csv_records.WrongWidth, dialect: Dialect) -> str:
     return reason
 
 
-def _without_blank(piece: Piece, rows: Rows, starts: np.ndarray, kept: np.ndarray) -> Rows:
+def _without_blank(piece: Piece, rows: Rows, starts: np.ndarray) -> Rows:
     """Leaves out blank lines, which Arrow reads as rows of empty values.
 
     Args:
       piece: what was read.
       rows: its rows.
-      starts: where its records begin, `[records]`.
-      kept: which records the rows are, `[rows]`.
+      starts: where they begin in the piece, `[rows]`.
     """
     blank = np.ones(len(rows.lines), bool)
     for column in rows.columns.values():
         blank &= np.asarray(pa.compute.equal(column, ""))
     if not blank.any():
         return rows
-    ends = np.append(starts[1:], len(piece.data))
-    blank[blank] = [
-        not piece.data[starts[record] : ends[record]].strip(b"\r\n") for record in kept[blank]
-    ]
+    blank &= np.isin(np.frombuffer(piece.data, np.uint8)[starts], list(b"\r\n"))
     columns = {name: column.filter(pa.array(~blank)) for name, column in rows.columns.items()}
     return dataclasses.replace(rows, lines=rows.lines[~blank], columns=columns)
 
