@@ -67,6 +67,8 @@ def _check(file: InputFile, flag: str) -> None:
             is_empty = not stream.read(1)
     except IsADirectoryError as error:
         raise InputError(f"{flag}: {file.path} is a directory; name its files") from error
+    except (BeamIOError, OSError) as error:
+        raise InputError(f"{flag}: {file.path} cannot be read ({error})") from error
     if is_empty:
         raise InputError(f"{flag}: {file.path} is empty")
 

@@ -44,10 +44,10 @@ def read_report(directory: str) -> str | None:
         return file.read().decode("utf-8")
 
 
-def pieces(path: str, directory: str) -> Iterator[tables.Piece]:
+def pieces(path: str, directory: str, text: tables.TextFormat) -> Iterator[tables.Piece]:
     """As `tables.pieces`, with errors reported."""
     with reported(directory):
-        yield from tables.pieces(path)
+        yield from tables.pieces(path, text)
 
 
 def parse(piece: tables.Piece, columns: Sequence[str], directory: str) -> tables.Rows:

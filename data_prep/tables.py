@@ -7,36 +7,43 @@ time) is the caller's business, so that a column never changes its type half-way
 
 from __future__ import annotations
 
-import bz2
 import contextlib
+import csv
 import dataclasses
-import gzip
-import io
+import itertools
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, cast
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
-from data_prep import csv_records, json_records
+from data_prep import csv_records, input_streams, json_records, parquet_records
+from data_prep.arrow_columns import one_line as one_line
+from data_prep.arrow_columns import texts as texts
+from data_prep.csv_records import Dialect
+from data_prep.parquet_records import RowRange
+from data_prep.text_format import AUTO as AUTO
+from data_prep.text_format import CSV, DEFAULT_TEXT, TSV, TextFormat
+from data_prep.text_format import MINIMAL as MINIMAL
+from data_prep.text_format import UNQUOTED as UNQUOTED
 from ssl_recsys.errors import InputError
 
-CSV, TSV, JSONL, PARQUET = "csv", "tsv", "jsonl", "parquet"
+JSONL, PARQUET = "jsonl", "parquet"
 _FORMATS = {".csv": CSV, ".tsv": TSV, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET}
 _COMPRESSIONS = (".gz", ".bz2")
-# What decompression raises.
-_DAMAGES = (OSError, EOFError, zlib.error)
-_DELIMITERS = {CSV: ",", TSV: "\t"}
-_PIECE_BYTES = 16 << 20
+_PIECE_BYTES = 8 << 20
+# Short lines take many times their size as columns.
+_PIECE_LINES = 1 << 19
+_MAX_HEADER_BYTES = 1 << 20
 # A quoted value that runs on for longer than this is taken for a stray quote.
-_MAX_RECORD_BYTES = 64 << 20
-# What str.splitlines takes for one.
-_LINE_BREAKS = "[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]+"
+_MAX_RECORD_BYTES = 4 << 20
+_SHOWN_CHARACTERS = 80
+# What the libraries raise for input that they cannot read.
+_UNREADABLE = (
+    *(pa.ArrowException, OSError, EOFError, zlib.error, csv.Error),
+    *(ValueError, LookupError, ArithmeticError, RecursionError, MemoryError),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +55,9 @@ class Piece:
       file_format: one of CSV, TSV, JSONL and PARQUET.
       first: number of the first line (the first row in Parquet), counted from 1.
       names: the columns of a CSV or TSV file.
-      data: the records' text; empty for Parquet, which is read by row group.
-      row_groups: numbers of the row groups of a Parquet file.
+      data: the records' text; empty for Parquet, which is read by rows.
+      dialect: of a CSV or TSV file.
+      rows: which rows of a Parquet file.
     """
 
     path: str
@@ -57,10 +65,11 @@ class Piece:
     first: int
     names: tuple[str, ...] = ()
     data: bytes = b""
-    row_groups: tuple[int, ...] = ()
+    dialect: Dialect = csv_records.LINES
+    rows: RowRange = parquet_records.NO_ROWS
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
 class BadRecord:
     """A record, or one value of it, that cannot be used; sorts by its place."""
 
@@ -80,7 +89,7 @@ class Rows:
       path: the file.
       lines: `[rows]` int64, the line (in Parquet the row) at which each record starts.
       columns: Arrow arrays `[rows]` by column name: text or lists of text from CSV and JSON
-        lines, the file's own types from Parquet.
+        lines, what `arrow_columns.simple` makes of the file's own types from Parquet.
       bad: what could not be read; such records are no rows.
     """
 
@@ -108,7 +117,7 @@ def table_format(path: str) -> str:
     )
 
 
-def column_names(path: str) -> list[str]:
+def column_names(path: str, text: TextFormat = DEFAULT_TEXT) -> list[str]:
     """The columns that a file has (those of the first thousand lines, in JSON lines).
 
     Raises:
@@ -116,58 +125,89 @@ def column_names(path: str) -> list[str]:
     """
     file_format = table_format(path)
     if file_format == PARQUET:
-        with _open_parquet(path) as parquet:
+        with parquet_records.open_file(path) as parquet:
             return list(parquet.schema_arrow.names)
-    with _open(path) as stream:
-        if file_format != JSONL:
-            return list(_read_header(stream, path, file_format))
-        names = json_records.column_names(stream)
+    if file_format != JSONL:
+        with _chunks(path, text) as chunks:
+            return list(_read_header(chunks, Piece(path, file_format, 1), text)[0].names)
+    with contextlib.closing(pieces(path, text)) as cut:
+        names = json_records.column_names(
+            line
+            for piece in cut
+            for line in json_records.split_lines(
+                input_streams.decode(piece.data, path, piece.first)
+            )
+        )
     if not names:
         raise InputError(f"{path} is empty or holds no JSON objects; expected one on each line")
     return names
 
 
-def pieces(path: str) -> Iterator[Piece]:
+def pieces(path: str, text: TextFormat = DEFAULT_TEXT) -> Generator[Piece]:
     """Cuts a file into pieces, in order.
 
     Raises:
-      InputError: if the file is not what its name says, or a quoted value never ends.
+      InputError: if the file is not what its name says, or a record is too long.
     """
-    file_format = table_format(path)
-    if file_format == PARQUET:
-        yield from _parquet_pieces(path)
+    piece = Piece(path, table_format(path), 1)
+    if piece.file_format == PARQUET:
+        for rows in parquet_records.row_ranges(path):
+            yield dataclasses.replace(piece, rows=rows)
+            piece = dataclasses.replace(piece, first=piece.first + rows.stop - rows.start)
         return
-    with _open(path) as stream:
-        if file_format == JSONL:
-            yield from _cut(stream, Piece(path, file_format, 1), lambda data: data.rfind(b"\n") + 1)
+    with _chunks(path, text) as chunks:
+        if piece.file_format == JSONL:
+            yield from _cut(chunks, piece, csv_records.whole_lines)
             return
-        first = Piece(path, file_format, 2, _read_header(stream, path, file_format))
-        delimiter = _DELIMITERS[file_format]
-        yield from _cut(stream, first, lambda data: csv_records.whole_records(data, delimiter))
+        first, rest = _read_header(chunks, piece, text)
+        yield from _cut(
+            itertools.chain([rest], chunks),
+            first,
+            lambda data: csv_records.whole_records(data, first.dialect),
+        )
 
 
-def _cut(stream: BinaryIO, piece: Piece, whole: Callable[[bytes], int]) -> Iterator[Piece]:
-    """Fills pieces like `piece` with the records in `stream`; `whole` is how much is complete."""
+def _chunks(path: str, text: TextFormat) -> contextlib.closing[Generator[bytes]]:
+    return contextlib.closing(input_streams.utf8_chunks(path, text.encoding, _PIECE_BYTES))
+
+
+def _cut(chunks: Iterable[bytes], piece: Piece, whole: Callable[[bytes], int]) -> Iterator[Piece]:
+    """Fills pieces like `piece` with the records in `chunks`; `whole` is how much is complete."""
     rest = b""
-    while data := _read(stream, piece.path):
+    for data in itertools.chain.from_iterable(map(_few_lines, chunks)):
         rest += data
         end = whole(rest)
         if end:
             yield dataclasses.replace(piece, data=rest[:end])
-            piece = dataclasses.replace(piece, first=piece.first + rest.count(b"\n", 0, end))
+            lines = input_streams.count_lines(rest[:end])
+            piece = dataclasses.replace(piece, first=piece.first + lines)
             rest = rest[end:]
         elif len(rest) > _MAX_RECORD_BYTES:
-            raise _unclosed(piece.path, piece.first)
+            raise _too_long(piece)
     if rest and whole(rest + b"\n") <= len(rest):
-        raise _unclosed(piece.path, piece.first)
+        raise _too_long(piece)
     if rest:
         yield dataclasses.replace(piece, data=rest)
 
 
-def _unclosed(path: str, line: int) -> InputError:
+def _few_lines(data: bytes) -> Iterator[bytes]:
+    """Divides a chunk so that no part is likely to have more than _PIECE_LINES lines."""
+    parts = 1 + input_streams.count_lines(data) // _PIECE_LINES
+    size = max(1, -(-len(data) // parts))
+    return (data[begin : begin + size] for begin in range(0, len(data), size))
+
+
+def _too_long(piece: Piece) -> InputError:
+    limit = f"(within {_MAX_RECORD_BYTES >> 20} MiB)"
+    if piece.dialect.is_quoted:
+        return InputError(
+            f"{piece.path}:{piece.first}: a quotation mark opens a value that does not end "
+            f"{limit}; close it, or double a mark that belongs to the value, or add "
+            "--quoting=none if marks do not enclose values"
+        )
     return InputError(
-        f"{path}:{line}: a quotation mark opens a value that does not end (within "
-        f"{_MAX_RECORD_BYTES >> 20} MiB); close it, or double a mark that belongs to the value"
+        f"{piece.path}:{piece.first}: expected a record on each line, got a line that does not "
+        f"end {limit}; is it a {piece.file_format} file?"
     )
 
 
@@ -179,156 +219,122 @@ def parse(piece: Piece, columns: Sequence[str]) -> Rows:
       columns: names of columns; one that a JSON record lacks is null there.
 
     Raises:
-      InputError: if the piece is damaged as a whole.
+      InputError: if the piece is damaged as a whole, or its text is not in its encoding.
     """
     read = {PARQUET: _parse_parquet, JSONL: _parse_json}.get(piece.file_format, _parse_csv)
     try:
         return read(piece, columns)
-    except (pa.ArrowInvalid, OSError) as error:
+    except InputError:
+        raise
+    except _UNREADABLE as error:
         raise InputError(
             f"{piece.path}:{piece.first}: what begins here cannot be read as {piece.file_format} "
-            f"({error}); is the file whole?"
+            f"({type(error).__name__}: {error}); is the file whole?"
         ) from error
 
 
-def texts(column: pa.Array) -> pa.Array:
-    """A column as text without surrounding blanks, `""` for null; `[rows]`."""
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        column = pa.array(
-            ["" if value is None else " ".join(map(str, value)) for value in column.to_pylist()],
-            pa.string(),
-        )
-    text = pa.compute.cast(column, pa.string())
-    return pa.compute.utf8_trim_whitespace(pa.compute.fill_null(text, ""))
+def shown(value: object) -> str:
+    """A value in a message: its representation, cut where it is long."""
+    text = repr(value[: _SHOWN_CHARACTERS + 1] if isinstance(value, str) else value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
-def one_line(text: pa.Array) -> pa.Array:
-    """Text with each run of line breaks made a blank."""
-    return pa.compute.replace_substring_regex(text, _LINE_BREAKS, " ")
+def _read_header(chunks: Iterator[bytes], piece: Piece, text: TextFormat) -> tuple[Piece, bytes]:
+    """Reads the names of the columns.
 
-
-@contextlib.contextmanager
-def _open(path: str) -> Iterator[BinaryIO]:
-    """Opens a file for reading, decompressed.
-
-    Not by Beam, which takes a gzip file that is cut off for a whole one.
+    Returns:
+      A piece without data that begins behind the header, and what has been read of the records.
     """
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as stored:
-        if path.endswith(".gz"):
-            with gzip.GzipFile(fileobj=stored) as stream:
-                yield cast(BinaryIO, stream)
-        elif path.endswith(".bz2"):
-            with bz2.BZ2File(stored) as stream:
-                yield cast(BinaryIO, stream)
-        else:
-            yield stored
+    path, dialect = piece.path, text.dialect(piece.file_format)
+    head, end = b"", 0
+    for data in chunks:
+        head += data
+        end = csv_records.first_record(head[:_MAX_HEADER_BYTES], dialect)
+        if end or len(head) > _MAX_HEADER_BYTES:
+            break
+    line = head[: end or len(head)]
+    if len(line) > _MAX_HEADER_BYTES:
+        raise InputError(
+            f"{path}:1: expected a header with the names of the columns, got over "
+            f"{_MAX_HEADER_BYTES >> 20} MiB without the end of a line"
+        )
+    names = _header_names(input_streams.decode(line, path, 1), path, dialect)
+    first = piece.first + input_streams.count_lines(line)
+    return dataclasses.replace(piece, first=first, names=names, dialect=dialect), head[len(line) :]
 
 
-def _read(stream: BinaryIO, path: str) -> bytes:
+def _header_names(line: str, path: str, dialect: Dialect) -> tuple[str, ...]:
+    if "\0" in line:
+        raise InputError(
+            f"{path}:1: the header holds a NUL character; if the file is UTF-16, add "
+            "--encoding=utf-16-le or --encoding=utf-16-be"
+        )
     try:
-        return stream.read(_PIECE_BYTES)
-    except _DAMAGES as error:
-        raise InputError(f"{path} cannot be decompressed ({error}); is it whole?") from error
-
-
-def _read_header(stream: BinaryIO, path: str, file_format: str) -> tuple[str, ...]:
-    try:
-        names = csv_records.header(stream.readline(), _DELIMITERS[file_format])
-    except _DAMAGES as error:
-        raise InputError(f"{path} cannot be decompressed ({error}); is it whole?") from error
+        names = csv_records.header(line, dialect)
+    except csv.Error as error:
+        raise InputError(f"{path}:1: the header cannot be read ({error})") from error
     if not any(names):
         raise InputError(f"{path} is empty; expected a first line with the names of its columns")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(f"{path}:1: the header repeats {', '.join(map(repr, repeated))}")
+        raise InputError(f"{path}:1: the header repeats {', '.join(map(shown, repeated))}")
     return tuple(names)
 
 
 def _parse_csv(piece: Piece, columns: Sequence[str]) -> Rows:
-    delimiter = _DELIMITERS[piece.file_format]
-    lines = piece.first + csv_records.record_lines(piece.data, delimiter)
-    table, wrong = csv_records.read_columns(
-        _valid_utf8(piece.data), piece.names, columns, delimiter
-    )
+    input_streams.decode(piece.data, piece.path, piece.first)  # Arrow would not say where
+    starts, lines = csv_records.records(piece.data, piece.dialect)
+    lines = piece.first + lines
+    table, wrong = csv_records.read_columns(piece.data, piece.names, columns, piece.dialect)
     bad = tuple(
-        BadRecord(
-            piece.path,
-            int(lines[record.record]),
-            f"expected {record.expected} columns, got {record.actual}",
-        )
+        BadRecord(piece.path, int(lines[record.record]), _wrong_width(record, piece.dialect))
         for record in wrong
     )
     kept = np.delete(np.arange(table.num_rows + len(wrong)), [record.record for record in wrong])
-    return _without_blank(piece, Rows(piece.path, lines[kept], _arrays(table, columns), bad))
+    arrays = {name: _one_chunk(table.column(name)) for name in columns}
+    return _without_blank(piece, Rows(piece.path, lines[kept], arrays, bad), starts[kept])
 
 
-def _without_blank(piece: Piece, rows: Rows) -> Rows:
-    """Leaves out blank lines, which Arrow reads as rows of empty values."""
+def _wrong_width(record: csv_records.WrongWidth, dialect: Dialect) -> str:
+    reason = f"expected {record.expected} columns, got {record.actual}"
+    if record.has_quote and not dialect.is_quoted:
+        reason += " (if quotation marks enclose values, add --quoting=minimal)"
+    return reason
+
+
+def _without_blank(piece: Piece, rows: Rows, starts: np.ndarray) -> Rows:
+    """Leaves out blank lines, which Arrow reads as rows of empty values.
+
+    Args:
+      piece: what was read.
+      rows: its rows.
+      starts: where they begin in the piece, `[rows]`.
+    """
     blank = np.ones(len(rows.lines), bool)
     for column in rows.columns.values():
         blank &= np.asarray(pa.compute.equal(column, ""))
     if not blank.any():
         return rows
-    content = piece.data.split(b"\n")
-    blank[blank] = [not content[line - piece.first].strip() for line in rows.lines[blank]]
+    blank &= np.isin(np.frombuffer(piece.data, np.uint8)[starts], list(b"\r\n"))
     columns = {name: column.filter(pa.array(~blank)) for name, column in rows.columns.items()}
     return dataclasses.replace(rows, lines=rows.lines[~blank], columns=columns)
 
 
-def _valid_utf8(data: bytes) -> bytes:
-    """`data` with what is not UTF-8 replaced, so that one bad byte does not end a file."""
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("utf-8", errors="replace").encode("utf-8")
-    return data
-
-
 def _parse_json(piece: Piece, columns: Sequence[str]) -> Rows:
-    lines, values, wrong = json_records.read_columns(_valid_utf8(piece.data), columns)
+    text = input_streams.decode(piece.data, piece.path, piece.first)
+    lines, values, wrong = json_records.read_columns(text, columns)
     bad = tuple(BadRecord(piece.path, piece.first + line, reason) for line, reason in wrong)
     return Rows(piece.path, piece.first + lines, values, bad)
 
 
-@contextlib.contextmanager
-def _open_parquet(path: str) -> Iterator[pa.parquet.ParquetFile]:
-    """Opens a Parquet file, decompressed into memory where it is compressed as a whole."""
-    with _open(path) as stream:
-        try:
-            source = io.BytesIO(stream.read()) if path.endswith(_COMPRESSIONS) else stream
-            parquet = pa.parquet.ParquetFile(source)
-        except (pa.ArrowInvalid, *_DAMAGES) as error:
-            raise InputError(f"{path} is not a whole Parquet file ({error})") from error
-        yield parquet
-
-
-def _parquet_pieces(path: str) -> Iterator[Piece]:
-    """One piece for each row group, or a single one where all must be decompressed anyway."""
-    with _open_parquet(path) as parquet:
-        groups = range(parquet.num_row_groups)
-        sizes = [parquet.metadata.row_group(group).num_rows for group in groups]
-    if path.endswith(_COMPRESSIONS):
-        yield Piece(path, PARQUET, 1, row_groups=tuple(groups))
-        return
-    for group in groups:
-        yield Piece(path, PARQUET, 1 + sum(sizes[:group]), row_groups=(group,))
-
-
 def _parse_parquet(piece: Piece, columns: Sequence[str]) -> Rows:
-    with _open_parquet(piece.path) as parquet:
-        table = parquet.read_row_groups(piece.row_groups, columns=list(columns), use_threads=False)
-    lines = np.arange(piece.first, piece.first + table.num_rows)
-    return Rows(piece.path, lines, _arrays(table, columns))
-
-
-def _arrays(table: pa.Table, columns: Sequence[str]) -> dict[str, pa.Array]:
-    return {name: _one_chunk(table.column(name)) for name in columns}
+    values = parquet_records.read_columns(piece.path, piece.rows, piece.first, columns)
+    size = len(next(iter(values.values())))
+    return Rows(piece.path, np.arange(piece.first, piece.first + size), values)
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     combined = column.combine_chunks()
     if isinstance(combined, pa.ChunkedArray):  # a column without rows has no chunk
         combined = combined.chunk(0) if combined.num_chunks else pa.array([], column.type)
-    if pa.types.is_dictionary(combined.type):
-        combined = combined.dictionary_decode()
     return combined

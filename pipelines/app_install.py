@@ -14,7 +14,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsDict
 
-from data_prep import problems
+from data_prep import problems, tables, text_format
 from data_prep.input_files import InputFile, find_files
 from data_prep.installs import counters, logs
 from data_prep.installs.counters import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED, LOG_RECORDS_BAD
@@ -68,6 +68,15 @@ class AppInstallOptions(JobOptions):
     )
     timestamp_column: str = option("", "Column of the log with the time (timestamp).")
     timestamp_unit: str = option("", "Unit of times that are numbers: s, ms, us, min or d (s).")
+    encoding: str = option(
+        "",
+        "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
+    )
+    quoting: str = option(
+        tables.AUTO,
+        "Whether quotation marks enclose values; auto: they do in CSV, not in TSV.",
+        choices=text_format.QUOTINGS,
+    )
     key_column: str = option("", "Column of the item table with the items' keys (app_id).")
     title_column: str = option("", "Column of the item table with the title for users (title).")
     window: str = option("1d", "How much earlier a user must have had the seed: 1d, 12h, 30min.")
@@ -111,6 +120,12 @@ class AppInstallOptions(JobOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         logs.parse_duration(self.window)
+        _ = self.text  # checks the encoding
+
+    @property
+    def text(self) -> tables.TextFormat:
+        """How text files are read."""
+        return tables.TextFormat(self.encoding, self.quoting)
 
     def spec(self) -> InstallSpec:
         """What the columns mean: the spec file or the defaults, changed by the flags."""
@@ -139,8 +154,8 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
     spec = options.spec()
     events = find_files(options.installs, "--installs")
     apps = find_files(options.apps, "--apps")
-    check_columns(events, _log_columns(options, spec), "log", spec)
-    check_columns(apps, spec.item_columns(), "item table", spec)
+    check_columns(events, _log_columns(options, spec), "log", spec, options.text)
+    check_columns(apps, spec.item_columns(), "item table", spec, options.text)
     kinds = [(file.path.rpartition(".")[2], file.size) for file in events]
     options = beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
     return beam_job.DataJob(
@@ -177,9 +192,10 @@ def _build(
         max_pairs_per_user=options.max_pairs_per_user,
         split_by=options.split_by,
         num_shards=options.num_shards,
+        text=options.text,
     )
-    tables = tuple(file.path for file in apps)
-    item_options = ItemOptions(spec, tables, options.num_shards)
+    paths = tuple(file.path for file in apps)
+    item_options = ItemOptions(spec, paths, options.num_shards, options.text)
     log = (
         pipeline
         | "Logs" >> beam.Create([file.path for file in events])
@@ -187,7 +203,7 @@ def _build(
     )
     items = (
         pipeline
-        | "ItemTables" >> beam.Create(list(enumerate(tables)))
+        | "ItemTables" >> beam.Create(list(enumerate(paths)))
         | "ReadItems" >> ReadItems(item_options, directory)
     )
     bad = (

@@ -26,6 +26,8 @@ from ssl_recsys.features import FeatureSpec
 
 # Texts of a missing number, besides an empty value.
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
+# Features are float32; a single larger value would make one of all others zero when scaled.
+_MAX_NUMBER = float(np.finfo(np.float32).max)
 _BAG_TYPE = pa.list_(pa.string())
 
 # Raw values of one feature and many items: Arrow text or lists of text, or numbers.
@@ -263,10 +265,11 @@ class DenseEncoder(Encoder):
                 value = float(text)
             except ValueError:
                 value = np.nan
-            if np.isfinite(value):
+            if abs(value) <= _MAX_NUMBER:
                 values[row] = value
             else:
-                reason = f"{column} is no number: {text!r}"
+                what = "beyond the numbers of float32" if np.isfinite(value) else "no number"
+                reason = f"{column} is {what}: {tables.shown(text)}"
                 bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
         return values, bad
 

@@ -17,6 +17,7 @@ from data_prep.counting import count
 from data_prep.installs import logs
 from data_prep.installs.counters import ITEM_RECORDS_BAD
 from data_prep.installs.encoders import Column
+from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
 from data_prep.installs.spec import InstallSpec
 from data_prep.shards import find, group_indices, range_index
@@ -57,11 +58,13 @@ class ItemOptions:
       spec: the columns.
       paths: the files; of rows with the same key the first one, in this order, is kept.
       num_shards: how many shards the digests divide into.
+      text: how text files are read.
     """
 
     spec: InstallSpec
     paths: tuple[str, ...]
     num_shards: int
+    text: tables.TextFormat = tables.DEFAULT_TEXT
 
 
 class ReadItems(beam.PTransform):
@@ -83,16 +86,18 @@ class ReadItems(beam.PTransform):
         """Cuts the files, spreads the pieces over the workers, parses each."""
         return (
             paths
-            | "CutItems" >> beam.FlatMap(_number_pieces, self._directory)
+            | "CutItems" >> beam.FlatMap(_number_pieces, self._directory, self._options.text)
             | "SpreadItems" >> beam.Reshuffle()
             | "ParseItems"
             >> beam.ParDo(_read_items, self._options, self._directory).with_outputs("bad", "rows")
         )
 
 
-def _number_pieces(numbered: tuple[int, str], directory: str) -> Iterator[tuple[int, tables.Piece]]:
+def _number_pieces(
+    numbered: tuple[int, str], directory: str, text: tables.TextFormat
+) -> Iterator[tuple[int, tables.Piece]]:
     number, path = numbered
-    for piece in problems.pieces(path, directory):
+    for piece in problems.pieces(path, directory, text):
         yield number, piece
 
 
@@ -108,10 +113,12 @@ def _read_items(
         column, unusable = encoder.read(rows)
         features.append(column)
         bad += unusable
-    has_key = np.asarray(pc.not_equal(keys, ""))
-    for row in np.flatnonzero(~has_key).tolist():
-        bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), f"{spec.key} is empty"))
-    digests, _ = logs.digests(keys)
+    coded = pc.dictionary_encode(keys)
+    has_key = np.ones(len(keys), bool)
+    for row, reason in unusable_keys(coded, spec.key).items():
+        bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
+        has_key[row] = False
+    digests, _ = logs.digests(coded)
     titles = tables.texts(rows.columns[spec.title]) if spec.title else _no_texts(len(keys))
     places = (number << 40) | rows.lines
     every = ItemRows(digests, places, keys, titles, features)

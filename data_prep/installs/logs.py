@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,18 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_prep import splits, tables
-from data_prep.installs.spec import HISTORY, TIMESTAMP_UNITS, LogSpec
+from data_prep.installs import times
+from data_prep.installs.keys import unusable as unusable_keys
+from data_prep.installs.spec import HISTORY, LogSpec
 from ssl_recsys.errors import InputError
 
 # What a split keeps together: pairs of the same time, of the same user, of the same two items.
 BY_TIME, BY_USER, BY_PAIR = "time", "user", "pair"
 SPLITS = (BY_TIME, BY_USER, BY_PAIR)
 
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-# A time and a window of this size can be subtracted in 64-bit microseconds.
-_MAX_SECONDS = 4e12
 _EXPANDED_AT_ONCE = 1 << 22
 
 
@@ -114,63 +113,15 @@ def parse_duration(text: str) -> int:
     """
     match = _DURATION.fullmatch(text.strip())
     microseconds = round(float(match[1]) * _SECONDS[match[2]] * 1e6) if match else 0
-    if microseconds <= 0 or microseconds > _MAX_SECONDS * 1e6:
+    if microseconds <= 0 or microseconds > times.MAX_SECONDS * 1e6:
         raise InputError(
             f"a duration is a positive number with s, min, h, d or w, like 1d or 12h (got {text!r})"
         )
     return microseconds
 
 
-def timestamps(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads times.
-
-    Args:
-      column: `[rows]` numbers of `unit`s since any moment, or dates and times as in ISO 8601
-        (UTC where they name no zone), as text or in Arrow's types.
-      unit: one of TIMESTAMP_UNITS.
-
-    Returns:
-      Microseconds `[rows]` int64 (0 for what is no time), and whether each is a time.
-    """
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        exact = pc.cast(column, pa.timestamp("us"), safe=False)
-        return _filled(pc.cast(exact, pa.int64())), np.asarray(pc.is_valid(column))
-    text = tables.texts(column)
-    numeric = np.asarray(pc.match_substring_regex(text, _NUMBER))
-    numbers = pc.if_else(pa.array(numeric), text, "0")
-    scaled = np.asarray(pc.cast(numbers, pa.float64())) * TIMESTAMP_UNITS[unit]
-    usable = numeric & (np.abs(scaled) < _MAX_SECONDS * 1e6)
-    times = np.rint(np.where(usable, scaled, 0.0)).astype(np.int64)
-    if not numeric.all():
-        others = np.flatnonzero(~numeric)
-        for row, value in zip(
-            others.tolist(), text.take(pa.array(others)).to_pylist(), strict=True
-        ):
-            parsed = _iso_time(value)
-            if parsed is not None:
-                times[row], usable[row] = parsed, True
-    return times, usable
-
-
-def _iso_time(text: str) -> int | None:
-    """Microseconds since 1970, None if `text` is no ISO 8601 date and time."""
-    zone = re.search(r"[T ].*(Z|[+-]\d\d(:?\d\d)?)$", text)
-    kind = pa.timestamp("us", "UTC") if zone else pa.timestamp("us")
-    try:
-        return pc.cast(pa.scalar(text), kind).cast(pa.int64()).as_py()
-    except pa.ArrowInvalid:
-        return None
-
-
-def _filled(column: pa.Array) -> np.ndarray:
-    return np.asarray(pc.fill_null(column, 0)).astype(np.int64)
-
-
-def digests(text: pa.Array) -> tuple[np.ndarray, Keys]:
+def digests(coded: pa.DictionaryArray) -> tuple[np.ndarray, Keys]:
     """Digests of a column of text, uint64 `[rows]`, and the distinct names in it."""
-    coded = pc.dictionary_encode(text)
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.combine_chunks()
     names = tables.one_line(coded.dictionary).to_pylist()
     distinct = splits.text_digests(names)
     return distinct[np.asarray(coded.indices)], Keys(names, distinct)
@@ -195,24 +146,34 @@ def read_events(
     usable = np.ones(size, bool)
     bad = list(rows.bad)
 
-    def require(fits: np.ndarray, describe: str, column: str) -> None:
-        for row in np.flatnonzero(usable & ~fits).tolist():
-            reason = describe.format(column=column, value=rows.columns[column][row].as_py())
-            bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
-        usable[:] &= fits
+    def refuse(reasons: Mapping[int, str]) -> None:
+        for row, reason in reasons.items():
+            if usable[row]:
+                bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
+                usable[row] = False
 
     columns, keys = {"user": np.zeros(size, np.uint64), "time": np.zeros(size, np.int64)}, []
     for role, column in named.items():
         if column not in rows.columns:
             continue
-        text = tables.texts(rows.columns[column])
-        require(np.asarray(pc.not_equal(text, "")), "{column} is empty", column)
-        columns[role], names = digests(text)
+        coded = pc.dictionary_encode(tables.texts(rows.columns[column]))
+        refuse(unusable_keys(coded, column))
+        columns[role], names = digests(coded)
         keys += [] if role == "user" else [names]
     if log.timestamp in rows.columns:
-        columns["time"], is_time = timestamps(rows.columns[log.timestamp], log.timestamp_unit)
-        require(is_time, "{column} is no time: {value!r}", log.timestamp)
+        moments = rows.columns[log.timestamp]
+        columns["time"], is_time = times.timestamps(moments, log.timestamp_unit)
+        refuse(_no_times(moments, np.flatnonzero(~is_time), log.timestamp))
     return Events(**{role: column[usable] for role, column in columns.items()}), keys, bad
+
+
+def _no_times(column: pa.Array, rows: np.ndarray, name: str) -> dict[int, str]:
+    """Why values of a time column cannot be used, by row; `rows` are theirs."""
+    values = tables.texts(column.take(pa.array(rows))).to_pylist()
+    return {
+        row: f"{name} is no time: {tables.shown(value)}"
+        for row, value in zip(rows.tolist(), values, strict=True)
+    }
 
 
 def history_pairs(

@@ -35,6 +35,7 @@ class PairOptions:
       max_pairs_per_user: 0 for no limit, for histories.
       split_by: time, user or pair.
       num_shards: how many shards the digests divide into.
+      text: how text files are read.
     """
 
     log: LogSpec
@@ -43,6 +44,7 @@ class PairOptions:
     max_pairs_per_user: int
     split_by: str
     num_shards: int
+    text: tables.TextFormat = tables.DEFAULT_TEXT
 
 
 class History(NamedTuple):
@@ -84,7 +86,7 @@ class ReadLog(beam.PTransform):
         """Cuts the files, spreads the pieces over the workers, parses each."""
         parsed = (
             paths
-            | "CutLog" >> beam.FlatMap(problems.pieces, self._directory)
+            | "CutLog" >> beam.FlatMap(problems.pieces, self._directory, self._options.text)
             | "SpreadLog" >> beam.Reshuffle()
             | "ParseLog" >> beam.ParDo(_ReadEvents(self._options, self._directory)).with_outputs()
         )

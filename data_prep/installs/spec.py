@@ -224,17 +224,26 @@ def _check_fields(what: str, content: Any, known: tuple[str, ...]) -> None:
 
 
 def check_columns(
-    files: Sequence[InputFile], wanted: Sequence[str], what: str, spec: InstallSpec
+    files: Sequence[InputFile],
+    wanted: Sequence[str],
+    what: str,
+    spec: InstallSpec,
+    text: tables.TextFormat,
 ) -> None:
     """Raises InputError for a file of the table `what` (log, item table) without its columns."""
     for file in files:
-        names = tables.column_names(file.path)
+        names = tables.column_names(file.path, text)
         missing = [name for name in wanted if name not in names]
         if not missing:
             continue
         hint = "name the right ones with --features_spec or the --..._column flags"
         if what == "log" and spec.log.kind == HISTORY and {"seed", "candidate"} <= {*names}:
             hint = "for a log of seeds and candidates add --log_kind=landing_page"
+        if what == "log" and spec.log.kind != HISTORY and missing == [spec.log.timestamp]:
+            hint = (
+                "only a split by time needs it: name the column with --timestamp_column, or add "
+                "--split_by=pair"
+            )
         raise InputError(
             f"{file.path} has no column {', '.join(map(repr, missing))}, which the {what} needs; "
             f"its columns are {', '.join(names)}; {hint}"

@@ -28,7 +28,7 @@ def restore_newest(manager: tf.train.CheckpointManager) -> str | None:
         try:
             manager.checkpoint.restore(str(path))
             return str(path)
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except Exception as error:  # TensorFlow raises many kinds for damaged files
             reason = str(error).splitlines()[0]
             print(f"checkpoint {path} is damaged ({reason}); trying the one before", flush=True)
     if paths:

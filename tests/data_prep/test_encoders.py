@@ -55,6 +55,14 @@ def test_numbers():
         "t.csv:7: c is no number: 'many'",
         "t.csv:8: c is no number: 'inf'",
     ]
+    values = ["1", "1e300", "-4e38", "3.4e38", "9" * 500]
+    column, bad = column_of(ItemFeature("f", "dense", "c", normalize="log"), values)
+    assert np.array_equal(column, [1, np.nan, np.nan, 3.4e38, np.nan], equal_nan=True)
+    assert [str(record) for record in bad][:2] == [
+        "t.csv:3: c is beyond the numbers of float32: '1e300'",
+        "t.csv:4: c is beyond the numbers of float32: '-4e38'",
+    ]
+    assert len(str(bad[2])) < 200
     typed, _ = column_of(ItemFeature("f", "dense", "c"), [2, None], pa.int64())
     assert np.array_equal(typed, [2, np.nan], equal_nan=True)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from data_prep import splits, tables
-from data_prep.installs import logs
+from data_prep.installs import logs, times
 from data_prep.installs.dataset import time_cuts
 from data_prep.installs.logs import BY_PAIR, BY_TIME, BY_USER, Events, Pairs
 from data_prep.installs.spec import LANDING_PAGE, LogSpec
@@ -38,18 +38,18 @@ def test_timestamps():
         ["1.5", "-2", "2e3", "1970-01-02", "1970-01-01 00:00:03", "1970-01-01T01:00:00+01:00",
          "1970-01-01T00:00:01Z", "", None, "soon", "1e300", "nan", "2020-13-01"]
     )  # fmt: skip
-    times, usable = logs.timestamps(column, "s")
+    micros, usable = times.timestamps(column, "s")
     assert usable.tolist() == [True] * 7 + [False] * 6
-    assert (times[:7] / SECOND).tolist() == [1.5, -2, 2000, 86400, 3, 0, 1]
-    assert logs.timestamps(pa.array(["7"]), "ms")[0].tolist() == [7000]
+    assert (micros[:7] / SECOND).tolist() == [1.5, -2, 2000, 86400, 3, 0, 1]
+    assert times.timestamps(pa.array(["7"]), "ms")[0].tolist() == [7000]
 
 
 def test_timestamps_of_arrow_types():
     moments = pa.array([1500, None], pa.timestamp("ms"))
-    times, usable = logs.timestamps(moments, "d")
-    assert times[0] == 1_500_000
+    micros, usable = times.timestamps(moments, "d")
+    assert micros[0] == 1_500_000
     assert usable.tolist() == [True, False]
-    assert logs.timestamps(pa.array([3], pa.int32()), "min")[0].tolist() == [180 * SECOND]
+    assert times.timestamps(pa.array([3], pa.int32()), "min")[0].tolist() == [180 * SECOND]
 
 
 def plain_pairs(events, window):

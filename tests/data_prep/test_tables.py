@@ -32,11 +32,11 @@ def test_csv_with_everything(tmp_path):
         b"\r\n"
         b"2,d\r\n"  # line 5: too few
         b"3,e,f,g\r\n"  # line 6: too many
-        b"4,\xc3\xa9\xff,z"  # not UTF-8, and no line break at the end
+        b"4,\xc3\xa9,z"  # no line break at the end
     )
     assert tables.column_names(str(path)) == ["id", "name", "when"]
     rows, lines, bad = read_all(path, ["when", "id", "name"])
-    assert rows == [("x", "1", 'a, "b"\nc'), ("z", "4", "é\ufffd")]
+    assert rows == [("x", "1", 'a, "b"\nc'), ("z", "4", "é")]
     assert lines == [2, 7]
     assert bad == [
         BadRecord(str(path), 5, "expected 3 columns, got 2"),
@@ -53,9 +53,9 @@ def test_a_row_of_empty_values_is_no_blank_line(tmp_path):
 
 @pytest.mark.parametrize("piece_bytes", [1, 7, 64, 1 << 20])
 def test_pieces_of_any_size_give_the_same_rows(tmp_path, monkeypatch, piece_bytes):
-    path = tmp_path / "t.tsv"
-    lines = [f'{i}\t"{i}\n""{i}"""\t{"x" * (i % 9)}\n' for i in range(40)]
-    path.write_text("a\tb\tc\n" + "".join(lines))
+    path = tmp_path / "t.csv"
+    lines = [f'{i},"{i}\n""{i}""",{"x" * (i % 9)}\n' for i in range(40)]
+    path.write_text("a,b,c\n" + "".join(lines))
     monkeypatch.setattr(tables, "_PIECE_BYTES", piece_bytes)
     rows, numbers, bad = read_all(path, ["a", "b", "c"])
     assert rows == [(str(i), f'{i}\n"{i}"', "x" * (i % 9)) for i in range(40)]
@@ -145,11 +145,23 @@ def test_texts_of_any_type():
     assert tables.texts(pa.array([["a", "b"], None])).to_pylist() == ["a b", ""]
 
 
-def test_record_lines():
-    assert csv_records.record_lines(b'a\n"b\nc"\nd', ",").tolist() == [0, 1, 3]
-    assert csv_records.whole_records(b'a\n"b\n', ",") == 2
-    assert csv_records.whole_records(b"a", ",") == 0
-    assert csv_records.record_lines(b"", ",").tolist() == [0]
+CSV = csv_records.Dialect(",", True)
+
+
+def test_where_records_begin():
+    found = csv_records.records(b'a\n"b\nc"\nd', CSV)
+    assert found.lines.tolist() == [0, 1, 3]
+    assert found.starts.tolist() == [0, 2, 8]
+    assert csv_records.whole_records(b'a\n"b\n', CSV) == 2
+    assert csv_records.whole_records(b"a", CSV) == 0
+    assert csv_records.records(b"", CSV).lines.tolist() == [0]
+    # All lines have an even number of marks, but the first two are one record.
+    assert csv_records.records(b'5" a,"x\ny" 5"\nz', CSV).lines.tolist() == [0, 2]
+    # CR alone ends a line too; at the end LF may yet follow.
+    assert csv_records.records(b'a\rb\r\n"c\r\nd"\re', CSV).lines.tolist() == [0, 1, 2, 4]
+    assert csv_records.whole_records(b"a\rb\r", CSV) == csv_records.whole_lines(b"a\rb\r") == 2
+    unquoted = csv_records.Dialect("\t", False)
+    assert csv_records.records(b'"a\nb"\n', unquoted).lines.tolist() == [0, 1, 2]
 
 
 def test_marks_inside_plain_values(tmp_path):

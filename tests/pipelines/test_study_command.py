@@ -2,18 +2,21 @@
 
 import json
 import os
+import pathlib
 import random
 import re
 import signal
 import subprocess
 import time
+import types
 
 import pytest
 
 from pipelines import study
-from ssl_recsys import features, schema
+from pipelines.experiments import runner
+from ssl_recsys import cli, features, schema
 from ssl_recsys.errors import InputError
-from tests import command_line, small_dataset
+from tests import command_line, small_dataset, study_runs
 from tests.ssl_recsys import commands
 from tests.study_in_process import ARGUMENTS, NUM_RUNS
 
@@ -108,6 +111,24 @@ def test_configs_say_how_many_runs_they_have(name, tmp_path, capsys):
 def test_errors(arguments, message):
     with pytest.raises((InputError, FileNotFoundError), match=message):
         study.main(command_line.parse(study.StudyOptions, *arguments))
+
+
+def test_the_cluster_example_of_the_docs_carries_a_study_out(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+
+    def submit(arguments):
+        flags = dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
+        model_dir = pathlib.Path(flags.pop("model_dir"))
+        study_runs.write_run(runner.Run(model_dir.name, flags), model_dir)
+        return types.SimpleNamespace(seconds=1.0)
+
+    commands_run = []
+    monkeypatch.setattr(cli, "run", lambda main, kind: commands_run.append((main, kind)))
+    exec(example, {"submit": submit, "wait": lambda job: None})
+    ((main, kind),) = commands_run
+    main(command_line.parse(kind, *ARGUMENTS, "--data_dir=x", f"--output_dir={tmp_path}"))
+    assert len(finished(tmp_path)) == NUM_RUNS
 
 
 def test_the_command_names_a_wrong_feature_before_it_runs(tmp_path):

@@ -167,3 +167,18 @@ def test_ids_beyond_the_vocabulary(damaged: pathlib.Path) -> None:
 def test_unknown_split(data_dir: pathlib.Path) -> None:
     with pytest.raises(InputError, match=r"no split 'dev' \(splits: train, validation, test\)"):
         load_pairs(data_dir, "dev")
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_pairs_cut_between_records_are_noticed(damaged: pathlib.Path, split: str) -> None:
+    import tensorflow as tf
+
+    path = next((damaged / schema.PAIRS_DIR).glob(f"*{split}*tfrecord*"))
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    encode.write_records(str(path), records[:-1])
+    dataset = Dataset(damaged)
+    with pytest.raises(InputError, match=rf"{split} pairs, and dataset\.json announces"):
+        dataset.pairs(split)
+    if split == "train":
+        with pytest.raises(InputError, match=r"train pairs, and dataset\.json announces"):
+            dataset.training_pairs(batch_size=64, seed=0)

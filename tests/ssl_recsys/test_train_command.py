@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -172,6 +173,66 @@ def test_killed_run_resumes_to_the_same_metrics(
         np.load(trained / "export" / "item_embeddings.npy"),
         atol=2e-3,
     )
+
+
+def test_a_signal_leaves_a_checkpoint_and_a_line(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    model_dir = tmp_path / "stopped"
+    arguments = commands.small_run(data_dir, model_dir, "--max_epochs=2000")
+    with subprocess.Popen(
+        commands.command("ssl_recsys.train", *arguments),
+        cwd=commands.ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        _wait_for_checkpoint(process, model_dir)
+        done = commands.run("ssl_recsys.train", *arguments)  # a second owner
+        assert done.returncode == 2
+        assert f"{model_dir} is in use by another process" in done.stderr
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        last_line = process.stderr.read().splitlines()[-1]
+        assert process.wait() == 128 + signal.SIGTERM
+    assert re.fullmatch(
+        r"stopped by SIGTERM at step \d+; a checkpoint is written; run the same command again to "
+        "resume",
+        last_line,
+    )
+    step = int(re.findall(r"step (\d+)", last_line)[0])
+    commands.train(*arguments, f"--max_steps={step + 1}")
+    history = json.loads((model_dir / "history.json").read_text())
+    assert history[-1]["step"] == step + 1
+
+
+def test_a_damaged_newest_checkpoint_falls_back_on_the_one_before(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = commands.small_run(data_dir, tmp_path / "run")
+    commands.train(*arguments, "--max_epochs=2")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    newest = sorted(checkpoints.glob("*.data*"), key=lambda path: path.stat().st_mtime)[-1]
+    newest.write_bytes(newest.read_bytes()[:-200])
+    (checkpoints / "checkpoint").write_bytes(b"\x00damaged")
+    commands.train(*arguments, "--max_epochs=3")
+    shown = capsys.readouterr().out
+    assert "is damaged" in shown
+    assert "resuming from step 31 of 93" in shown
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    for path in checkpoints.glob("*.data*"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="every checkpoint in"):
+        commands.train(*arguments, "--max_epochs=4")
+
+
+def test_a_first_write_that_was_killed_does_not_refuse_the_run(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "config.json.123.tmp").write_text("{")
+    commands.train(*commands.small_run(data_dir, tmp_path, "--max_epochs=1"))
+    assert (tmp_path / "metrics.json").is_file()
 
 
 def _wait_for_checkpoint(process: subprocess.Popen, model_dir: pathlib.Path) -> None:
