@@ -11,11 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipelines.experiments import search, search_space
+from pipelines.experiments import search_space
 from pipelines.experiments.base_flags import RunsOptions
 from pipelines.experiments.runner import LocalRunner, check_flags
+from pipelines.experiments.search import (
+    BEST_FILE,
+    METRICS,
+    OWN_FLAGS,
+    VALIDATION_METRIC,
+    Search,
+    check_searchable,
+    possible_runs,
+)
 from ssl_recsys import cli, schema
-from ssl_recsys.evaluation import metrics
 from ssl_recsys.options import Options, option
 
 
@@ -41,9 +49,9 @@ class TuneOptions(Options):
         ("0",), "A trial is the mean over runs with these seeds.", required="give at least one"
     )
     metric: str = option(
-        metrics.VALIDATION_METRIC,
+        VALIDATION_METRIC,
         "Validation metric, over all pairs, to maximise.",
-        choices=metrics.NAMES,
+        choices=METRICS,
     )
     search_seed: int = option(0, "Seed of the search itself.")
     runs: RunsOptions = dataclasses.field(default_factory=RunsOptions)
@@ -52,12 +60,12 @@ class TuneOptions(Options):
 def main(options: TuneOptions) -> None:
     """The command."""
     space = search_space.parse(options.search)
-    search.check_searchable([*options.runs.base_names(), *(one.name for one in space)])
+    check_searchable([*options.runs.base_names(), *(one.name for one in space)])
     first = [search_space.parse_values(line, space) for line in options.try_first]
-    base, directory = options.runs.shared(search.OWN_FLAGS), options.runs.directory
+    base, directory = options.runs.shared(OWN_FLAGS), options.runs.directory
     info = schema.read_dataset_info(base["data_dir"])
-    check_flags(search.possible_runs(base, space, options.seeds), info)
-    found = search.Search(
+    check_flags(possible_runs(base, space, options.seeds), info)
+    search = Search(
         base,
         space,
         directory,
@@ -65,11 +73,11 @@ def main(options: TuneOptions) -> None:
         metric=options.metric,
         search_seed=options.search_seed,
     )
-    found.try_first(first)
-    found.carry_out(
+    search.try_first(first)
+    search.carry_out(
         options.num_trials, LocalRunner(directory / "runs", parallel=options.runs.parallel)
     )
-    best = directory / search.BEST_FILE
+    best = directory / BEST_FILE
     print(f"\nbest: {best}\n\n{best.read_text(encoding='utf-8')}", end="")
 
 

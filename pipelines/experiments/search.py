@@ -16,9 +16,10 @@ from pipelines.experiments import runner
 from pipelines.experiments.search_space import Choice, Parameter, Range
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation.metrics import VALIDATION_METRIC
+from ssl_recsys.evaluation.metrics import NAMES, VALIDATION_METRIC
 from ssl_recsys.training.run_dir import METRICS_FILE
 
+METRICS = NAMES
 # Flags of a run that the search itself sets.
 OWN_FLAGS = ("eval_split", "eval_max_queries", "model_dir", "seed", "resume", "flagfile")
 BEST_FILE = "best.flags"

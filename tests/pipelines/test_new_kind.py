@@ -15,7 +15,7 @@ from data_prep.encode import Values
 from data_prep.installs import encoders
 from data_prep.installs.encoders import Column, Encoder, Uses
 from ssl_recsys import features, schema
-from ssl_recsys.data.catalog import load_catalog
+from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 from tests.install_data import APPS, make, write_input
 
@@ -99,7 +99,7 @@ def test_vectors_reach_the_catalog(tmp_path, fields):
     assert info.counters["text_missing"] == 4  # c, d, e, and x, which has no row
     read = schema.read_dataset_info(tmp_path / "data")
     assert read.features == info.features
-    catalog = load_catalog(tmp_path / "data", read)
+    catalog = Dataset(tmp_path / "data").catalog(schema.ITEM)
     found = dict(zip(catalog.keys, catalog.features["text"].tolist(), strict=True))
     assert found == {
         "a": [0.5, -1], "b": [2, 3], "c": [0, 0], "d": [0, 0], "e": [0, 0], "f": [0.25, 0],

@@ -213,18 +213,7 @@ def setting(
     split: str = schema.VALIDATION,
     dropout_rate: float | None = None,
 ) -> Setting:
-    """A `Setting` without what the method does not use.
-
-    Args:
-      study: the study.
-      method: a name of `METHODS`.
-      learning_rate: Adagrad's.
-      alpha: weight of the self-supervised losses.
-      fraction: share of the training pairs.
-      seed: seed of the run.
-      split: `validation` or `test`.
-      dropout_rate: None for the base's.
-    """
+    """A `Setting` with the values that its method uses, and the base's dropout rate by default."""
     rate = study.base_config.ssl.dropout_rate if dropout_rate is None else dropout_rate
     return Setting(
         method=method,

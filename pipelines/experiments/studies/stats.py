@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -13,6 +14,7 @@ _ROUNDING = 1e-12
 
 # seed -> value
 BySeed = Mapping[int, float]
+_Name = TypeVar("_Name")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,12 @@ def summarize(values: BySeed) -> Summary | None:
     return Summary(float(array.mean()), deviation, len(array))
 
 
+def means(columns: Mapping[_Name, BySeed]) -> dict[_Name, float]:
+    """Mean of each column that has values."""
+    found = {name: summarize(values) for name, values in columns.items()}
+    return {name: summary.mean for name, summary in found.items() if summary is not None}
+
+
 def gain(values: BySeed, baseline: BySeed) -> Gain | None:
     """The gain over the seeds that both have; None if there are none."""
     seeds = sorted(values.keys() & baseline.keys())
@@ -85,8 +93,8 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     result = {}
     largest = 0.0
     ordered = sorted(p_values.items(), key=lambda item: item[1])
-    for place, (name, p_value) in enumerate(ordered):
-        largest = max(largest, min(1.0, p_value * (len(ordered) - place)))
+    for number, (name, p_value) in enumerate(ordered):
+        largest = max(largest, min(1.0, p_value * (len(ordered) - number)))
         result[name] = largest
     return result
 

@@ -283,13 +283,8 @@ def _result_note(
 
 
 def _best(columns: Mapping[str, BySeed]) -> set[str]:
-    means = {name: summary.mean for name, summary in _summaries(columns).items()}
+    means = stats.means(columns)
     return {name for name, mean in means.items() if mean == max(means.values())}
-
-
-def _summaries(columns: Mapping[str, BySeed]) -> dict[str, stats.Summary]:
-    found = {name: stats.summarize(values) for name, values in columns.items()}
-    return {name: summary for name, summary in found.items() if summary is not None}
 
 
 def _summary_text(summary: stats.Summary | None, shown: Callable[[float], str] = number) -> str:

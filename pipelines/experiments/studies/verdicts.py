@@ -137,11 +137,9 @@ def head_and_tail(results: Results) -> Verdict:
 def winner(results: Results) -> Verdict:
     """RQ4: whether the paper's best method is ours, or worse than ours beyond chance."""
     fraction, dataset = results.largest, results.study.paper
-    means = {
-        method: summary.mean
-        for method in results.study.methods
-        if (summary := stats.summarize(results.values(method, fraction, SCORE))) is not None
-    }
+    means = stats.means(
+        {method: results.values(method, fraction, SCORE) for method in results.study.methods}
+    )
     theirs = {name: row[SCORE] for name, row in paper.RESULTS.get(dataset, {}).get(1.0, {}).items()}
     paper_best = max(theirs, key=lambda name: theirs[name]) if theirs else None
     if not means:
@@ -168,11 +166,7 @@ def alpha(results: Results) -> Verdict:
     base = stats.summarize(results.tuned_baseline(SCORE))
     parts = []
     for method in results.study.ssl_methods:
-        means = {
-            value: summary.mean
-            for value, by_seed in results.alpha_curve(method).items()
-            if (summary := stats.summarize(by_seed)) is not None
-        }
+        means = stats.means(results.alpha_curve(method))
         if means and base is not None:
             best = max(means, key=lambda value: means[value])
             above = sum(mean > base.mean for mean in means.values())
@@ -190,7 +184,7 @@ def dropout_peak(results: Results) -> Verdict:
     """RQ5: whether FD peaks near the paper's rate, or leads elsewhere beyond the seeds' spread."""
     question = "RQ5a. At which dropout rate is FD best (Recall@50, validation)?"
     theirs = f"near {paper.FD_PEAK_RATE:g}"
-    means = _fd_means(results)
+    means = stats.means(results.dropout_curve("fd", SCORE))
     if len(means) < 3:
         return Verdict(question, theirs, "not part of this study", NOT_ASKED)
     best = max(means, key=lambda rate: means[rate])
@@ -214,7 +208,7 @@ def dropout_fall(results: Results) -> Verdict:
         "RQ5b. Does FD fall under the baseline at high dropout rates (Recall@50, validation)?"
     )
     theirs = f"yes, past {paper.FD_FALLS_BELOW_PAST:g}"
-    means = _fd_means(results)
+    means = stats.means(results.dropout_curve("fd", SCORE))
     base = stats.summarize(results.tuned_baseline(SCORE))
     high = {rate: mean for rate, mean in means.items() if rate > paper.FD_FALLS_BELOW_PAST}
     if not high or base is None:
@@ -268,14 +262,6 @@ def _mean_gains(results: Results, fraction: float, metric: str, part: str) -> di
     ]
     seeds = set(base).intersection(*gains) if gains else set()
     return {seed: float(np.mean([one[seed] for one in gains])) for seed in sorted(seeds)}
-
-
-def _fd_means(results: Results) -> dict[float, float]:
-    return {
-        rate: summary.mean
-        for rate, values in results.dropout_curve("fd", SCORE).items()
-        if (summary := stats.summarize(values)) is not None
-    }
 
 
 def _seed_spread(results: Results) -> float | None:
