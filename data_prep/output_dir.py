@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
+import logging
 import os
 import shutil
 import uuid
@@ -13,31 +16,92 @@ from apache_beam.io.filesystems import FileSystems
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 
+_INCOMPLETE = ".incomplete-"
+_REPLACED = ".replaced"
+
+_log = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def staged(output_dir: str, *, overwrite: bool) -> Iterator[str]:
     """A temporary directory that becomes `output_dir` when the block ends without an error.
 
-    After an error nothing is left behind, and the dataset at `output_dir` stays.
+    After an error nothing is left behind, and the dataset at `output_dir` stays. What killed jobs
+    left is removed, or restored, first.
 
     Raises:
-      InputError: if `output_dir` is in use and `overwrite` is not set.
+      InputError: if `output_dir` is in use and `overwrite` is not set, at the start or at the end;
+        in the latter case the finished dataset stays in its temporary directory.
     """
     output_dir = output_dir.rstrip("/")
     if not output_dir:
         raise InputError("--output_dir must name a directory")
-    check_free(output_dir, overwrite=overwrite)
     is_local = "://" not in output_dir
     if is_local:
         output_dir = os.path.abspath(output_dir)
-    staging = f"{output_dir}.incomplete-{uuid.uuid4().hex[:8]}"
+        _recover(output_dir)
+    check_free(output_dir, overwrite=overwrite)
+    staging = f"{output_dir}{_INCOMPLETE}{uuid.uuid4().hex[:8]}"
+    is_whole = False
     try:
-        if is_local:
-            os.makedirs(staging)
-        yield staging
-        _rename_local(staging, output_dir) if is_local else _rename_remote(staging, output_dir)
+        with _owned(staging) if is_local else contextlib.nullcontext():
+            yield staging
+            is_whole = True
+            _check_still_free(staging, output_dir, overwrite=overwrite)
+            _rename_local(staging, output_dir) if is_local else _rename_remote(staging, output_dir)
     finally:
-        _remove(staging)
+        if not is_whole:
+            _remove(staging)
+
+
+@contextlib.contextmanager
+def _owned(staging: str) -> Iterator[None]:
+    """Makes a local temporary directory and locks it until this process ends."""
+    os.makedirs(staging)
+    directory = os.open(staging, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _is_owned(staging: str) -> bool:
+    """Whether a job that still runs writes to the directory."""
+    try:
+        directory = os.open(staging, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(directory)
+    return False
+
+
+def _recover(output_dir: str) -> None:
+    """Removes what killed jobs left beside `output_dir`; restores a dataset they had moved away."""
+    for path in sorted(glob.glob(glob.escape(output_dir) + _INCOMPLETE + "*")):
+        if _is_owned(path.removesuffix(_REPLACED)):
+            continue
+        if path.endswith(_REPLACED) and not os.path.exists(output_dir):
+            os.rename(path, output_dir)
+            _log.warning("restored %s, which a job that was killed had moved", output_dir)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+            _log.warning("removed %s, which a job that was killed had left", path)
+
+
+def _check_still_free(staging: str, output_dir: str, *, overwrite: bool) -> None:
+    try:
+        check_free(output_dir, overwrite=overwrite)
+    except InputError as error:
+        raise InputError(
+            f"while the job ran, something else was written there: {error}. The finished dataset "
+            f"is {staging}; rename it"
+        ) from error
 
 
 def check_free(output_dir: str, *, overwrite: bool) -> None:
@@ -71,7 +135,7 @@ def check_free(output_dir: str, *, overwrite: bool) -> None:
 
 def _rename_local(staging: str, output_dir: str) -> None:
     if os.path.isdir(output_dir):
-        replaced = f"{staging}.replaced"
+        replaced = staging + _REPLACED
         os.rename(output_dir, replaced)
         os.rename(staging, output_dir)
         shutil.rmtree(replaced)
