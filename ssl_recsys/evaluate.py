@@ -17,6 +17,7 @@ from ssl_recsys.search import EXACT, RETRIEVALS
 from ssl_recsys.training import run_dir
 
 MAX_QUERIES = "Evaluate on a seeded sample of this many queries; 0: on all."
+VERIFY = "Compare the model's files with their manifest, which reads all of them."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,7 @@ class EvaluateOptions(Options):
         schema.TEST, "Pairs to evaluate on.", choices=(schema.TEST, schema.VALIDATION)
     )
     max_queries: int = option(0, MAX_QUERIES, at_least=0)
+    verify: bool = option(True, VERIFY)
     exclude_query: bool | None = option(
         None,
         "Leave each query's own item out of its ranking; by default as the model was validated.",
@@ -50,7 +52,7 @@ def main(options: EvaluateOptions) -> None:
     results = {}
     for path in map(pathlib.Path, options.model_dir):
         metrics = run.evaluate(
-            load_export(path),
+            load_export(path, verify=options.verify),
             options.split,
             retrieval=options.retrieval,
             max_queries=options.max_queries,

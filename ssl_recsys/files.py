@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 from ssl_recsys.errors import InputError
 
 LOCK_FILE = ".lock"
+MANIFEST_FILE = "manifest.json"
 
 
 @contextlib.contextmanager
@@ -92,6 +94,52 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
                 f"{directory} is in use by another process; wait for it or name another directory"
             ) from error
         yield
+
+
+def write_manifest(directory: pathlib.Path) -> None:
+    """Writes the sizes and SHA-256 digests of all files of a directory; the last file to write."""
+    write_json(directory / MANIFEST_FILE, {"files": _describe_files(directory)})
+
+
+def check_manifest(directory: pathlib.Path) -> None:
+    """Compares a directory with its manifest.
+
+    Raises:
+      InputError: for a file that is damaged, missing or not listed, or without a manifest.
+    """
+    path = directory / MANIFEST_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{directory} has no {MANIFEST_FILE}: it is not complete, or an earlier version wrote "
+            "it; repeat the command that wrote it"
+        )
+    content = read_json(path)
+    check_types(str(path), content, {"files": dict})
+    there, announced = _describe_files(directory), content["files"]
+    for name in sorted(there.keys() | announced.keys()):
+        if there.get(name) != announced.get(name):
+            what = "missing" if name not in there else "damaged" if name in announced else "unknown"
+            raise InputError(
+                f"{directory / name} is {what} ({path} has its size and digest); restore the file, "
+                "or repeat the command that wrote it"
+            )
+
+
+def _describe_files(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_file() and name != MANIFEST_FILE:
+            found[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    return found
+
+
+def _sha256(path: pathlib.Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def check_types(what: str, content: Any, types: Mapping[str, type | tuple[type, ...]]) -> None:

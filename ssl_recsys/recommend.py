@@ -13,6 +13,7 @@ import numpy as np
 
 from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.evaluate import VERIFY
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
 from ssl_recsys.training import run_dir
@@ -39,6 +40,7 @@ class RecommendOptions(Options):
     seed: int = option(0, "Seed of --random_queries.", at_least=0)
     k: int = option(10, "Number of recommendations.", at_least=1)
     retrieval: str = option(EXACT, "How the corpus is searched.", choices=RETRIEVALS)
+    verify: bool = option(True, VERIFY)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,7 +72,7 @@ def main(options: RecommendOptions) -> None:
     from ssl_recsys.search.interface import make_search
     from ssl_recsys.training.export import load_export
 
-    exported = load_export(options.model_dir)
+    exported = load_export(options.model_dir, verify=options.verify)
     queries = exported.catalog(schema.QUERY)
     query_row = _query_rows(options, exported)
     embeddings = embed_rows(exported.query_tower, queries, query_row)

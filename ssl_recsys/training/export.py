@@ -9,6 +9,7 @@ export/
   pairs_<split>.npy           [2, num_pairs] int32: query_row, item_row
   dataset.json                the dataset's description
   settings.json               the run's settings that evaluation needs
+  manifest.json               sizes and SHA-256 digests of all other files
 ```
 
 `evaluate` and `recommend` read nothing but this directory.
@@ -138,23 +139,26 @@ def export_run(
         np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
     schema.write_dataset_info(temporary, dataset.info)
     files.write_json(temporary / _SETTINGS, {"exclude_query": exclude_query})
+    files.write_manifest(temporary)
     files.replace_directory(temporary, target)
     return target
 
 
-def load_export(model_dir: str | os.PathLike[str]) -> Exported:
+def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Exported:
     """Loads what `export_run` wrote.
+
+    Args:
+      model_dir: the run's directory.
+      verify: compare every file with the manifest, which reads all of them.
 
     Raises:
       FileNotFoundError: if the run is not finished.
-      InputError: if its files do not fit each other, or another version wrote them.
+      InputError: if a file is damaged, or another version wrote them.
     """
     path = run_dir.finished_run(model_dir)
+    if verify:
+        files.check_manifest(path)
     info = schema.read_dataset_info(path)
-    if not (path / _SETTINGS).is_file():
-        raise InputError(
-            f"{path} has no {_SETTINGS}: an earlier version wrote it; train the run again"
-        )
     with np.load(path / _CATALOG) as file:
         arrays = dict(file)
     feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features_of(ITEM)]

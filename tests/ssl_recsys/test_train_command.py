@@ -111,6 +111,29 @@ def test_an_export_of_another_version_is_refused(
     with np.load(path) as arrays:
         np.savez(path, **{name: array for name, array in arrays.items() if name != "item_counts"})
     with pytest.raises(InputError, match=r"catalog.npz lacks item_counts.*train the run again"):
+        load_export(tmp_path / "run", verify=False)
+    with pytest.raises(InputError, match=r"catalog.npz is damaged"):
+        load_export(tmp_path / "run")
+
+
+def test_damage_of_any_file_of_an_export_is_named(
+    trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    export = tmp_path / "run" / "export"
+    shutil.copytree(trained / "export", export)
+    paths = [path for path in export.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    assert len(paths) > 8
+    for path in paths:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if whole else b"x")
+        with pytest.raises(InputError, match=f"{path.name} is damaged"):
+            load_export(tmp_path / "run")
+        path.write_bytes(whole)
+    (export / "keys.txt").rename(export / "keys2.txt")
+    with pytest.raises(InputError, match=r"keys.txt is missing"):
+        load_export(tmp_path / "run")
+    (export / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"no manifest.json: it is not complete, or an earlier"):
         load_export(tmp_path / "run")
 
 
