@@ -26,18 +26,22 @@ def test_train_study_and_report(tmp_path: pathlib.Path) -> None:
         StudyOptions,
         f"--data_dir={tmp_path / 'data'}",
         *("--base_flag=embedding_dim=4", "--base_flag=hidden_layers=4"),
-        *("--base_flag=batch_size=256", "--base_flag=max_steps=4"),
+        *("--base_flag=batch_size=512", "--base_flag=max_epochs=1"),
         *(f"--methods=baseline,{NAME}", "--learning_rates=0.1", "--alphas=1", "--final_seeds=1"),
+        *("--fractions=1,0.5", "--max_epochs_at=0.5:2"),
         "--paper=wikipedia",
     )
     study_in_process.carry_out(options.study(), tmp_path / "study")
     results = json.loads((tmp_path / "study" / "results.json").read_text())
     assert [run["name"] for run in results["runs"]] == [
+        "baseline-lr0.1-f0.5-s0-test",
         "baseline-lr0.1-f1-s0-test",
         "baseline-lr0.1-f1-s1000-validation",
+        "fd_do-lr0.1-a1-d0.3-f0.5-s0-test",
         "fd_do-lr0.1-a1-d0.3-f1-s0-test",
         "fd_do-lr0.1-a1-d0.3-f1-s1000-validation",
     ]
+    assert {run["fraction"]: len(run["curve"]) for run in results["runs"]} == {1.0: 1, 0.5: 2}
     config = json.loads(
         (tmp_path / "study/runs/fd_do-lr0.1-a1-d0.3-f1-s0-test/config.json").read_text()
     )
