@@ -38,9 +38,10 @@ def staged(output_dir: str, *, overwrite: bool) -> Iterator[str]:
         raise InputError("--output_dir must name a directory")
     is_local = "://" not in output_dir
     if is_local:
-        output_dir = os.path.abspath(output_dir)
-        _recover(output_dir)
+        _recover(os.path.abspath(output_dir))
     check_free(output_dir, overwrite=overwrite)
+    if is_local:
+        output_dir = os.path.abspath(output_dir)
     staging = f"{output_dir}{_INCOMPLETE}{uuid.uuid4().hex[:8]}"
     is_whole = False
     try:

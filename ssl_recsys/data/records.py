@@ -61,6 +61,10 @@ def read_all(
     """
     try:
         yield from dataset.as_numpy_iterator()
+    except tf.errors.NotFoundError as error:
+        raise InputError(
+            f"a record file is missing ({error.message}); restore it or make the dataset again"
+        ) from error
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         directory = pathlib.Path(data_dir) / folder
         for path in sorted(directory.glob("*.tfrecord*")):

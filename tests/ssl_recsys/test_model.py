@@ -36,9 +36,23 @@ VARIANTS = {
 # Options beside the tasks: sections of the configuration that differ from `make_config`'s.
 OPTIONS: dict[str, dict[str, dict[str, object]]] = {
     "shared_projection": {"tower": {"shared_projection": 3.0}},
-    "symmetric": {"loss": {"symmetric_loss": True, "logq_correction": True}},
-    "idf": {"tower": {"value_weights": "idf", "pooling": "sqrtn"}},
+    "every_option": {
+        "tower": {"shared_projection": 3.0, "value_weights": "idf", "pooling": "sqrtn"},
+        "loss": {"symmetric_loss": True, "logq_correction": True},
+    },
 }
+# Every piece of a step at least once: FD, FM and SO on both sides are in `every_option`, whose
+# losses are compared one by one, as are those of the methods with fewer tasks.
+EVERY_PIECE = (
+    "do_value",
+    "fd_value",
+    "fd_query_catalog",
+    "so_squared",
+    "fd_random_masks",
+    "fd_correlated_masks",
+    "main_dropout",
+    "every_option",
+)
 NUM_ITEMS = 9
 MASKS = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1]], dtype=bool)
 STATISTICS = CatalogStatistics(
@@ -348,7 +362,7 @@ def named_config(name: str, **loss: object) -> config.RunConfig:
     return make_option(name) if name in OPTIONS else make_config(VARIANTS[name], **loss)
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, *OPTIONS])
+@pytest.mark.parametrize("name", [*EVERY_PIECE, "fm_three_groups"])
 def test_training_step_compiles_under_xla(name: str) -> None:
     results = {}
     for jit_compile in (False, True):
@@ -357,8 +371,11 @@ def test_training_step_compiles_under_xla(name: str) -> None:
         training = dataclasses.replace(run.training, jit_compile=jit_compile)
         model = make_model(dataclasses.replace(run, training=training))
         step = tf.function(model.train_step, jit_compile=jit_compile)
-        results[jit_compile] = [float(step(batch)["loss"]) for _ in range(3)]
-    assert results[True] == pytest.approx(results[False], rel=1e-4)
+        results[jit_compile] = [
+            {part: float(loss) for part, loss in step(batch).items()} for _ in range(3)
+        ]
+    for plain, compiled in zip(results[False], results[True], strict=True):
+        assert compiled == pytest.approx(plain, rel=1e-4)
 
 
 def losses_and_weights(name: str, strategy: tf.distribute.Strategy) -> tuple[list, list]:
@@ -395,19 +412,7 @@ def two_replicas() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *config.METHODS,
-        "fd_value",
-        "fd_query_catalog",
-        "so_squared",
-        "fd_random_masks",
-        "fd_correlated_masks",
-        "main_dropout",
-        *OPTIONS,
-    ],
-)
+@pytest.mark.parametrize("name", EVERY_PIECE)
 def test_two_replicas_equal_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     one_losses, one_weights = losses_and_weights(name, tf.distribute.OneDeviceStrategy("CPU:0"))
     two_losses, two_weights = losses_and_weights(name, two_replicas)
