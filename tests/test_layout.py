@@ -119,6 +119,16 @@ def test_data_model_and_search_know_nothing_of_training_and_commands() -> None:
             assert not {name for name in used if name.startswith("ssl_recsys.training")}
 
 
+# What data jobs may use of the library, none of which reads a flag or loads TensorFlow.
+CONTRACT = {f"ssl_recsys.{name}" for name in ("errors", "files", "features", "schema", "options")}
+
+
+@pytest.mark.parametrize("path", modules("data_prep"), ids=module_name)
+def test_data_prep_knows_only_the_contract(path: pathlib.Path) -> None:
+    used = {name for name in own_imports(path) if name.startswith("ssl_recsys")}
+    assert used <= CONTRACT | {"ssl_recsys"}
+
+
 @pytest.mark.parametrize("path", modules("data_prep"), ids=module_name)
 def test_rooms_of_data_prep_know_nothing_of_each_other(path: pathlib.Path) -> None:
     rooms = {r.name for r in (ROOT / "data_prep").iterdir() if r.is_dir() and r.name[0] != "_"}
