@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import logging
 import os
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 
 from apache_beam.io.filesystems import FileSystems
 
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
 
 _INCOMPLETE = ".incomplete-"
@@ -61,7 +60,7 @@ def _owned(staging: str) -> Iterator[None]:
     os.makedirs(staging)
     directory = os.open(staging, os.O_RDONLY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.try_lock(directory)
         yield
     finally:
         os.close(directory)
@@ -74,12 +73,9 @@ def _is_owned(staging: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not files.try_lock(directory)
     finally:
         os.close(directory)
-    return False
 
 
 def _recover(output_dir: str) -> None:
@@ -115,19 +111,19 @@ def check_free(output_dir: str, *, overwrite: bool) -> None:
     is_local = "://" not in output_dir
     if is_local and os.path.exists(output_dir) and not os.path.isdir(output_dir):
         raise InputError(f"--output_dir={output_dir} is a file; name a directory")
-    files = (
+    found = (
         [os.path.join(output_dir, name) for name in os.listdir(output_dir)]
         if (is_local and os.path.isdir(output_dir))
         else ([] if is_local else _remote_files(output_dir))
     )
-    if not files:
+    if not found:
         return
     if not overwrite:
         raise InputError(
-            f"--output_dir={output_dir} is in use (it holds {len(files)} entries); name a "
+            f"--output_dir={output_dir} is in use (it holds {len(found)} entries); name a "
             "different directory or add --overwrite"
         )
-    if not any(path.endswith("/" + schema.DATASET_FILE) for path in files):
+    if not any(path.endswith("/" + schema.DATASET_FILE) for path in found):
         raise InputError(
             f"--overwrite replaces datasets only, and --output_dir={output_dir} holds other "
             f"files and no {schema.DATASET_FILE}; name a different directory"
@@ -147,10 +143,10 @@ def _rename_local(staging: str, output_dir: str) -> None:
 def _rename_remote(staging: str, output_dir: str) -> None:
     if _remote_files(output_dir):
         FileSystems.delete([output_dir + "/"])
-    files = _remote_files(staging)
+    paths = _remote_files(staging)
     # dataset.json last: a directory without it is not a dataset.
-    files.sort(key=lambda path: path.endswith("/" + schema.DATASET_FILE))
-    for path in files:
+    paths.sort(key=lambda path: path.endswith("/" + schema.DATASET_FILE))
+    for path in paths:
         FileSystems.rename([path], [output_dir + path[len(staging) :]])
 
 

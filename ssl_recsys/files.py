@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from ssl_recsys.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".lock"
 MANIFEST_FILE = "manifest.json"
@@ -87,13 +91,22 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / LOCK_FILE).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not try_lock(file.fileno()):
             raise InputError(
                 f"{directory} is in use by another process; wait for it or name another directory"
-            ) from error
+            )
         yield
+
+
+def try_lock(descriptor: int) -> bool:
+    """Locks an open file or directory until it is closed; False if another process has it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_manifest(directory: pathlib.Path) -> None:
