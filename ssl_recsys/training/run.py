@@ -81,9 +81,8 @@ def _train(
     )
     if options.eval_split == NO_EVALUATION:
         return
-    results = evaluate(
-        load_export(model_dir), options.eval_split, max_queries=options.eval_max_queries
-    )
+    exported = load_export(model_dir, verify=False)  # written a moment ago
+    results = evaluate(exported, options.eval_split, max_queries=options.eval_max_queries)
     files.write_json(model_dir / run_dir.METRICS_FILE, results)
     print(format_table({config.ssl.method: results}))
 

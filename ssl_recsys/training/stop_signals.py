@@ -7,9 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
-
-from ssl_recsys.errors import Stopped
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -18,10 +15,10 @@ class StopSignals:
     """The signal that asked this process to stop, if one has.
 
     Attributes:
-      received: its number, or None.
+      received: the signal, or None.
     """
 
-    received: int | None = None
+    received: signal.Signals | None = None
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
@@ -33,7 +30,7 @@ class StopSignals:
 
         def note(number: int, frame: FrameType | None) -> None:
             del frame
-            self.received = number
+            self.received = signal.Signals(number)
             for caught, handler in before.items():
                 signal.signal(caught, handler)
 
@@ -44,14 +41,3 @@ class StopSignals:
         finally:
             for caught, handler in before.items():
                 signal.signal(caught, handler)
-
-    def end(self, where: str) -> NoReturn:
-        """Ends the command.
-
-        Raises:
-          Stopped: always; its message names the signal and says how to resume.
-        """
-        number = signal.SIGTERM if self.received is None else signal.Signals(self.received)
-        raise Stopped(
-            f"stopped by {number.name} {where}; run the same command again to resume", number
-        )

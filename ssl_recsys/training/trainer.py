@@ -24,7 +24,7 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import statistics_for
-from ssl_recsys.errors import InputError
+from ssl_recsys.errors import InputError, Stopped
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
@@ -174,9 +174,13 @@ class Trainer:
             self._state["step_in_epoch"].assign_add(count)
             self._state["seconds"].assign_add(elapsed)
             self._report(parts, count, elapsed, progress)
-            if self._stop.received is not None:
+            if (received := self._stop.received) is not None:
                 self._save()
-                self._stop.end(f"at step {self.step}; a checkpoint is written")
+                raise Stopped(
+                    f"stopped by {received.name} at step {self.step}; a checkpoint is written; run "
+                    "the same command again to resume",
+                    received,
+                )
             if time.monotonic() - self._saved_at > 60 * self._config.training.checkpoint_minutes:
                 self._save()
 
