@@ -13,6 +13,7 @@ import pyarrow.parquet
 from data_prep import arrow_columns
 from data_prep.input_streams import is_compressed, open_binary, read_chunk
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import repetitions
 
 _MAGIC = b"PAR1"
 _CHUNK_BYTES = 1 << 20
@@ -49,8 +50,7 @@ def open_file(path: str) -> Iterator[pa.parquet.ParquetFile]:
             names = list(parquet.schema_arrow.names)
         except _UNREADABLE as error:
             raise InputError(f"{path} is not a whole Parquet file ({error})") from error
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
+        if repeated := repetitions(names):
             raise InputError(f"{path}: the columns repeat {', '.join(map(repr, repeated))}")
         yield parquet
 

@@ -23,11 +23,9 @@ from data_prep.arrow_columns import one_line as one_line
 from data_prep.arrow_columns import texts as texts
 from data_prep.csv_records import Dialect
 from data_prep.parquet_records import RowRange
-from data_prep.text_format import AUTO as AUTO
 from data_prep.text_format import CSV, DEFAULT_TEXT, TSV, TextFormat
-from data_prep.text_format import MINIMAL as MINIMAL
-from data_prep.text_format import UNQUOTED as UNQUOTED
 from ssl_recsys.errors import InputError
+from ssl_recsys.options import repetitions
 
 JSONL, PARQUET = "jsonl", "parquet"
 _FORMATS = {".csv": CSV, ".tsv": TSV, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET}
@@ -275,7 +273,7 @@ def _header_names(line: str, path: str, dialect: Dialect) -> tuple[str, ...]:
         raise InputError(f"{path}:1: the header cannot be read ({error})") from error
     if not any(names):
         raise InputError(f"{path} is empty; expected a first line with the names of its columns")
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = repetitions(names)
     if repeated:
         raise InputError(f"{path}:1: the header repeats {', '.join(map(shown, repeated))}")
     return tuple(names)

@@ -73,7 +73,7 @@ class AppInstallOptions(JobOptions):
         "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
     )
     quoting: str = option(
-        tables.AUTO,
+        text_format.AUTO,
         "Whether quotation marks enclose values; auto: they do in CSV, not in TSV.",
         choices=text_format.QUOTINGS,
     )

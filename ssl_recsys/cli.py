@@ -20,6 +20,8 @@ from ssl_recsys.errors import InputError
 
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 128 + signal.SIGINT
+# Embeddings, overrides and isolates of the direction of text, and their ends.
+_BIDI_CONTROLS = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 
 flags.disclaim_key_flags()
 
@@ -142,5 +144,7 @@ def printable(text: str) -> str:
 
 
 def _is_control(character: str) -> bool:
-    bidi = unicodedata.bidirectional(character) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI")
-    return bidi or unicodedata.category(character) in ("Cc", "Cs") or character in "\u2068\u2069"
+    return (
+        unicodedata.category(character) in ("Cc", "Cs")
+        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
+    )

@@ -9,7 +9,7 @@ from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.methods import BASELINE, FEATURE_DROPOUT, FEATURE_MASKING, METHODS
-from ssl_recsys.options import Options, option
+from ssl_recsys.options import Options, option, repetitions
 
 MEAN, SQRTN = POOLINGS = ("mean", "sqrtn")
 NO_WEIGHTS, IDF = VALUE_WEIGHTS = ("none", "idf")
@@ -319,8 +319,7 @@ def _check_fm_groups(groups: Sequence[Sequence[str]]) -> None:
             f"'id;title_ngrams,categories' or 'id;*' (got {len(groups)})"
         )
     names = [name for group in groups for name in group]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+    if repeated := repetitions(names):
         raise InputError(f"--fm_groups names {', '.join(repeated)} more than once")
     if not all(groups):
         raise InputError("--fm_groups has an empty group; groups are separated by one ';'")

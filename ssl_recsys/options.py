@@ -142,9 +142,9 @@ class Field:
             return self.option.show(value)
         if self.is_tuple:
             return ",".join(map(str, value))
-        return (
-            str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
-        )
+        if value is None:
+            return ""
+        return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def own_fields(options_class: type[Options]) -> tuple[Field, ...]:
@@ -228,9 +228,13 @@ def table(options_class: type[Options]) -> str:
 
 def check_distinct(what: str, values: Sequence[object]) -> None:
     """Raises InputError if a value occurs more than once."""
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
-    if repeated:
+    if repeated := repetitions(values):
         raise InputError(f"{what} must be unique (repeated: {', '.join(repeated)})")
+
+
+def repetitions(values: Sequence[object]) -> list[str]:
+    """The values that occur more than once, as text, in order."""
+    return sorted({str(value) for value in values if values.count(value) > 1})
 
 
 def _sections(options_class: type[Options]) -> list[tuple[str, type[Options]]]:
@@ -277,9 +281,8 @@ def _define(field: Field, flag_values: flags.FlagValues) -> None:
     elif field.type is float:
         flags.DEFINE_float(default=field.default, **named)
     else:
-        named["help"] += f" One of {', '.join(filter(None, setting.choices))}." * bool(
-            setting.choices
-        )
+        if setting.choices:
+            named["help"] += f" One of {', '.join(filter(None, setting.choices))}."
         flags.DEFINE_string(default=field.default, **named)
 
 

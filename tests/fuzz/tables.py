@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import tables
+from data_prep import tables, text_format
 from data_prep.installs import encoders, logs
 from data_prep.installs.spec import ItemFeature, LogSpec
 from ssl_recsys.errors import InputError
@@ -37,8 +37,8 @@ _FEATURES = (
 )
 _TEXTS = (
     tables.DEFAULT_TEXT,
-    tables.TextFormat(quoting=tables.MINIMAL),
-    tables.TextFormat(quoting=tables.UNQUOTED),
+    tables.TextFormat(quoting=text_format.MINIMAL),
+    tables.TextFormat(quoting=text_format.UNQUOTED),
     tables.TextFormat("latin-1"),
     tables.TextFormat("utf-16-le"),
     tables.TextFormat("gb18030"),

@@ -7,11 +7,9 @@ import pathlib
 import subprocess
 import sys
 
-from absl import flags
-
-from ssl_recsys import options
 from ssl_recsys import train as train_command
 from ssl_recsys.config import TrainOptions
+from tests import command_line
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -34,10 +32,7 @@ def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def train(*arguments: object) -> None:
     """`ssl_recsys.train` in this process, for what it writes rather than how it ends."""
-    values = flags.FlagValues()
-    options.define(TrainOptions, values)
-    values(["train", *map(str, arguments)])
-    train_command.main(options.read(TrainOptions, values))
+    train_command.main(command_line.parse(TrainOptions, *arguments))
 
 
 def small_run(data_dir: pathlib.Path, model_dir: pathlib.Path, *more: str) -> list[str]:
