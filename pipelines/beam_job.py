@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from data_prep import encode, input_files, output_dir, problems, write
@@ -93,7 +94,7 @@ def run_command(
     def main(options: AnyJobOptions) -> None:
         beam_runner.show_progress()
         started = time.monotonic()
-        job = find(options)
+        job = find_job(find, options, beam_args)
         info = make_dataset(job, beam_args)
         _report(job, info, time.monotonic() - started)
 
@@ -125,6 +126,19 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         raise InputError(f"{message} (an option of Apache Beam)")
+
+
+def find_job(
+    find: Callable[[AnyJobOptions], DataJob],
+    options: AnyJobOptions,
+    beam_args: Sequence[str] = (),
+) -> DataJob:
+    """The job over its input, which is looked for with Beam's options for file systems.
+
+    Beam itself would set them with the pipeline, which comes later.
+    """
+    FileSystems.set_options(PipelineOptions(list(beam_args)))
+    return find(options)
 
 
 def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:

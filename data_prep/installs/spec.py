@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
 
 from data_prep import tables
 from data_prep.input_files import InputFile
@@ -155,15 +156,18 @@ class InstallSpec:
 
 
 def read_spec(path: str) -> InstallSpec:
-    """Reads a spec file as in the head of this module.
+    """Reads a spec file as in the head of this module, from any of Beam's file systems.
 
     Raises:
       InputError: if the file is missing or no JSON, or holds an unknown field or a wrong value.
     """
     try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}; docs/your_own_data.md shows one") from error
+        if not FileSystems.exists(path):
+            raise InputError(f"no file {path}; docs/your_own_data.md shows one")
+        with FileSystems.open(path) as file:
+            content = json.loads(file.read().decode("utf-8"))
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no JSON ({error}); docs/your_own_data.md shows one") from error
     try:
