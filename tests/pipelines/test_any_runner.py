@@ -9,8 +9,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability import common_urns
 from apache_beam.runners.portability.portable_runner import PortableRunner
 
+from data_prep import probe
+from data_prep.input_files import InputFile
 from data_prep.wiki import read_pages
-from pipelines import app_install, beam_job, wikipedia
+from pipelines import app_install, beam_job, beam_runner, wikipedia
+from ssl_recsys.errors import InputError
 from tests import bucket
 from tests.install_data import make, write_input
 from tests.pipelines.test_wikipedia import TINY, contents
@@ -103,3 +106,56 @@ def test_everything_may_lie_in_a_bucket(tmp_path):
     assert {key for key in recorded[0] if recorded[0][key] != recorded[1][key]} == {
         "sources", "options"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [
+        (
+            "data.incomplete-*",
+            r"worker on the host .* cannot read .*/data\.incomplete-\w+/probe\.json, which .*",
+        ),
+        ("apps.csv", r"cannot find the input .*/apps\.csv"),
+    ],
+)
+def test_workers_that_see_other_files_end_the_job_with_the_reason(
+    tmp_path, monkeypatch, hidden, message
+):
+    """The workers run in this process; while they do, files of the command are out of sight."""
+    run = beam_runner.run
+
+    def run_elsewhere(build, beam_args):
+        (path,) = tmp_path.glob(hidden)
+        moved = tmp_path / "moved"
+
+        def build_and_hide(pipeline):
+            build(pipeline)
+            path.rename(moved)
+
+        try:
+            return run(build_and_hide, beam_args)
+        finally:
+            moved.rename(path)
+
+    monkeypatch.setattr(beam_runner, "run", run_elsewhere)
+    with pytest.raises(InputError, match=message + r"\. Input and output must lie where.*bucket"):
+        make(tmp_path / "data", **write_input(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apps.csv", "log.csv"]
+
+
+def test_an_input_of_another_size_is_another_file(tmp_path):
+    (tmp_path / "log.csv").write_text("12345")
+    probe.leave(str(tmp_path), [InputFile(f"{tmp_path}/log.csv", 6)])
+    with pytest.raises(InputError, match=r"finds 5 bytes in .*log\.csv.* found 6; is it another"):
+        probe.check(str(tmp_path))
+
+
+def test_the_reason_is_found_in_what_runners_raise():
+    reason = "a worker on the host b cannot read /c/probe.json. It must."
+    for text in (
+        f"data_prep.probe.UnseenError: {reason} [while running 'ReadPages']",
+        f"Pipeline x failed in state FAILED: Traceback: \n UnseenError: {reason}\n\n\tat java.lang",
+        f"java.lang.Error: 'UnseenError: {reason}\\n\\tat java'",
+    ):
+        assert probe.message_in(RuntimeError(text)) == reason
+    assert probe.message_in(RuntimeError("Pipeline x failed: OSError: no file")) is None
