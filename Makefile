@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench demo clean-demo
+.PHONY: setup test flink-test spark-test lint bench demo clean-demo
 
 setup: $(VENV)/.installed
 
@@ -21,6 +21,12 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+# Both data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
+# about 160 MB of jars once.
+flink-test spark-test: setup
+	$(BIN)/python -m pip install --quiet --editable '.[test,cluster]'
+	$(BIN)/python -m tests.cluster $(@:-test=)
 
 # Every benchmark, with the parsers that data_prep is compared with; figures go to runs/bench. On
 # real data:
