@@ -12,6 +12,8 @@ _HERE = pathlib.Path(__file__).parent
 _BUILD = _HERE.parents[1] / "build" / "cluster"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 _VERSIONS = (11, 17)
+# Less to compile and fewer threads: these processes live for minutes and do little.
+_SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:ActiveProcessorCount=2")
 # Flink 1.19, Spark 3.5 and the serialisers in them look into Java's own packages.
 _OPENED = (
     "java.lang java.lang.invoke java.lang.reflect java.io java.net java.nio java.text java.time "
@@ -48,7 +50,7 @@ def jars(name: str) -> pathlib.Path:
 
 def command(class_path: str, main: str, *arguments: object, options: tuple[str, ...] = ()) -> list:
     """A command line that runs a class."""
-    return ["java", *opens(), *options, "-cp", class_path, main, *arguments]
+    return ["java", *opens(), *_SHORT_LIVED, *options, "-cp", class_path, main, *arguments]
 
 
 def opens() -> list[str]:

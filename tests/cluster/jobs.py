@@ -75,7 +75,7 @@ def run_watched(arguments: Sequence[str], act: Callable[[], bool]) -> bool:
             while process.poll() is None and not acted:
                 assert time.monotonic() < end, "the job does not come to the step"
                 acted = act()
-                time.sleep(0.05)
+                time.sleep(0.1)
             process.wait(timeout=600)
         finally:
             process.kill()
