@@ -14,7 +14,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import encode, tables
+from data_prep import dataset_files, tables
 from ssl_recsys.errors import InputError
 
 _FILE = "problem.txt"
@@ -30,7 +30,7 @@ def reported(directory: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        with encode.create(FileSystems.join(directory, _FILE)) as file:
+        with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
             file.write(str(error).encode("utf-8"))
         raise
 
