@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from data_prep import counting
-from pipelines import loopback
+from pipelines import beam_overhead, loopback
 from ssl_recsys.errors import InputError
 
 _LOCAL_RUNNERS = (None, "", "DirectRunner", "FnApiRunner")
@@ -22,12 +22,12 @@ def run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dic
 
     No server of this process listens beyond 127.0.0.1 meanwhile.
     """
-    options = PipelineOptions(list(beam_args))
+    options = beam_overhead.Options(list(beam_args))
     name = options.view_as(StandardOptions).runner
     runner = _local_runner(options) if name in _LOCAL_RUNNERS else name
     pipeline = beam.Pipeline(runner=runner, options=options)
-    build(pipeline)
-    with loopback.only():
+    with loopback.only(), beam_overhead.signatures_once():
+        build(pipeline)
         result = pipeline.run()
         result.wait_until_finish()
     return counting.read_counters(result)
