@@ -101,6 +101,7 @@ def test_figures_of_the_whole_job():
             "4x in several processes": [usage(20.0)],
         },
         decoding=[4.0, 6.0],
+        decoding_cpu=[8.0, 9.0, 10.0],
     )
     found = values(harness.Report("jobs", data_prep.job_rows(jobs)))
     assert found["decoding alone, same cores"] == 20.0  # 100 MB in 5 s
