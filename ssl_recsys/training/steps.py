@@ -58,6 +58,7 @@ def compile_steps(
       self_supervised_only: leave the main task out.
     """
     local_size = batch_size // strategy.num_replicas_in_sync
+    loss_names = model.loss_names(self_supervised_only=self_supervised_only)
 
     @tf.function(jit_compile=jit_compile or None)
     def train_step(batch: Any) -> dict[str, tf.Tensor]:
@@ -77,8 +78,9 @@ def compile_steps(
 
     @tf.function
     def steps(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
-        totals = one_step(batches)
-        for _ in tf.range(count - 1):
+        # Zeros to begin with: a first step outside the loop would be traced a second time.
+        totals = {name: tf.zeros([]) for name in loss_names}
+        for _ in tf.range(count):
             parts = one_step(batches)
             totals = {name: total + parts[name] for name, total in totals.items()}
         return totals
