@@ -34,7 +34,11 @@ def make_model(
     tf.keras.utils.set_random_seed(config.training.seed)
     with strategy.scope():
         model = TwoTowerModel(features, config, statistics)
-        optimizer = OrderedAdagrad(config.training.learning_rate, static_shapes=model.static_shapes)
+        optimizer = OrderedAdagrad(
+            config.training.learning_rate,
+            static_shapes=model.static_shapes,
+            row_wise=model.table_variables if config.training.row_wise_adagrad else (),
+        )
         optimizer.build([*model.table_variables, *model.dense_variables])
         model.compile(optimizer=optimizer)
     return model
