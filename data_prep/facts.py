@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import encode, probe
+from data_prep import dataset_files, probe
 
 _FILE = "facts.json"
 
@@ -31,7 +31,7 @@ def _fact(value: Any, kind: str) -> tuple[str, Any]:
 
 def _write_json(value: Any, directory: str) -> None:
     probe.check(directory)
-    with encode.create(FileSystems.join(directory, _FILE)) as file:
+    with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
         file.write(json.dumps(value).encode("utf-8"))
 
 

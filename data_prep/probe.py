@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import encode
+from data_prep import dataset_files
 from data_prep.input_files import InputFile
 from ssl_recsys.errors import InputError
 
@@ -37,7 +37,7 @@ class UnseenError(InputError):
 def leave(directory: str, files: Sequence[InputFile]) -> None:
     """Leaves what `check` looks for in `directory`, which is being written."""
     step = max(1, -(-len(files) // _MOST_FILES))
-    with encode.create(FileSystems.join(directory, _FILE)) as file:
+    with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
         file.write(json.dumps(files[::step]).encode("utf-8"))
 
 
