@@ -37,8 +37,9 @@ _CONFIG = {
     "taskmanager.memory.jvm-overhead.max": "192m",
     "taskmanager.memory.managed.size": "256m",
     "restart-strategy.type": "fixed-delay",
-    "restart-strategy.fixed-delay.attempts": 3,
-    "restart-strategy.fixed-delay.delay": "1 s",
+    # A lost task manager is noticed late, and its slots are given out again until then.
+    "restart-strategy.fixed-delay.attempts": 20,
+    "restart-strategy.fixed-delay.delay": "2 s",
     "heartbeat.interval": 1000,
     "heartbeat.timeout": 15000,
     "classloader.resolve-order": "parent-first",

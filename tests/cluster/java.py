@@ -9,7 +9,9 @@ import shutil
 import subprocess
 
 _HERE = pathlib.Path(__file__).parent
-_BUILD = _HERE.parents[1] / "build" / "cluster"
+# Beam's job server sends its class path along with every job, but for what lies below directories
+# of this name. All processes here have the same class path.
+_BUILD = _HERE.parents[1] / "build" / "cluster" / "gradle" / "wrapper"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 _VERSIONS = (11, 17)
 # Less to compile and fewer threads: these processes live for minutes and do little.
