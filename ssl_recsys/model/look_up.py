@@ -7,7 +7,7 @@ once: views are made from the looked-up activations (see `augment`), never by a 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -30,7 +30,8 @@ class LookedUp:
       bags: feature name -> the bag's values, for bag features.
       activations: feature name -> `[batch, width]`, bags pooled.
       missing: feature name -> `[1, width]` activation of the missing value: the embedding of id
-        0, zeros for dense features (their mean after normalisation).
+        0; of dense features what the data has for it, (0, 1) with a mark that the model reads, else
+        zeros (their mean after normalisation).
     """
 
     specs: Sequence[FeatureSpec]
@@ -65,6 +66,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
       value_weights: `none` or `idf` weights of a bag's values.
       idf: feature name -> `[vocab_size]` weights, for `idf`; they are kept as variables, so that
         an exported tower has them.
+      unread_marks: dense features whose mark of a missing value is taken for 0.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         pooling: str = MEAN,
         value_weights: str = NO_WEIGHTS,
         idf: Mapping[str, np.ndarray] | None = None,
+        unread_marks: Collection[str] = (),
     ):
         super().__init__(name="feature_embeddings")
         self._features = {side: tuple(specs) for side, specs in features.items()}
@@ -83,6 +86,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self._embedding_dim = embedding_dim
         self._bags_class = PaddedBags if static_shapes else RaggedBags
         self._pooling = pooling
+        self._unread_marks = frozenset(unread_marks)
         self.tables = {
             name: self.add_weight(
                 name=name,
@@ -146,7 +150,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         spec, ids = self._specs[name], tf.concat(inputs, axis=0)
         bags: list[Bags] = []
         if not spec.is_embedded:
-            values, missing = tf.cast(ids, tf.float32), tf.zeros([1, spec.max_values])
+            values, missing = self._numbers(spec, ids)
         elif spec.is_pooled:
             looked_up, missing = self._bags_class.look_up(
                 self.tables[name], ids, self._pooling, self._log_weights.get(name)
@@ -157,3 +161,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             rows = tf.concat([ids[:, 0], [0]], axis=0)  # id 0 in the same gather, as for bags
             values, missing = split_last(tf.gather(self.tables[name], rows))
         return tf.split(values, len(inputs)), missing, bags
+
+    def _numbers(self, spec: FeatureSpec, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A dense feature's `[rows, width]` activations, and `[1, width]` of the missing value."""
+        values = tf.cast(values, tf.float32)
+        mark = np.zeros([1, spec.max_values], np.float32)
+        mark[:, -1] = spec.has_mark
+        if spec.name in self._unread_marks:
+            return values * (1 - mark), tf.zeros_like(mark)
+        return values, tf.constant(mark)

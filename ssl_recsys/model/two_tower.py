@@ -54,6 +54,7 @@ class TwoTowerModel(tfrs.Model):
             tf.distribute.get_strategy()
         )
         statistics = statistics or CatalogStatistics()
+        self.unread_marks = sorted(statistics.unread_marks)
         self.feature_embeddings = FeatureEmbeddings(
             features,
             config.tower.embedding_dim,
@@ -61,6 +62,7 @@ class TwoTowerModel(tfrs.Model):
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,
             idf=statistics.idf,
+            unread_marks=statistics.unread_marks,
         )
         self.shared_projection = self._make_shared_projection()
         self.towers = {side: self._make_tower(side) for side in SIDES}

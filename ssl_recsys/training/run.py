@@ -78,6 +78,7 @@ def _train(
         held_out,
         model_dir,
         exclude_query=exclude_query,
+        unread_marks=model.unread_marks,
     )
     if options.eval_split == NO_EVALUATION:
         return
