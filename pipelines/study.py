@@ -43,7 +43,8 @@ def main(options: StudyOptions) -> None:
     study = options.study()
     if not options.dry_run:
         directory = options.runs.directory
-    info = schema.read_dataset_info(study.data_dir)
+    verify = options.runs.verify and not options.dry_run
+    info = schema.read_dataset_info(study.data_dir, verify=verify)
     stages = plan.expected_stages(study)
     check_flags((one.training_run(study) for runs in stages.values() for one in runs), info)
     counts = [

@@ -63,7 +63,7 @@ def main(options: TuneOptions) -> None:
     check_searchable([*options.runs.base_names(), *(one.name for one in space)])
     first = [search_space.parse_values(line, space) for line in options.try_first]
     base, directory = options.runs.shared(OWN_FLAGS), options.runs.directory
-    info = schema.read_dataset_info(base["data_dir"])
+    info = schema.read_dataset_info(base["data_dir"], verify=options.runs.verify)
     check_flags(possible_runs(base, space, options.seeds), info)
     search = Search(
         base,

@@ -30,11 +30,13 @@ class BaselinesOptions(Options):
     )
     output: str = option("", "JSON file for the metrics; empty: table only.")
     max_queries: int = option(0, MAX_QUERIES, at_least=0)
+    verify: bool = option(True, "Compare the dataset's and the models' files with their manifests.")
 
 
 def main(options: BaselinesOptions) -> None:
     """Prints the table and writes the metrics."""
-    schema.read_dataset_info(options.data_dir)  # before TensorFlow is loaded
+    # Before TensorFlow is loaded.
+    schema.read_dataset_info(options.data_dir, verify=options.verify)
     for model_dir in options.model_dir:
         run_dir.finished_run(model_dir)
     from ssl_recsys.data.dataset import Dataset
@@ -43,11 +45,11 @@ def main(options: BaselinesOptions) -> None:
     from ssl_recsys.training import run
     from ssl_recsys.training.export import load_export
 
-    dataset = Dataset(options.data_dir)
+    dataset = Dataset(options.data_dir, verify=options.verify)
     results = compare(dataset, options.methods, options.split, options.max_queries)
     for model_dir in options.model_dir:
         results[pathlib.Path(model_dir).name] = run.evaluate(
-            load_export(model_dir),
+            load_export(model_dir, verify=options.verify),
             options.split,
             max_queries=options.max_queries,
             exclude_query=True,  # as the simple recommenders

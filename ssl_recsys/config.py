@@ -11,6 +11,8 @@ from ssl_recsys.features import FeatureSpec
 from ssl_recsys.methods import BASELINE, FEATURE_DROPOUT, FEATURE_MASKING, METHODS
 from ssl_recsys.options import Options, option, repetitions
 
+VERIFY_DATASET = "Compare the dataset's files with their manifest, which reads all of them."
+
 MEAN, SQRTN = POOLINGS = ("mean", "sqrtn")
 NO_WEIGHTS, IDF = VALUE_WEIGHTS = ("none", "idf")
 # Keys of `model.augment.DROPOUTS` and `MASKS`.
@@ -274,6 +276,7 @@ class TrainOptions(Options):
     eval_max_queries: int = option(
         0, "Evaluate on a seeded sample of this many queries; 0: on all.", at_least=0
     )
+    verify: bool = option(True, VERIFY_DATASET)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
 

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent import futures
 from typing import Any, BinaryIO
 
 from ssl_recsys.errors import InputError
@@ -20,6 +21,7 @@ except ImportError:  # Windows, which has no such locks
 
 LOCK_FILE = ".lock"
 MANIFEST_FILE = "manifest.json"
+_MAX_HASHED_AT_ONCE = 8
 
 
 @contextlib.contextmanager
@@ -111,11 +113,19 @@ def try_lock(descriptor: int) -> bool:
 
 def write_manifest(directory: pathlib.Path) -> None:
     """Writes the sizes and SHA-256 digests of all files of a directory; the last file to write."""
-    write_json(directory / MANIFEST_FILE, {"files": _describe_files(directory)})
+    paths = _list_files(directory)
+    described = {
+        name: {"bytes": paths[name].stat().st_size, "sha256": digest}
+        for name, digest in _digests(paths)
+    }
+    write_json(directory / MANIFEST_FILE, {"files": described})
 
 
 def check_manifest(directory: pathlib.Path) -> None:
-    """Compares a directory with its manifest.
+    """Compares a directory with its manifest: names and sizes first, then digests.
+
+    A directory that this process has compared before, and whose files have not changed since, is
+    not read again.
 
     Raises:
       InputError: for a file that is damaged, missing or not listed, or without a manifest.
@@ -126,25 +136,53 @@ def check_manifest(directory: pathlib.Path) -> None:
             f"{directory} has no {MANIFEST_FILE}: it is not complete, or an earlier version wrote "
             "it; repeat the command that wrote it"
         )
+    state = _state(directory)
+    if _compared.get(directory.resolve()) == state:
+        return
     content = read_json(path)
     check_types(str(path), content, {"files": dict})
-    there, announced = _describe_files(directory), content["files"]
+    announced, there = content["files"], _list_files(directory)
     for name in sorted(there.keys() | announced.keys()):
-        if there.get(name) != announced.get(name):
-            what = "missing" if name not in there else "damaged" if name in announced else "unknown"
-            raise InputError(
-                f"{directory / name} is {what} ({path} has its size and digest); restore the file, "
-                "or repeat the command that wrote it"
-            )
+        if name not in there:
+            raise _differs(directory, name, "missing")
+        if name not in announced:
+            raise _differs(directory, name, "unknown")
+        check_types(f"{path}: {name}", announced[name], {"bytes": int, "sha256": str})
+        if there[name].stat().st_size != announced[name]["bytes"]:
+            raise _differs(directory, name, "damaged")
+    for name, digest in _digests(there):
+        if digest != announced[name]["sha256"]:
+            raise _differs(directory, name, "damaged")
+    _compared[directory.resolve()] = state
 
 
-def _describe_files(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
-    found = {}
-    for path in sorted(directory.rglob("*")):
-        name = path.relative_to(directory).as_posix()
-        if path.is_file() and name != MANIFEST_FILE:
-            found[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-    return found
+# Directory -> its state when it was found to be as its manifest says.
+_compared: dict[pathlib.Path, tuple] = {}
+
+
+def _differs(directory: pathlib.Path, name: str, what: str) -> InputError:
+    return InputError(
+        f"{directory / name} is {what} ({directory / MANIFEST_FILE} has the files' sizes and "
+        "digests); restore the file, or repeat the command that wrote it"
+    )
+
+
+def _state(directory: pathlib.Path) -> tuple:
+    """What changes when any file of the directory does."""
+    stats = {str(path): path.stat() for path in sorted(directory.rglob("*"))}
+    return tuple((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats.items())
+
+
+def _list_files(directory: pathlib.Path) -> dict[str, pathlib.Path]:
+    """All files of a directory but its manifest, by name in order."""
+    found = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*"))}
+    return {name: path for name, path in found.items() if path.is_file() and name != MANIFEST_FILE}
+
+
+def _digests(paths: Mapping[str, pathlib.Path]) -> Iterator[tuple[str, str]]:
+    """Names and SHA-256 digests, several files at a time."""
+    with futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_HASHED_AT_ONCE)) as pool:
+        yield from zip(paths, pool.map(_sha256, paths.values()), strict=True)
 
 
 def _sha256(path: pathlib.Path) -> str:

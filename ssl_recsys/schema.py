@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from absl import logging
 
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
@@ -158,14 +159,22 @@ def write_dataset_info(data_dir: str | os.PathLike[str], info: DatasetInfo) -> N
     files.write_text(pathlib.Path(data_dir) / DATASET_FILE, to_json(info))
 
 
-def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
+def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False) -> DatasetInfo:
     """Reads and checks `dataset.json`.
+
+    Args:
+      data_dir: the dataset directory.
+      verify: before, compare all files of the directory with its manifest, which reads them once in
+        a process. A directory without a manifest, from an earlier version, gives a warning.
 
     Raises:
       FileNotFoundError: if `data_dir` is no dataset directory.
-      InputError: if the file is malformed or of another format version.
+      InputError: if the file is malformed or of another format version, or, with `verify`, if any
+        file is damaged or missing.
     """
     path = pathlib.Path(data_dir) / DATASET_FILE
+    if verify:
+        _verify(path.parent)
     if not path.is_file():
         raise FileNotFoundError(
             f"{data_dir} is not a dataset directory: it has no {DATASET_FILE}. Make one with a "
@@ -185,6 +194,23 @@ def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
         raise InputError(
             f"{path} is damaged ({error}); make the dataset again with its data job"
         ) from error
+
+
+def _verify(directory: pathlib.Path) -> None:
+    """Compares a dataset directory with its manifest; warns once if it has none."""
+    if (directory / files.MANIFEST_FILE).is_file():
+        files.check_manifest(directory)
+    elif (directory / DATASET_FILE).is_file() and directory not in _unverified:
+        _unverified.add(directory)
+        logging.warning(
+            "%s has no %s, since an earlier version made it: its files are read without a check "
+            "of their digests",
+            directory,
+            files.MANIFEST_FILE,
+        )
+
+
+_unverified: set[pathlib.Path] = set()  # directories that a warning was given for
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

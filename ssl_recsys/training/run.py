@@ -34,7 +34,7 @@ def train_and_evaluate(options: TrainOptions) -> None:
     """
     config, model_dir = options.run, pathlib.Path(options.model_dir)
     # Everything is read before the model directory is touched: bad input leaves no trace.
-    dataset = Dataset(options.data_dir)
+    dataset = Dataset(options.data_dir, verify=options.verify)
     check_features(config, dataset.info)
     strategy = make_strategy(config.training.strategy)
     training_pairs = _training_pairs(config, dataset)

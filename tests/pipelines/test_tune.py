@@ -8,6 +8,7 @@ import pytest
 from pipelines import tune
 from pipelines.experiments import runner, search_space
 from pipelines.experiments.search import Search, possible_runs
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from tests import command_line, small_dataset
 from tests.ssl_recsys import commands
@@ -144,13 +145,14 @@ def test_possible_runs_have_every_choice_and_the_bounds_of_ranges():
 
 @pytest.fixture(name="data_dir", scope="module")
 def _data_dir(tmp_path_factory):
-    """A dataset without test pairs."""
+    """A dataset without test pairs, and without a manifest that would miss them."""
     data_dir = tmp_path_factory.mktemp("tune") / "data"
     small_dataset.write(data_dir)
     removed = list((data_dir / "pairs").rglob("*test*"))
     assert removed
     for path in removed:
         path.unlink()
+    (data_dir / files.MANIFEST_FILE).unlink(missing_ok=True)
     return data_dir
 
 

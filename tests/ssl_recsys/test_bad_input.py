@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from data_prep import encode
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.config import (
     LossConfig,
     SSLConfig,
@@ -91,7 +91,10 @@ def test_value_out_of_range(make, message: str) -> None:
 
 @pytest.fixture
 def damaged(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
-    return pathlib.Path(shutil.copytree(data_dir, tmp_path / "data"))
+    """A copy without a manifest, as an earlier version wrote it: damage is found by reading."""
+    copy = pathlib.Path(shutil.copytree(data_dir, tmp_path / "data"))
+    (copy / files.MANIFEST_FILE).unlink(missing_ok=True)
+    return copy
 
 
 def test_wrong_data_version(damaged: pathlib.Path) -> None:
