@@ -23,7 +23,7 @@ from ssl_recsys.options import Options, option
 class StudyOptions(Options):
     """The command's flags."""
 
-    keep_models: bool = option(False, "Keep the finished runs' checkpoints and exported models.")
+    keep_models: bool = option(False, "Keep the finished runs' exported models.")
     dry_run: bool = option(False, "Check the flags, print the number of runs of each stage, stop.")
     report_only: bool = option(False, "Write the report on what is finished.")
     runs: RunsOptions = dataclasses.field(default_factory=RunsOptions)

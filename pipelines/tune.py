@@ -49,9 +49,10 @@ class TuneOptions(Options):
         ("0",), "A trial is the mean over runs with these seeds.", required="give at least one"
     )
     metric: str = option(
-        VALIDATION_METRIC,
-        "Validation metric, over all pairs, to maximise.",
-        choices=METRICS,
+        "",
+        "Validation metric to maximise, which also chooses each run's best epoch; by default the "
+        "--select_by of the runs.",
+        choices=("", *METRICS),
     )
     search_seed: int = option(0, "Seed of the search itself.")
     runs: RunsOptions = dataclasses.field(default_factory=RunsOptions)
@@ -63,6 +64,9 @@ def main(options: TuneOptions) -> None:
     check_searchable([*options.runs.base_names(), *(one.name for one in space)])
     first = [search_space.parse_values(line, space) for line in options.try_first]
     base, directory = options.runs.shared(OWN_FLAGS), options.runs.directory
+    metric = options.metric or base.get("select_by", VALIDATION_METRIC)
+    if metric != base.get("select_by", VALIDATION_METRIC):
+        base["select_by"] = metric
     info = schema.read_dataset_info(base["data_dir"], verify=options.runs.verify)
     check_flags(possible_runs(base, space, options.seeds), info)
     search = Search(
@@ -70,7 +74,7 @@ def main(options: TuneOptions) -> None:
         space,
         directory,
         seeds=options.seeds,
-        metric=options.metric,
+        metric=metric,
         search_seed=options.search_seed,
     )
     search.try_first(first)

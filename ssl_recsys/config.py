@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.evaluation.metrics import SELECTABLE, VALIDATION_METRIC
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.methods import BASELINE, FEATURE_DROPOUT, FEATURE_MASKING, METHODS
 from ssl_recsys.options import Options, option, repetitions
@@ -36,7 +37,7 @@ def parse_fm_groups(text: str) -> _Groups:
     )
 
 
-def _show_fm_groups(groups: _Groups) -> str:
+def _show_fm_groups(groups: Sequence[Sequence[str]]) -> str:
     return ";".join(",".join(group) for group in groups)
 
 
@@ -206,8 +207,11 @@ class TrainingConfig(Options):
     )
     patience: int = option(
         0,
-        "Stop after this many epochs without a better validation Recall@50; 0: never.",
+        "Stop after this many epochs without a better validation metric (--select_by); 0: never.",
         at_least=0,
+    )
+    select_by: str = option(
+        VALIDATION_METRIC, "Validation metric that chooses the best epoch.", choices=SELECTABLE
     )
     train_fraction: float = option(
         1.0, "Share of the training pairs to use (a TFDS slice).", above=0, at_most=1
@@ -276,6 +280,9 @@ class TrainOptions(Options):
     eval_max_queries: int = option(
         0, "Evaluate on a seeded sample of this many queries; 0: on all.", at_least=0
     )
+    keep_checkpoints: bool = option(
+        False, "Keep a finished run's checkpoints, to train on with more --max_epochs."
+    )
     verify: bool = option(True, VERIFY_DATASET)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
@@ -299,12 +306,11 @@ def resolve_fm_groups(groups: Sequence[Sequence[str]], features: Sequence[Featur
     """
     known = [spec.name for spec in features]
     named = {name for group in groups for name in group if name != REST_OF_FEATURES}
-    for name in sorted(named):
-        if name not in known:
-            raise InputError(
-                f"--fm_groups names the feature {name!r}, which the dataset lacks (features: "
-                f"{', '.join(known)}); --fm_groups='{known[0]};*' takes the first against the rest"
-            )
+    for name in sorted(named - {*known}):
+        raise InputError(
+            f"--fm_groups names the feature {name!r}, which the dataset lacks (features: "
+            f"{', '.join(known)}); {_fm_groups_to_pass(groups, known)}"
+        )
     rest = [name for name in known if name not in named]
     resolved = []
     for group in groups:
@@ -318,6 +324,17 @@ def resolve_fm_groups(groups: Sequence[Sequence[str]], features: Sequence[Featur
             )
         resolved.append(tuple(names))
     return tuple(resolved)
+
+
+def _fm_groups_to_pass(groups: Sequence[Sequence[str]], known: Sequence[str]) -> str:
+    """Advice: the groups without what the dataset lacks, or its first feature against the rest."""
+    kept = [[name for name in group if name in (*known, REST_OF_FEATURES)] for group in groups]
+    named = {name for group in kept for name in group}
+    if sum(map(bool, kept)) < 2 or (REST_OF_FEATURES in named and named >= {*known}):
+        kept = [[known[0]], [REST_OF_FEATURES]]
+    if len(known) < 2:
+        return "fm needs at least two; choose a --method without it"
+    return f"pass --fm_groups='{_show_fm_groups([group for group in kept if group])}'"
 
 
 def _check_fm_groups(groups: Sequence[Sequence[str]]) -> None:

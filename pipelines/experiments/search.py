@@ -16,10 +16,10 @@ from pipelines.experiments import runner
 from pipelines.experiments.search_space import Choice, Parameter, Range
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation.metrics import NAMES, VALIDATION_METRIC
+from ssl_recsys.evaluation.metrics import SELECTABLE, VALIDATION_METRIC, selected
 from ssl_recsys.training.run_dir import METRICS_FILE
 
-METRICS = NAMES
+METRICS = SELECTABLE
 # Flags of a run that the search itself sets.
 OWN_FLAGS = ("eval_split", "eval_max_queries", "model_dir", "seed", "resume", "flagfile")
 BEST_FILE = "best.flags"
@@ -36,7 +36,7 @@ class Search:
       space: the flags that are searched.
       output_dir: where `study.db` and `runs/` are.
       seeds: of a trial's runs.
-      metric: of metrics.json's `overall`, to maximise.
+      metric: one of `METRICS`, to maximise.
       search_seed: of the sampler.
     """
 
@@ -149,7 +149,10 @@ class Search:
         metrics = files.read_json(model_dir / METRICS_FILE)
         if metrics["split"] != schema.VALIDATION:
             raise InputError(f"{model_dir} was not evaluated on validation pairs; delete it")
-        return float(metrics["overall"][self._metric])
+        value = selected(metrics, self._metric)
+        if value is None:
+            raise InputError(f"no validation pair is of the slice of {self._metric}")
+        return float(value)
 
     def _check_same(self) -> None:
         """Refuses to resume a search with different flags."""

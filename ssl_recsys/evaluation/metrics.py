@@ -7,7 +7,7 @@ that a metric sees: the protocol of the tables of Yao et al. docs/evaluation.md 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from ssl_recsys import schema
 DEFAULT_KS = (10, 50)
 NAMES = ("recall@10", "recall@50", "map@10", "map@50")
 VALIDATION_METRIC = "recall@50"  # what epochs, settings and methods are chosen by
-SLICES = ("overall", "head", "tail")
+OVERALL, HEAD, TAIL = SLICES = ("overall", "head", "tail")
+# What the best epoch can be chosen by: a metric of all pairs, or `<slice>_<metric>`.
+SELECTABLE = (*NAMES, *(f"{part}_{name}" for part in (HEAD, TAIL) for name in NAMES))
 TOP_POPULAR = "top_popular"
 
 _IntArray = npt.NDArray[np.integer]
@@ -93,6 +95,17 @@ def slice_metrics(
         }
         for name, part in slices.items()
     }
+
+
+def selected(slices: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
+    """The value of one of `SELECTABLE`; None of a slice without pairs.
+
+    Args:
+      slices: what `slice_metrics` gives, or the contents of metrics.json.
+      name: a metric of all pairs, or `<slice>_<metric>`.
+    """
+    part, _, metric = name.rpartition("_")
+    return slices[part or OVERALL][metric]
 
 
 def head_items(head: schema.HeadRule, train_count: npt.ArrayLike) -> _BoolArray:

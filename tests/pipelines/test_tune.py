@@ -82,7 +82,8 @@ class FakeRunner:
             model_dir = self.directory / run.name
             model_dir.mkdir(parents=True, exist_ok=True)
             recall = 1 - abs(float(run.flags["alpha"]) - 1) + 0.1 * int(run.flags["seed"])
-            metrics = {"split": run.flags["eval_split"], "overall": {"recall@50": recall}}
+            slices = {"overall": {"recall@50": recall}, "tail": {"map@10": -recall}}
+            metrics = {"split": run.flags["eval_split"], **slices}
             (model_dir / "metrics.json").write_text(json.dumps(metrics))
             yield runner.Finished(run, model_dir, 1.0, "it broke" if self.fail else None)
 
@@ -103,6 +104,21 @@ def test_search_finds_the_best_and_writes_its_flags(tmp_path):
     assert abs(alpha - 1) == min(abs(value - 1) for value in alphas)
     assert "--method=fd\n" in best
     assert f"{1 - abs(alpha - 1) + 0.05:.4f}" in best  # the mean over both seeds
+
+
+@pytest.mark.parametrize("given", ["--metric=tail_map@10", "--base_flag=select_by=tail_map@10"])
+def test_a_metric_of_a_slice_chooses_epochs_and_trials(given, tmp_path, data_dir, monkeypatch):
+    runs = FakeRunner(tmp_path / "runs")
+    monkeypatch.setattr(tune, "LocalRunner", lambda directory, parallel: runs)
+    flags = (f"--data_dir={data_dir}", f"--output_dir={tmp_path}", "--base_flag=method=fd")
+    searched = ("--search=alpha=0.5|1", "--try_first=alpha=0.5", "--try_first=alpha=1")
+    tune.main(command_line.parse(tune.TuneOptions, *flags, *searched, "--num_trials=2", given))
+    assert [run.flags["select_by"] for run in runs.taken] == ["tail_map@10"] * 2
+    best = (tmp_path / "best.flags").read_text()
+    # Recall is .5 and 1: by the fake runs' metric of the tail, the lower one is better.
+    assert "tail_map@10 -0.5" in best
+    assert "--alpha=0.5" in best
+    assert "--select_by=tail_map@10" in best
 
 
 def test_killed_search_goes_on(tmp_path):

@@ -78,6 +78,19 @@ def test_commands_say_how_to_make_a_model(module: str, tmp_path: pathlib.Path) -
             lambda: resolve_fm_groups((("id", "words"), ("tags", "quality"), ("*",)), SPECS),
             "has no feature left",
         ),
+        (
+            lambda: resolve_fm_groups((("id", "colour"), ("*",)), SPECS),
+            r"names the feature 'colour'.*pass --fm_groups='id;\*'",
+        ),
+        (
+            lambda: resolve_fm_groups((("colour",), ("words",), ("tags", "size")), SPECS),
+            "'colour'.*pass --fm_groups='words;tags'",
+        ),
+        (
+            lambda: resolve_fm_groups((("colour",), ("words",)), SPECS),
+            r"pass --fm_groups='id;\*'",
+        ),
+        (lambda: resolve_fm_groups((("colour",), ("*",)), SPECS[:1]), "--method without it"),
         (lambda: feature_spec("Id", "categorical", 3), "lower-case"),
         (lambda: feature_spec("row", "categorical", 3), "taken by a catalog column"),
         (lambda: feature_spec("id", "onehot", 3), "kind must be one of"),

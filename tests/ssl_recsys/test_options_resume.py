@@ -47,7 +47,10 @@ def trained(data_dir: pathlib.Path, model_dir: pathlib.Path, *epochs: int) -> pa
     for max_epochs in epochs:
         training = dataclasses.replace(EVERYTHING.training, max_epochs=max_epochs)
         settings = dataclasses.replace(EVERYTHING, training=training)
-        run.train_and_evaluate(config.TrainOptions(str(data_dir), str(model_dir), run=settings))
+        options = config.TrainOptions(
+            str(data_dir), str(model_dir), keep_checkpoints=True, run=settings
+        )
+        run.train_and_evaluate(options)
     return model_dir
 
 

@@ -232,7 +232,7 @@ def test_a_signal_leaves_a_checkpoint_and_a_line(
 def test_a_damaged_newest_checkpoint_falls_back_on_the_one_before(
     data_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = commands.small_run(data_dir, tmp_path / "run")
+    arguments = commands.small_run(data_dir, tmp_path / "run", "--keep_checkpoints")
     commands.train(*arguments, "--max_epochs=2")
     checkpoints = tmp_path / "run" / "checkpoints"
     newest = sorted(checkpoints.glob("*.data*"), key=lambda path: path.stat().st_mtime)[-1]

@@ -60,7 +60,7 @@ class Store:
 
     Args:
       directory: the study's directory.
-      keep_models: whether a finished run keeps its checkpoints and exported model.
+      keep_models: whether a finished run keeps its exported model, and what checkpoints it has.
     """
 
     def __init__(self, directory: pathlib.Path, *, keep_models: bool = False):
