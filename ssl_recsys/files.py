@@ -99,13 +99,18 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Locks an open file or directory until it is closed; False if another process has it."""
+    """Locks an open file or directory until it is closed; False if another process has it.
+
+    Where the system or the file system has no locks, nothing is locked, and the answer is True.
+    """
     if fcntl is None:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # a file system that has no locks
+        return True
     return True
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines import study
 from pipelines.experiments import runner
-from ssl_recsys import cli, features, schema
+from ssl_recsys import cli, features, files, schema
 from ssl_recsys.errors import InputError
 from tests import command_line, small_dataset, study_runs
 from tests.ssl_recsys import commands
@@ -131,6 +131,19 @@ def test_the_cluster_example_of_the_docs_carries_a_study_out(tmp_path, monkeypat
     ((main, kind),) = commands_run
     main(command_line.parse(kind, *ARGUMENTS, "--data_dir=x", f"--output_dir={tmp_path}"))
     assert len(finished(tmp_path)) == NUM_RUNS
+
+
+def test_a_study_has_its_directory_alone(tmp_path):
+    data_dir, output_dir = tmp_path / "data", tmp_path / "study"
+    small_dataset.write(data_dir)
+    given = [*ARGUMENTS, f"--data_dir={data_dir}", f"--output_dir={output_dir}"]
+    with files.locked(output_dir):
+        with pytest.raises(InputError, match="in use by another process"):
+            study.main(command_line.parse(study.StudyOptions, *given))
+        assert [path.name for path in output_dir.iterdir()] == [files.LOCK_FILE]
+        # What is finished may be read meanwhile.
+        study.main(command_line.parse(study.StudyOptions, *given, "--report_only"))
+    assert "INCOMPLETE: 0 of 5" in (output_dir / "report.md").read_text()
 
 
 def test_the_command_names_a_wrong_feature_before_it_runs(tmp_path):

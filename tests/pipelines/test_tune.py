@@ -8,6 +8,7 @@ import pytest
 from pipelines import tune
 from pipelines.experiments import runner, search_space
 from pipelines.experiments.search import Search, possible_runs
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from tests import command_line, small_dataset
 from tests.ssl_recsys import commands
@@ -203,6 +204,13 @@ def test_a_search_checks_its_flags_before_the_first_run(tmp_path, data_dir, flag
     with pytest.raises((InputError, FileNotFoundError), match=message):
         tune.main(command_line.parse(tune.TuneOptions, *given))
     assert not (tmp_path / "search").exists()
+
+
+def test_a_search_has_its_directory_alone(tmp_path, data_dir):
+    given = arguments(data_dir, tmp_path, "--base_flag=method=fd")
+    with files.locked(tmp_path), pytest.raises(InputError, match="in use by another process"):
+        tune.main(command_line.parse(tune.TuneOptions, *given))
+    assert [path.name for path in tmp_path.iterdir()] == [files.LOCK_FILE]
 
 
 def test_a_search_needs_something_to_search():
