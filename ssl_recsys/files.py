@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -20,6 +21,8 @@ except ImportError:  # Windows, which has no such locks
 
 LOCK_FILE = ".lock"
 MANIFEST_FILE = "manifest.json"
+
+_TEMPORARY = re.compile(r".+\.\d+\.tmp")  # of `write_atomically`
 
 
 @contextlib.contextmanager
@@ -86,6 +89,8 @@ def _replaced(target: pathlib.Path) -> pathlib.Path:
 def locked(directory: pathlib.Path) -> Iterator[None]:
     """Holds a directory for this process; the lock ends with the process, however that ends.
 
+    What killed writers of files in it have left is removed, since there can be no other writer.
+
     Raises:
       InputError: if another process holds it.
     """
@@ -95,6 +100,9 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
             raise InputError(
                 f"{directory} is in use by another process; wait for it or name another directory"
             )
+        for path in directory.rglob("*.tmp"):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                path.unlink()
         yield
 
 
