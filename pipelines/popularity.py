@@ -58,8 +58,8 @@ def main(options: PopularityOptions) -> None:
     files.write_json(numbers, measured)
     for one in measured:
         print(
-            f"{printable(one['name'])}: {one['num_items']:,} items, {one['num_items_in_training']:,} of them "
-            f"in {one['num_train_pairs']:,} training pairs"
+            f"{printable(one['name'])}: {one['num_items']:,} items, "
+            f"{one['num_items_in_training']:,} of them in {one['num_train_pairs']:,} training pairs"
         )
         for name, value in one["top_popular"].items():
             print(

@@ -58,8 +58,8 @@ def _train(
     """The part of a run that writes to its directory."""
     config, model_dir = options.run, pathlib.Path(options.model_dir)
     print(
-        f"{printable(dataset.info.name)}: {dataset.info.num_items:,} items, {training_pairs.num_pairs:,} "
-        f"training pairs, {training_pairs.steps_per_epoch:,} steps of "
+        f"{printable(dataset.info.name)}: {dataset.info.num_items:,} items, "
+        f"{training_pairs.num_pairs:,} training pairs, {training_pairs.steps_per_epoch:,} steps of "
         f"{training_pairs.batch_size:,} an epoch; {type(strategy).__name__} on "
         f"{strategy.num_replicas_in_sync} x {device_kind(strategy)}",
         flush=True,
