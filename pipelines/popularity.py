@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.experiments import item_frequency
 from ssl_recsys import cli, files, schema
 from ssl_recsys.config import VERIFY_DATASET
-from ssl_recsys.errors import InputError
+from ssl_recsys.errors import InputError, printable
 from ssl_recsys.options import Options, option
 
 _PLOT_ENDINGS = (".png", ".svg", ".pdf")
@@ -64,8 +64,8 @@ def main(options: PopularityOptions) -> None:
     files.write_json(numbers, measured)
     for one in measured:
         print(
-            f"{one['name']}: {one['num_items']:,} items, {one['num_items_in_training']:,} of them "
-            f"in {one['num_train_pairs']:,} training pairs"
+            f"{printable(one['name'])}: {one['num_items']:,} items, "
+            f"{one['num_items_in_training']:,} of them in {one['num_train_pairs']:,} training pairs"
         )
         for name, value in one["top_popular"].items():
             print(

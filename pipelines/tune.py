@@ -23,7 +23,7 @@ from pipelines.experiments.search import (
     check_searchable,
     possible_runs,
 )
-from ssl_recsys import cli, schema
+from ssl_recsys import cli, files, schema
 from ssl_recsys.options import Options, option
 
 
@@ -69,18 +69,20 @@ def main(options: TuneOptions) -> None:
         base["select_by"] = metric
     info = schema.read_dataset_info(base["data_dir"], verify=options.runs.verify)
     check_flags(possible_runs(base, space, options.seeds), info)
-    search = Search(
-        base,
-        space,
-        directory,
-        seeds=options.seeds,
-        metric=metric,
-        search_seed=options.search_seed,
-    )
-    search.try_first(first)
-    search.carry_out(
-        options.num_trials, LocalRunner(directory / "runs", parallel=options.runs.parallel)
-    )
+    # Opened by a second process, the search would take the first one's trials for interrupted.
+    with files.locked(directory):
+        search = Search(
+            base,
+            space,
+            directory,
+            seeds=options.seeds,
+            metric=metric,
+            search_seed=options.search_seed,
+        )
+        search.try_first(first)
+        search.carry_out(
+            options.num_trials, LocalRunner(directory / "runs", parallel=options.runs.parallel)
+        )
     best = directory / BEST_FILE
     print(f"\nbest: {best}\n\n{best.read_text(encoding='utf-8')}", end="")
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent import futures
@@ -22,6 +23,8 @@ except ImportError:  # Windows, which has no such locks
 LOCK_FILE = ".lock"
 MANIFEST_FILE = "manifest.json"
 _MAX_HASHED_AT_ONCE = 8
+
+_TEMPORARY = re.compile(r".+\.\d+\.tmp")  # of `write_atomically`
 
 
 @contextlib.contextmanager
@@ -88,6 +91,8 @@ def _replaced(target: pathlib.Path) -> pathlib.Path:
 def locked(directory: pathlib.Path) -> Iterator[None]:
     """Holds a directory for this process; the lock ends with the process, however that ends.
 
+    What killed writers of files in it have left is removed, since there can be no other writer.
+
     Raises:
       InputError: if another process holds it.
     """
@@ -97,17 +102,25 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
             raise InputError(
                 f"{directory} is in use by another process; wait for it or name another directory"
             )
+        for path in directory.rglob("*.tmp"):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                path.unlink()
         yield
 
 
 def try_lock(descriptor: int) -> bool:
-    """Locks an open file or directory until it is closed; False if another process has it."""
+    """Locks an open file or directory until it is closed; False if another process has it.
+
+    Where the system or the file system has no locks, nothing is locked, and the answer is True.
+    """
     if fcntl is None:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # a file system that has no locks
+        return True
     return True
 
 

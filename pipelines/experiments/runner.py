@@ -245,11 +245,14 @@ def _child_setup(cores: Sequence[int]) -> Callable[[], None]:
     A run that outlived a killed study would write into the directory of the one started again.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+    parent = os.getpid()
 
     def setup() -> None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cores)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # killed before that
+                os._exit(1)
 
     return setup

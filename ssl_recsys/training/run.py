@@ -15,7 +15,7 @@ from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_feat
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
-from ssl_recsys.errors import InputError
+from ssl_recsys.errors import InputError, printable
 from ssl_recsys.evaluation import pairs as evaluation
 from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.embedding import embed_rows
@@ -64,8 +64,8 @@ def _train(
     """The part of a run that writes to its directory."""
     config, model_dir = options.run, pathlib.Path(options.model_dir)
     print(
-        f"{dataset.info.name}: {dataset.info.num_items:,} items, {training_pairs.num_pairs:,} "
-        f"training pairs, {training_pairs.steps_per_epoch:,} steps of "
+        f"{printable(dataset.info.name)}: {dataset.info.num_items:,} items, "
+        f"{training_pairs.num_pairs:,} training pairs, {training_pairs.steps_per_epoch:,} steps of "
         f"{training_pairs.batch_size:,} an epoch; {type(strategy).__name__} on "
         f"{strategy.num_replicas_in_sync} x {device_kind(strategy)}",
         flush=True,

@@ -30,7 +30,7 @@ from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
 from ssl_recsys.training import run_dir
-from ssl_recsys.training.checkpoints import restore_newest
+from ssl_recsys.training.checkpoints import remove_unfinished, restore_newest
 from ssl_recsys.training.progress import Progress
 from ssl_recsys.training.steps import compile_steps, make_model
 from ssl_recsys.training.stop_signals import StopSignals
@@ -163,6 +163,7 @@ class Trainer:
         return self.model
 
     def _restore(self) -> None:
+        remove_unfinished(pathlib.Path(self._best.directory))
         latest = restore_newest(self._checkpoints)
         if latest is None:
             return

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import optuna
 import pytest
 
 from pipelines import tune
@@ -131,9 +132,31 @@ def test_killed_search_goes_on(tmp_path):
     # The interrupted fourth trial, then the two that are left.
     assert len(second.taken) == 3
     assert len({run.name for run in first.taken + second.taken}) == 6
+    whole = FakeRunner(tmp_path / "whole" / "runs")
+    search(tmp_path / "whole").carry_out(6, whole)
+    assert [run.name for run in first.taken + second.taken] == [run.name for run in whole.taken]
     third = FakeRunner(tmp_path / "runs")
     search(tmp_path).carry_out(6, third)
     assert third.taken == []
+
+
+@pytest.mark.parametrize("step", ["enqueue_trial", "set_user_attr", "tell"])
+def test_a_search_killed_while_it_resumes_goes_on(tmp_path, monkeypatch, step):
+    first = FakeRunner(tmp_path / "runs", stop_after=3)
+    with pytest.raises(InterruptedSearchError):
+        search(tmp_path).carry_out(5, first)
+
+    def kill(*arguments, **named):
+        raise InterruptedSearchError
+
+    monkeypatch.setattr(optuna.study.Study, step, kill)
+    with pytest.raises(InterruptedSearchError):
+        search(tmp_path)
+    monkeypatch.undo()
+    second = FakeRunner(tmp_path / "runs")
+    search(tmp_path).carry_out(5, second)
+    assert len(second.taken) == 2
+    assert len({run.name for run in first.taken + second.taken}) == 5
 
 
 def test_search_with_other_settings_is_refused(tmp_path):
@@ -221,6 +244,13 @@ def test_a_search_checks_its_flags_before_the_first_run(tmp_path, data_dir, flag
     with pytest.raises((InputError, FileNotFoundError), match=message):
         tune.main(command_line.parse(tune.TuneOptions, *given))
     assert not (tmp_path / "search").exists()
+
+
+def test_a_search_has_its_directory_alone(tmp_path, data_dir):
+    given = arguments(data_dir, tmp_path, "--base_flag=method=fd")
+    with files.locked(tmp_path), pytest.raises(InputError, match="in use by another process"):
+        tune.main(command_line.parse(tune.TuneOptions, *given))
+    assert [path.name for path in tmp_path.iterdir()] == [files.LOCK_FILE]
 
 
 def test_a_search_needs_something_to_search():

@@ -1,8 +1,11 @@
 """Everything a user can get wrong ends with its own message, status 2, and nothing written."""
 
+import json
 import pathlib
+import re
 import shutil
 
+import numpy as np
 import pytest
 
 from data_prep import encode
@@ -22,6 +25,8 @@ from ssl_recsys.features import feature_spec
 from ssl_recsys.schema import ITEM
 from tests.small_dataset import SPECS
 from tests.ssl_recsys import commands
+
+ROOMS = ("ssl_recsys", "data_prep", "pipelines", "benchmarks")
 
 
 @pytest.mark.parametrize(
@@ -198,3 +203,58 @@ def test_pairs_cut_between_records_are_noticed(damaged: pathlib.Path, split: str
     if split == "train":
         with pytest.raises(InputError, match=r"train pairs, and dataset\.json announces"):
             dataset.training_pairs(batch_size=64, seed=0)
+
+
+def legacy(name: str) -> dict:
+    """JSON in text within JSON, which TFDS reads too."""
+    inner = {"type": name, "content": {}}
+    return {
+        "pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+        "jsonFeature": {"json": json.dumps({"row": inner})},
+    }
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        lambda name: {"pythonClassName": name, "text": {}},
+        lambda name: {"python_class_name": name, "text": {}},
+        lambda name: {"type": name, "content": {}},
+        legacy,
+    ],
+)
+@pytest.mark.parametrize("folder", [schema.CATALOG_DIR, schema.PAIRS_DIR])
+def test_a_dataset_cannot_have_modules_imported(
+    folder: str, foreign, damaged: pathlib.Path, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    (tmp_path / "some_module.py").write_text("raise SystemExit('was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = damaged / folder / "features.json"
+    content = json.loads(path.read_text())
+    name = next(iter(content["featuresDict"]["features"]))
+    content["featuresDict"]["features"][name] = foreign("some_module.Feature")
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"some_module.*TFDS could import; load only datasets"):
+        Dataset(damaged).catalog(ITEM) if folder == schema.CATALOG_DIR else load_pairs(
+            damaged, "train"
+        )
+
+
+@pytest.mark.parametrize("template", ["../other/{SPLIT}.tfrecord-{SHARD_X_OF_Y}", "/etc/{SPLIT}"])
+def test_a_dataset_cannot_have_files_elsewhere_read(template: str, damaged: pathlib.Path) -> None:
+    path = damaged / schema.PAIRS_DIR / "dataset_info.json"
+    usual = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    path.write_text(path.read_text().replace(usual, template))
+    with pytest.raises(InputError, match="outside itself"):
+        load_pairs(damaged, "train")
+
+
+def test_pickled_arrays_are_refused(tmp_path: pathlib.Path) -> None:
+    """NumPy's default, which no call of ours changes."""
+    np.save(tmp_path / "a.npy", np.array([{"any": "object"}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        np.load(tmp_path / "a.npy")
+    sources = [path for room in ROOMS for path in (commands.ROOT / room).rglob("*.py")]
+    assert len(sources) > 80
+    for path in sources:
+        assert not re.search(r"allow_pickle|\bpickle\b|\bdill\b|yaml\.load", path.read_text()), path

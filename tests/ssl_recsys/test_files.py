@@ -1,5 +1,6 @@
 """Files and directories are whole or not there, whatever stops a command."""
 
+import errno
 import json
 import os
 import pathlib
@@ -83,6 +84,17 @@ def test_a_directory_has_one_owner_until_it_dies(tmp_path: pathlib.Path) -> None
         owner.kill()
         owner.wait()
     with files.locked(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_used_without(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.locked(tmp_path), files.locked(tmp_path):
         pass
 
 
