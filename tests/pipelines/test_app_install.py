@@ -339,6 +339,8 @@ def test_landing_page_log_without_the_flag(tmp_path):
         ({"window": "soon"}, "like 1d or 12h"),
         ({"max_bad_records": -1}, r"--max_bad_records must be at least 0 \(got -1\)"),
         ({"head_fraction": 1.0}, "--head_fraction must be in"),
+        ({"head_min_count": 0}, "--head_min_count must be at least 1"),
+        ({"head": "most"}, "--head must be one of in_training, top_fraction"),
         ({"test_fraction": 0.9, "validation_fraction": 0.2}, "must be below 1"),
         ({"num_shards": 5000}, "--num_shards must be in"),
     ],
@@ -346,6 +348,13 @@ def test_landing_page_log_without_the_flag(tmp_path):
 def test_bad_options(fields, message):
     with pytest.raises(InputError, match=message):
         AppInstallOptions(**({"installs": "x", "apps": "y"} | fields))
+
+
+def test_head_rules():
+    fields = {"installs": "x", "apps": "y", "head_fraction": 0.2, "head_min_count": 5}
+    assert AppInstallOptions(**fields).head_rule == schema.HeadRule("top_fraction", 0.2, 5)
+    in_training = AppInstallOptions(**fields, head="in_training").head_rule
+    assert in_training == schema.HeadRule("in_training", min_count=5)
 
 
 def plain_pairs(path, window):

@@ -1,9 +1,12 @@
 """The app-install job on input of unusual form: what it takes, and what it says."""
 
 import json
+import re
 
 import pytest
 
+from data_prep.installs import counters
+from pipelines import beam_job
 from ssl_recsys.errors import InputError
 from tests.install_data import APPS, LOG, make, write_input, write_lines
 
@@ -40,3 +43,8 @@ def test_pairs_need_no_time_unless_they_are_split_by_it(tmp_path):
         make(tmp_path / "data", log_kind="landing_page", **paths)
     info = make(tmp_path / "data", log_kind="landing_page", split_by="pair", split_seed=1, **paths)
     assert sum(info.num_pairs.values()) == 9
+    assert info.counters["events"] == info.counters["pairs"] == 9
+    table = beam_job.counter_table(info.counters, counters.meanings("landing_page"))
+    assert re.search(r"^  events +9  pairs in the log$", table, re.MULTILINE)
+    assert "user" not in table
+    assert not any("user" in name for name in info.counters)
