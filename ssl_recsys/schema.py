@@ -182,7 +182,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
     version = fields.get("format_version")
     if version is not None and version != FORMAT_VERSION:
         raise InputError(
-            f"{path} has format version {version}, this program reads {FORMAT_VERSION}; make the "
+            f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}; make the "
             "dataset again with this program's data job"
         )
     try:

@@ -17,6 +17,7 @@ from data_prep import tables
 from pipelines.app_install import AppInstallOptions
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
+from tests.dataset_dir import read
 from tests.install_data import APPS, FRACTIONS, LOG, PAIRS, make, write_input, write_lines
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -25,28 +26,6 @@ MYKET = SHARED / "myket"
 NEEDS_MYKET = pytest.mark.skipif(
     not MYKET.is_dir(), reason="no real install log; SSL_RECSYS_SHARED_DATA names its directory"
 )
-
-
-def read(data_dir):
-    """Catalog records by key, and sorted pairs of keys by split."""
-    import tensorflow_datasets as tfds
-
-    def load(folder, split):
-        builder = tfds.builder_from_directory(data_dir / folder)
-        return list(tfds.as_numpy(builder.as_dataset(split=split)))
-
-    items = load(schema.CATALOG_DIR, schema.CATALOG_SPLIT)
-    assert [item["row"] for item in items] == list(range(len(items)))
-    keys = [item["key"].decode() for item in items]
-    pairs = {
-        split: sorted(
-            (keys[query], keys[item])
-            for record in load(schema.PAIRS_DIR, split)
-            for query, item in zip(record["query_row"], record["item_row"], strict=True)
-        )
-        for split in schema.PAIR_SPLITS
-    }
-    return dict(zip(keys, items, strict=True)), pairs
 
 
 def contents(directory):
