@@ -189,6 +189,11 @@ class TrainingConfig(Options):
 
     batch_size: int = option(1024, "Pairs in a global batch, over all replicas.", at_least=2)
     learning_rate: float = option(0.01, "Adagrad's learning rate.", above=0)
+    row_wise_adagrad: bool = option(
+        False,
+        "One accumulator for each row of an embedding table instead of one for each element, which "
+        "halves the memory of tables in training.",
+    )
     max_epochs: int = option(40, "Passes over the training pairs.", at_least=1)
     max_steps: int = option(0, "Stop after this many steps; 0: no limit.", at_least=0)
     pretrain_epochs: int = option(

@@ -15,7 +15,7 @@ from ssl_recsys.methods import FEATURE_MASKING
 from ssl_recsys.model.augment import DROPOUTS
 from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
 from ssl_recsys.model.main_task import main_loss
-from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes
+from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes, sum_gradients
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
 from ssl_recsys.model.towers import Tower, dense_layer
 from ssl_recsys.schema import ITEM, QUERY, SIDES
@@ -153,7 +153,7 @@ class TwoTowerModel(tfrs.Model):
           self_supervised_only: leave the main task out, as in pre-training.
 
         Returns:
-          `loss`, the joint loss; `main`; and `<task>_<side>` for each self-supervised task.
+          `main`; `<task>_<side>` for each self-supervised task; and `loss`, the joint loss.
           Scalars: this replica's shares of the means over the global batch.
         """
         batch = ReplicaBatch.here(inputs.item_row.shape[0])
@@ -182,6 +182,12 @@ class TwoTowerModel(tfrs.Model):
         }
         return parts | task_losses | {"loss": self._joint(parts.get("main"), task_losses)}
 
+    def loss_names(self, *, self_supervised_only: bool = False) -> list[str]:
+        """The losses that `compute_losses` returns, in its order."""
+        ssl = self._config.ssl
+        main = [] if self_supervised_only else ["main"]
+        return [*main, *(f"{task}_{side}" for side in ssl.sides for task in ssl.tasks), "loss"]
+
     def _joint(self, main: tf.Tensor | None, task_losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """L_main + alpha * L_self, Eq. (4); L_self alone where there is no main loss."""
         if not task_losses:
@@ -199,10 +205,11 @@ class TwoTowerModel(tfrs.Model):
             )
         variables = self.trainable_variables
         gradients = tape.gradient(parts["loss"], variables)
+        used = [number for number, part in enumerate(gradients) if part is not None]
+        summed = sum_gradients([gradients[number] for number in used])
         self.optimizer.apply_gradients(
-            (gradient, variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
+            zip(summed, [variables[number] for number in used], strict=True),
+            experimental_aggregate_gradients=False,
         )
         return parts
 

@@ -174,7 +174,8 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
         train_count=arrays["train_count"],
         features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
     )
-    embeddings = np.load(path / run_dir.EMBEDDINGS_FILE)
+    # Mapped: pages come as they are searched, and no copy is made (see ExactSearch).
+    embeddings = np.load(path / run_dir.EMBEDDINGS_FILE, mmap_mode="c")
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
     saved = tf.saved_model.load(str(path / f"{QUERY}_tower"))

@@ -305,12 +305,15 @@ def test_pretraining_leaves_the_main_task_out() -> None:
     parts = model.compute_losses(batch, step=0, self_supervised_only=True)
     tasks = sum(float(loss) for name, loss in parts.items() if name != "loss")
     assert "main" not in parts
+    assert list(parts) == model.loss_names(self_supervised_only=True)
     assert float(parts["loss"]) == pytest.approx(tasks, rel=1e-6)
 
 
 def test_joint_loss_is_main_plus_alpha_times_tasks() -> None:
     run = make_config(VARIANTS["fd_both_sides"], alpha=0.3)
-    parts = make_model(run).compute_losses(make_batch(), step=0)
+    model = make_model(run)
+    parts = model.compute_losses(make_batch(), step=0)
+    assert list(parts) == model.loss_names()
     assert set(parts) == {"loss", "main"} | {
         f"{task}_{side}" for task in ("fd", "fm", "so") for side in ("query", "item")
     }

@@ -34,6 +34,7 @@ EVERYTHING = config.RunConfig(
     training=config.TrainingConfig(
         batch_size=64,
         learning_rate=0.1,
+        row_wise_adagrad=True,
         max_epochs=3,
         pretrain_epochs=1,
         strategy="one_device",
