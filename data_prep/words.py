@@ -32,9 +32,12 @@ _SOUTH_EAST_ASIA = (
 
 
 def _of_category(initial: str, blocks: Iterable[tuple[int, int]]) -> str:
-    """The letters ("L") or combining marks ("M") between pairs of code points."""
-    characters = (chr(code) for first, last in blocks for code in range(first, last + 1))
-    return "".join(one for one in characters if unicodedata.category(one)[0] == initial)
+    """The letters ("L") or combining marks ("M") between pairs of code points, as ranges."""
+    codes = [code for first, last in blocks for code in range(first, last + 1)]
+    found = [code for code in codes if unicodedata.category(chr(code))[0] == initial]
+    runs = itertools.groupby(enumerate(found), lambda pair: pair[1] - pair[0])
+    bounds = ([code for _, code in run] for _, run in runs)
+    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in bounds)
 
 
 _THAI = _of_category("L", _SOUTH_EAST_ASIA)  # its digits make numbers, as others do
@@ -59,6 +62,9 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180b-\u180f\u200d-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
     "\U000e0000-\U000e0fff]+|(?<![\u0600-\u06ff])\u200c"
 )
+# No word has more in a row than Unicode's stream-safe text (UAX 15): they are sorted, which takes
+# the square of their number.
+_MANY_MARKS = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]+")
 _DOTLESS_I = "\u0131"
 # Casefolding leaves the dot of İ as a character of its own.
 _DOT_ABOVE = "\u0307"
@@ -83,7 +89,8 @@ def words(text: str, *, dotless_i: bool = False) -> list[str]:
 
 def _folded(text: str, dotless_i: bool) -> str:
     text = _WIDE.sub(lambda wide: unicodedata.normalize("NFKC", wide[0]), text)
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
+    text = _MANY_MARKS.sub(r"\1", _INVISIBLE.sub("", text))
+    text = unicodedata.normalize("NFC", text)
     text = text.replace("I", _DOTLESS_I) if dotless_i else text.replace(_DOTLESS_I, "i")
     text = text.casefold()
     if _DOT_ABOVE in text:

@@ -1,4 +1,5 @@
 # ruff: noqa: RUF001 (letters that look like others are the point)
+import time
 import unicodedata
 
 import hypothesis
@@ -90,6 +91,16 @@ def test_every_spelling_of_a_text_has_the_same_words(
     assert kept <= set("".join(both))
     kinds = {unicodedata.category(one) for one in "".join(both)}
     assert {kind[0] for kind in kinds - {"Cn"}} <= set("LNM")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["\u0301\u0327", "\u200d\u0301\u0327", "ﾞ\u0301", "i\u0323\u0307", "ก\u0e48", "ကမ္ဘ"],
+)
+def test_long_texts_take_linear_time(unit: str) -> None:
+    started = time.process_time()
+    words("a" + unit * 20_000)
+    assert time.process_time() - started < 2  # by the square of the length it takes many seconds
 
 
 def test_ngrams() -> None:
