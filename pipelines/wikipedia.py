@@ -110,7 +110,7 @@ def _build(
         | "ReadPages" >> beam.ParDo(read).with_outputs(*read_pages.OUTPUTS)
     )
     graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(options)
-    return encode_wiki(graph, options), ()
+    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
 
 
 def _check(outcome: beam_job.Outcome, options: WikipediaOptions) -> None:

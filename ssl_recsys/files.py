@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any, BinaryIO
 
@@ -206,37 +206,88 @@ def _sha256(path: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-def check_types(what: str, content: Any, types: Mapping[str, type | tuple[type, ...]]) -> None:
+def check_types(
+    what: str, content: Any, types: Mapping[str, type], optional: Collection[str] = ()
+) -> None:
     """Checks a JSON object's fields.
 
     Args:
       what: the object, for the message.
       content: what was read.
-      types: field -> its type; all are needed, and there are no others.
+      types: field -> its type; there are no others. A whole number will do for a float.
+      optional: the fields that may be missing.
 
     Raises:
       InputError: for the first field that is missing, unknown or of a different type.
     """
-    if not isinstance(content, dict):
-        raise InputError(f"{what} must be an object (got {json.dumps(content)[:80]})")
-    for name in sorted(types.keys() ^ content.keys()):
-        raise InputError(f"{what}: {name} is {'missing' if name in types else 'unknown'}")
+    check_object(what, content)
+    for name in content:
+        if name not in types:
+            raise InputError(f"{what}: unknown field {name!r} (there are {', '.join(types)})")
     for name, expected in types.items():
+        if name not in content:
+            if name in optional:
+                continue
+            raise InputError(f"{what}: {name} is missing")
         value = content[name]
-        if not isinstance(value, expected) or isinstance(value, bool):
-            raise InputError(f"{what}: {name} has a wrong type (got {json.dumps(value)[:80]})")
+        allowed = (int, float) if expected is float else expected
+        if not isinstance(value, allowed) or isinstance(value, bool) != (expected is bool):
+            raise InputError(
+                f"{what}: {name} must be of type {expected.__name__} (got {_shown(value)})"
+            )
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def check_object(what: str, content: Any) -> None:
+    """Raises InputError if JSON holds anything but an object."""
+    if not isinstance(content, dict):
+        raise InputError(f"{what} must be an object (got {_shown(content)})")
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:80]
+
+
+def read_json(path: str | os.PathLike[str], kind: type = dict) -> Any:
     """Reads a JSON file that one of our commands wrote.
+
+    Args:
+      path: the file.
+      kind: the type of its content, dict or list.
 
     Raises:
       InputError: if it is damaged.
     """
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(pathlib.Path(path).read_bytes())
+        if isinstance(content, kind):
+            return content
+        raise ValueError(f"expected a {kind.__name__}, got {_shown(content)}")
+    except ValueError as error:
         raise InputError(
             f"{path} is damaged ({error}); restore it, or delete it and repeat the command that "
             "wrote it"
         ) from error
+
+
+def parse_json(data: bytes) -> Any:
+    """Parses JSON.
+
+    Raises:
+      ValueError: if it is none, nests too deep, names a field of an object twice, or holds half of
+        a surrogate pair, which no file or terminal takes.
+    """
+    try:
+        content = json.loads(data, object_pairs_hook=_object)
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ValueError("brackets nest too deep") from error
+    return content
+
+
+def _object(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(fields)
+    if len(content) < len(fields):
+        names = [name for name, _ in fields]
+        repeated = next(name for name in content if names.count(name) > 1)
+        raise ValueError(f"an object has the field {repeated!r} more than once")
+    return content

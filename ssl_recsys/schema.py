@@ -57,14 +57,18 @@ def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
 class HeadRule:
     """Which items form the head; evaluation pairs with any other item are the tail.
 
+    `evaluation.metrics.head_items` applies it.
+
     Attributes:
-      rule: `in_training` (items with at least one training pair, as the paper's Wikipedia
-        tables) or `top_fraction` (the most frequent items of the training pairs, as AAI).
-      fraction: share of the catalog that is head, for `top_fraction`.
+      rule: `in_training` (items with enough training pairs, as the paper's Wikipedia tables) or
+        `top_fraction` (of these, the most frequent ones, as AAI).
+      fraction: largest share of the catalog that is head, for `top_fraction`.
+      min_count: training pairs that lead to a head item, at least.
     """
 
     rule: str = HEAD_IN_TRAINING
     fraction: float = 0.0
+    min_count: int = 1
 
     def __post_init__(self) -> None:
         if self.rule not in HEAD_RULES:
@@ -73,6 +77,8 @@ class HeadRule:
             )
         if self.rule == HEAD_TOP_FRACTION and not 0.0 < self.fraction < 1.0:
             raise InputError(f"head fraction must be in (0, 1) (got {self.fraction})")
+        if self.min_count < 1:
+            raise InputError(f"head min_count must be at least 1 (got {self.min_count})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,10 +188,10 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
             f"--output_dir={data_dir}"
         )
     fields = files.read_json(path)
-    version = fields.get("format_version") if isinstance(fields, dict) else None
+    version = fields.get("format_version")
     if version is not None and version != FORMAT_VERSION:
         raise InputError(
-            f"{path} has format version {version}, this program reads {FORMAT_VERSION}; make the "
+            f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}; make the "
             "dataset again with this program's data job"
         )
     try:
@@ -213,7 +219,7 @@ def _verify(directory: pathlib.Path) -> None:
 _unverified: set[pathlib.Path] = set()  # directories that a warning was given for
 
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
+_TYPES: dict[str, type] = {
     "name": str,
     "features": list,
     "num_items": int,
@@ -226,14 +232,20 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "format_version": str,
 }
 _FEATURE_TYPES = {"name": str, "kind": str, "vocab_size": int, "max_values": int}
+_HEAD_TYPES = {"rule": str, "fraction": float, "min_count": int}
+_SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 
 
 def _from_json(fields: Any) -> DatasetInfo:
     files.check_types("the file", fields, _TYPES)
     for number, spec in enumerate(fields["features"], start=1):
         files.check_types(f"feature {number}", spec, _FEATURE_TYPES)
-    files.check_types("head", fields["head"], {"rule": str, "fraction": (int, float)})
+    # Earlier datasets have no min_count.
+    files.check_types("head", fields["head"], _HEAD_TYPES, optional=("min_count",))
     files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))
+    files.check_types("counters", fields["counters"], dict.fromkeys(fields["counters"], int))
+    for number, source in enumerate(fields["sources"], start=1):
+        files.check_types(f"source {number}", source, _SOURCE_TYPES)
     fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
     fields["head"] = HeadRule(**fields["head"])
     return DatasetInfo(**fields)

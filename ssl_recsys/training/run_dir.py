@@ -116,7 +116,9 @@ def check_same_run(
         raise InputError(
             f"--model_dir={path} holds a run on another dataset; choose another directory"
         )
-    before, now = _flatten(there.get("config", {})), _flatten(wanted["config"])
+    types = {name: type(value) for name, value in wanted.items()}
+    files.check_types(str(path / CONFIG_FILE), there, types)
+    before, now = _flatten(there["config"]), _flatten(wanted["config"])
     changed = [
         f"{name}: {before.get(name)!r} there, {now.get(name)!r} now"
         for name in sorted(before.keys() | now.keys())
@@ -130,6 +132,8 @@ def check_same_run(
 
 
 def _flatten(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    for name, section in config.items():
+        files.check_object(f"{CONFIG_FILE}: {name}", section)
     return {name: value for section in config.values() for name, value in section.items()}
 
 

@@ -169,7 +169,7 @@ class Trainer:
             return
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
-            self._history = files.read_json(history)[: int(self._read("epoch"))]
+            self._history = files.read_json(history, list)[: int(self._read("epoch"))]
         print(f"resuming from step {self.step} of {self.total_steps} ({latest})", flush=True)
 
     def _train_epoch(self, progress: Progress) -> None:

@@ -160,11 +160,14 @@ def _verdict_table(results: Results) -> Table:
 
 
 def _head_text(info: schema.DatasetInfo) -> str:
+    fewer = f"fewer than {info.head.min_count} training pairs"
     if info.head.rule == schema.HEAD_IN_TRAINING:
-        return "Tail: test pairs whose item has no training pair, as in the paper's Wikipedia."
+        few = "no training pair, as in the paper's Wikipedia" if info.head.min_count == 1 else fewer
+        return f"Tail: test pairs whose item has {few}."
     return (
         f"Tail: test pairs whose item is not among the {100 * info.head.fraction:g} % of the items "
-        "with the most training pairs, as in the paper's AAI."
+        "with the most training pairs, as in the paper's AAI"
+        + (f", or has {fewer}." if info.head.min_count > 1 else ".")
     )
 
 

@@ -126,7 +126,7 @@ class Store:
 
     def _record(self, run: Setting) -> Record:
         directory = self.runs_dir / run.name
-        history = files.read_json(directory / run_dir.HISTORY_FILE)
+        history = files.read_json(directory / run_dir.HISTORY_FILE, list)
         metrics = files.read_json(directory / run_dir.METRICS_FILE)
         if metrics["split"] != run.split:
             raise InputError(
