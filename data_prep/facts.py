@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import encode
+from data_prep import dataset_files
 
 _FILE = "facts.json"
 
@@ -30,7 +30,7 @@ def _fact(value: Any, kind: str) -> tuple[str, Any]:
 
 
 def _write_json(value: Any, path: str) -> None:
-    with encode.create(path) as file:
+    with dataset_files.create(path) as file:
         file.write(json.dumps(value).encode("utf-8"))
 
 

@@ -146,9 +146,11 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
         outcome = Outcome(dict.fromkeys(job.meanings, 0) | counters, num_pairs, listed)
         job.check(outcome)
         sha256 = dict(facts["source"])
+        files = [encode.FileStats(*file) for file in facts["file"]]
+        vocabularies = [write.VocabularyStats(*file) for file in facts.get("vocabulary", [])]
         info = schema.DatasetInfo(
             name=job.name,
-            features=job.features(dict(facts.get("vocab_size", []))),
+            features=job.features({file.feature: file.num_ids for file in vocabularies}),
             num_items=facts["num_items"][0],
             num_pairs=num_pairs,
             head=options.head_rule,
@@ -160,7 +162,7 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
             ],
             options=options.recorded(),
         )
-        write.write_info(staging, [encode.FileStats(*file) for file in facts["file"]], info)
+        write.write_info(staging, files, vocabularies, info)
     return info
 
 

@@ -17,6 +17,8 @@ from data_prep import tables
 from pipelines.app_install import AppInstallOptions
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.files import MANIFEST_FILE, check_manifest
+from tests import listening
 from tests.dataset_dir import read
 from tests.install_data import APPS, FRACTIONS, LOG, PAIRS, make, write_input, write_lines
 
@@ -33,7 +35,7 @@ def contents(directory):
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != schema.DATASET_FILE
+        if path.is_file() and path.name not in (schema.DATASET_FILE, MANIFEST_FILE)
     }
 
 
@@ -201,7 +203,10 @@ def test_landing_pages_give_the_same_dataset(small, tmp_path):
 )
 def test_shards_pieces_and_workers_change_nothing(small, tmp_path, monkeypatch, fields, beam_args):
     monkeypatch.setattr(tables, "_PIECE_BYTES", 40)
-    make(tmp_path / "data", beam_args, **write_input(tmp_path, log=LOG[::-1]), **fields)
+    with listening.watched() as addresses:
+        make(tmp_path / "data", beam_args, **write_input(tmp_path, log=LOG[::-1]), **fields)
+    assert addresses <= {"127.0.0.1"}
+    assert addresses or not beam_args
     assert contents(tmp_path / "data") == contents(small[1])
 
 
@@ -371,10 +376,11 @@ def test_a_real_log_and_its_pairs_as_landing_pages(tmp_path):
     assert contents(tmp_path / "landing") == contents(tmp_path / "history")
 
 
-def command(*arguments):
+def command(*arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "pipelines.app_install", *arguments],
         cwd=ROOT,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -385,11 +391,14 @@ def command(*arguments):
 def test_command(tmp_path):
     fields = write_input(tmp_path) | FRACTIONS
     flags = [f"--{name}={value}" for name, value in fields.items()]
-    done = command(*flags, f"--output_dir={tmp_path}/data")
+    done = command(*flags, f"--output_dir={tmp_path}/data", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
+    assert "data_prep.tf_records" in done.stderr  # the modules that were loaded
+    assert "tensorflow" not in done.stderr
     assert re.search(r"^  items_without_metadata +1  items that the log has", done.stdout, re.M)
     assert "Wrote 7 items and 10 pairs (5 train, 3 validation, 2 test)" in done.stdout
     assert f"--flagfile=configs/aai_best.flags --data_dir={tmp_path}/data" in done.stdout
+    check_manifest(tmp_path / "data")
     again = command(*flags, f"--output_dir={tmp_path}/data")
     assert again.returncode == 2
     assert "is in use" in again.stderr

@@ -39,7 +39,8 @@ def test_facts_reach_the_driver(tmp_path):
 
 
 def test_vocabularies_are_written(tmp_path):
-    assert write.write_vocabulary(("words", ["b", "é"]), str(tmp_path)) == ("words", 3)
+    stats = write.write_vocabulary(("words", ["b", "é"]), str(tmp_path))
+    assert stats[:4] == ("words", 3, "vocab/words.txt", 5)
     assert (tmp_path / "vocab" / "words.txt").read_text(encoding="utf-8") == "b\né\n"
 
 
