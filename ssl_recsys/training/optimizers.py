@@ -48,8 +48,7 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         self, grad: tf.Tensor, handle: tf.Variable, indices: tf.Tensor, **kwargs: Any
     ) -> tf.Operation:
         if self._static_shapes:
-            rows, place = tf.unique(indices)
-            summed = tf.math.unsorted_segment_sum(grad, place, tf.shape(rows)[0])
+            summed, rows = _sum_rows(grad, indices)
             return self._update_rows(summed, handle, rows)
         order = tf.argsort(indices)
         rows, place = tf.unique(tf.gather(indices, order))
@@ -68,3 +67,31 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         scale = tf.sqrt(tf.gather(accumulator, rows)) + self.epsilon
         rate = self._decayed_lr(tf.float32)
         return table.scatter_sub(tf.IndexedSlices(rate * grad / scale, rows))
+
+
+def _sum_rows(grad: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums the gradients of equal rows, in shapes that do not depend on the indices.
+
+    `tf.unique` has a result of dynamic size, and XLA compiles it to a loop over the indices, one
+    after the other. Here they are sorted, and the slots that the sums leave over hold zeros for
+    the largest row, which updates nothing.
+
+    Args:
+      grad: `[n, dim]` row gradients.
+      indices: `[n]` their rows, in any order and any number of times.
+
+    Returns:
+      `[n, dim]` the sums, then zeros; `[n]` their rows, ascending.
+    """
+    indices = tf.convert_to_tensor(indices)
+    size = indices.shape[0] or tf.size(indices)
+    negated, order = tf.math.top_k(-indices, k=size)  # a stable sort
+    ascending = -negated
+    starts = tf.not_equal(ascending[1:], ascending[:-1])
+    place = tf.concat([[0], tf.cumsum(tf.cast(starts, tf.int32))], axis=0)
+    rows = tf.maximum(tf.math.unsorted_segment_max(ascending, place, size), 0)
+    rows = tf.where(tf.range(size) <= place[-1], rows, ascending[-1])
+    summed = tf.math.unsorted_segment_sum(
+        grad, tf.scatter_nd(order[:, tf.newaxis], place, [size]), size
+    )
+    return summed, rows
