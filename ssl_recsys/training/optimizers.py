@@ -20,6 +20,7 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
       static_shapes: use operations only that XLA and TPUs can compile.
       row_wise: tables with one accumulator for each row, of the mean of its squared gradients, as
         in FBGEMM's EXACT_ROWWISE_ADAGRAD; it halves the memory of a table in training.
+      table_width: columns of these tables that count, the others being padding; None: all.
     """
 
     def __init__(
@@ -28,9 +29,11 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         *,
         static_shapes: bool = False,
         row_wise: Sequence[tf.Variable] = (),
+        table_width: int | None = None,
     ):
         super().__init__(learning_rate)
         self._static_shapes = static_shapes
+        self._table_width = table_width
         self._row_wise = {variable.ref() for variable in row_wise}
 
     def build(self, variables: Sequence[tf.Variable]) -> None:
@@ -62,7 +65,7 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         """`_resource_apply_sparse` without its fused kernel, which XLA does not have."""
         accumulator, squares = self.get_slot(table, "accumulator"), tf.square(grad)
         if accumulator.shape != table.shape:
-            squares = tf.reduce_mean(squares, axis=1, keepdims=True)
+            squares = tf.reduce_mean(squares[:, : self._table_width], axis=1, keepdims=True)
         accumulator.scatter_add(tf.IndexedSlices(squares, rows))
         scale = tf.sqrt(tf.gather(accumulator, rows)) + self.epsilon
         rate = self._decayed_lr(tf.float32)
