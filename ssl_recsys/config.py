@@ -43,12 +43,6 @@ class TowerConfig(Options):
     """The two towers; their embedding tables are shared."""
 
     embedding_dim: int = option(120, "Width of every embedding table.", at_least=1)
-    table_column_multiple: int = option(
-        1,
-        "Pad embedding tables with columns of zeros to a multiple of this, which changes no result; "
-        "128 keeps a TPU from copying whole tables in every step.",
-        at_least=1,
-    )
     hidden_layers: tuple[int, ...] = option(
         (1024, 128),
         "Sizes of the towers' dense layers, the last being the embedding's; empty for matrix "
@@ -73,6 +67,12 @@ class TowerConfig(Options):
         "the towers' outputs: items that share values with the query begin near it, as by TF-IDF "
         "cosine, and the layers learn what differs. 0: none.",
         at_least=0,
+    )
+    table_column_multiple: int = option(
+        1,
+        "Pad embedding tables with columns of zeros to a multiple of this, which changes no "
+        "result; 128 keeps a TPU from copying whole tables in every step.",
+        at_least=1,
     )
 
     def __post_init__(self) -> None:
