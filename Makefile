@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Exact versions of everything that is installed, for each Python.
 CONSTRAINTS = constraints/python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 
-.PHONY: setup constraints test lint bench demo clean-demo
+.PHONY: setup constraints test lint bench tpu-check demo clean-demo
 
 setup: $(VENV)/.installed
 
@@ -40,6 +40,15 @@ test: lint
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint=$(CONSTRAINTS) --editable '.[bench]'
 	$(BIN)/python -m benchmarks.run_all $(BENCH_FLAGS)
+
+# Training steps compiled for TPUs, on a machine without one (Linux on x86-64, Python 3.11 or 3.12).
+tpu-check: setup .venv-tpu/.installed
+	$(BIN)/python -m benchmarks.tpu_check $(TPU_FLAGS)
+
+.venv-tpu/.installed:
+	$(PYTHON) -m venv .venv-tpu
+	.venv-tpu/bin/python -m pip install --quiet jax==0.10.2 jaxlib==0.10.2 libtpu==0.0.52
+	touch $@
 
 # From nothing to recommendations on a synthetic wiki; the first line clears an earlier demo.
 demo: setup clean-demo

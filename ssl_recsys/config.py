@@ -71,6 +71,12 @@ class TowerConfig(Options):
         "cosine, and the layers learn what differs. 0: none.",
         at_least=0,
     )
+    table_column_multiple: int = option(
+        1,
+        "Pad embedding tables with columns of zeros to a multiple of this, which changes no "
+        "result; 128 keeps a TPU from copying whole tables in every step.",
+        at_least=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,9 @@ once: views are made from the looked-up activations (see `augment`), never by a 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +17,7 @@ import tensorflow as tf
 from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
 from ssl_recsys.data.input_pipeline import Features
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
+from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, gather_rows, split_last
 
 # Feature name -> [batch, width] what a dense layer sees of the feature.
 Activations = Mapping[str, tf.Tensor]
@@ -60,7 +62,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
 
     Args:
       features: side -> its features.
-      embedding_dim: width of every table.
+      embedding_dim: width of the rows of every table.
+      column_multiple: tables get columns of zeros up to a multiple of this; they stay zero.
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
       pooling: how bags are pooled, `mean` or `sqrtn`.
       value_weights: `none` or `idf` weights of a bag's values.
@@ -74,6 +77,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         features: Mapping[str, Sequence[FeatureSpec]],
         embedding_dim: int,
         *,
+        column_multiple: int = 1,
         static_shapes: bool,
         pooling: str = MEAN,
         value_weights: str = NO_WEIGHTS,
@@ -87,11 +91,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self._bags_class = PaddedBags if static_shapes else RaggedBags
         self._pooling = pooling
         self._unread_marks = frozenset(unread_marks)
+        padding = -embedding_dim % column_multiple
         self.tables = {
             name: self.add_weight(
                 name=name,
-                shape=(spec.vocab_size, embedding_dim),
-                initializer=tf.keras.initializers.RandomUniform(-0.05, 0.05),
+                shape=(spec.vocab_size, embedding_dim + padding),
+                initializer=functools.partial(_initial_table, padding=padding),
             )
             for name, spec in self._specs.items()
             if spec.is_embedded
@@ -153,13 +158,17 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             values, missing = self._numbers(spec, ids)
         elif spec.is_pooled:
             looked_up, missing = self._bags_class.look_up(
-                self.tables[name], ids, self._pooling, self._log_weights.get(name)
+                self.tables[name],
+                ids,
+                self._pooling,
+                self._log_weights.get(name),
+                self._embedding_dim,
             )
             values = looked_up.pool(missing)
             bags = list(looked_up.split(len(inputs)))
         else:
             rows = tf.concat([ids[:, 0], [0]], axis=0)  # id 0 in the same gather, as for bags
-            values, missing = split_last(tf.gather(self.tables[name], rows))
+            values, missing = split_last(gather_rows(self.tables[name], rows, self._embedding_dim))
         return tf.split(values, len(inputs)), missing, bags
 
     def _numbers(self, spec: FeatureSpec, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -170,3 +179,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         if spec.name in self._unread_marks:
             return values * (1 - mark), tf.zeros_like(mark)
         return values, tf.constant(mark)
+
+
+def _initial_table(
+    shape: Sequence[int], dtype: tf.DType = tf.float32, *, padding: int, **kwargs: Any
+) -> tf.Tensor:
+    """`[rows, columns]` small random values, the last `padding` columns zeros."""
+    uniform = tf.keras.initializers.RandomUniform(-0.05, 0.05)
+    values = uniform((shape[0], shape[1] - padding), dtype, **kwargs)
+    return tf.pad(values, [[0, 0], [0, padding]]) if padding else values

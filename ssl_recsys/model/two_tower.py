@@ -58,6 +58,7 @@ class TwoTowerModel(tfrs.Model):
         self.feature_embeddings = FeatureEmbeddings(
             features,
             config.tower.embedding_dim,
+            column_multiple=config.tower.table_column_multiple,
             static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,

@@ -12,6 +12,7 @@ from ssl_recsys.training import run
 EVERYTHING = config.RunConfig(
     tower=config.TowerConfig(
         embedding_dim=8,
+        table_column_multiple=16,
         hidden_layers=(16, 8),
         pooling="sqrtn",
         value_weights="idf",
