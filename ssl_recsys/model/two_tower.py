@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from ssl_recsys.config import RunConfig, resolve_fm_groups
+from ssl_recsys.config import RunConfig
 from ssl_recsys.data.input_pipeline import Batch, Features
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.methods import FEATURE_MASKING
+from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
 from ssl_recsys.model.augment import DROPOUTS
 from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
 from ssl_recsys.model.main_task import main_loss
