@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data_prep import encode
 from ssl_recsys import files, schema
@@ -153,17 +154,25 @@ def test_corrupt_record_stops_train_before_it_writes(
     assert not model_dir.exists()
 
 
+def read_records(path: pathlib.Path) -> list[bytes]:
+    return [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+
+
+def write_records(path: pathlib.Path, records: list[bytes]) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
 def rewrite_catalog(directory: pathlib.Path, **changes: object) -> None:
     """Replaces the second record by one with other columns."""
     path = next((directory / schema.CATALOG_DIR).glob("*tfrecord*"))
     values = {"id": [2], "words": [3], "tags": [], "quality": [0.0, 1.0]}
     columns = {"row": 1, "key": "item 1", "title": "", "train_count": 0, **changes}
     record = encode.item_record(**columns, values=values, features=SPECS)  # type: ignore[arg-type]
-    import tensorflow as tf
-
-    records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
+    records = read_records(path)
     records[1] = record
-    encode.write_records(str(path), records)
+    write_records(path, records)
 
 
 def test_duplicate_keys(damaged: pathlib.Path) -> None:
@@ -192,11 +201,8 @@ def test_unknown_split(data_dir: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_pairs_cut_between_records_are_noticed(damaged: pathlib.Path, split: str) -> None:
-    import tensorflow as tf
-
     path = next((damaged / schema.PAIRS_DIR).glob(f"*{split}*tfrecord*"))
-    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
-    encode.write_records(str(path), records[:-1])
+    write_records(path, read_records(path)[:-1])
     dataset = Dataset(damaged)
     with pytest.raises(InputError, match=rf"{split} pairs, and dataset\.json announces"):
         dataset.pairs(split)
