@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Exact versions of everything that is installed, for each Python.
 CONSTRAINTS = constraints/python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 
-.PHONY: setup constraints test lint bench tpu-check demo clean-demo
+.PHONY: setup constraints test flink-test spark-test lint bench tpu-check demo clean-demo
 
 setup: $(VENV)/.installed
 
@@ -33,6 +33,12 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+# Both data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
+# about 160 MB of jars once.
+flink-test spark-test: setup
+	$(BIN)/python -m pip install --quiet --constraint=$(CONSTRAINTS) --editable '.[test,cluster]'
+	$(BIN)/python -m tests.cluster $(@:-test=)
 
 # Every benchmark, with the parsers that data_prep is compared with; figures go to runs/bench. On
 # real data:

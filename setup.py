@@ -53,6 +53,8 @@ setuptools.setup(
         "bench": ["gensim>=4.3", "mwparserfromhell>=0.6.6", "wikitextparser>=0.55"],
         # The test of the report's layout: besides, a Chromium (playwright install chromium).
         "browser": ["playwright>=1.40"],
+        # Tests on clusters: besides, Java 17 and Maven.
+        "cluster": ["boto3>=1.34", "moto[server]>=5.0"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],
     },
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import dataset_files
+from data_prep import dataset_files, probe
 from ssl_recsys.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,9 +29,15 @@ Found = tuple[int, list[str]]
 
 @contextlib.contextmanager
 def reported(directory: str) -> Iterator[None]:
-    """Reports an InputError of the block to the command whose job writes to `directory`."""
+    """Reports an InputError of the block to the command whose job writes to `directory`.
+
+    The first time in a process it is checked that this worker sees the command's files.
+    """
     try:
+        probe.check(directory)
         yield
+    except probe.UnseenError:
+        raise  # the command could not see a report
     except InputError as error:
         with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
             file.write(str(error).encode("utf-8"))

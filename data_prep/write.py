@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from data_prep import dataset_files, encode, shards, splits, vocab
+from data_prep import dataset_files, encode, probe, shards, splits, vocab
 from data_prep.dataset_files import WrittenFile
 from data_prep.encode import FileStats, Item, ItemBatch, num_files
 from ssl_recsys import schema
@@ -97,7 +97,7 @@ def write_encoded(
         "num_items": num_items,
         "num_pairs": num_pairs,
         "vocabulary": encoded.vocabularies
-        | "WriteVocabularies" >> beam.Map(write_vocabulary, directory),
+        | "WriteVocabularies" >> beam.Map(_write_vocabulary, directory),
     }
 
 
@@ -145,6 +145,7 @@ def _items_by_file(batch: ItemBatch) -> Iterator[tuple[int, ItemBatch]]:
 def _write_items(
     element: tuple[int, Iterable[ItemBatch]], num_items: int, directory: str
 ) -> FileStats:
+    probe.check(directory)
     index, batches = element
     count = num_files(num_items, encode.ITEMS_PER_FILE)
     ordered = sorted(batches, key=lambda batch: batch.first_row)
@@ -198,6 +199,7 @@ def _pairs_by_file(
 def _write_pairs(
     element: tuple[tuple[int, int], Iterable[Any]], num_pairs: Sequence[int], directory: str
 ) -> FileStats:
+    probe.check(directory)
     (split, index), batches = element
     order, query_row, item_row = (np.concatenate(column) for column in zip(*batches, strict=True))
     sorting = np.lexsort((item_row, query_row, order))
@@ -206,6 +208,11 @@ def _write_pairs(
     return encode.write_records(
         directory, schema.PAIRS_DIR, schema.PAIR_SPLITS[split], index, count, records
     )
+
+
+def _write_vocabulary(vocabulary: tuple[str, Sequence[str]], directory: str) -> VocabularyStats:
+    probe.check(directory)
+    return write_vocabulary(vocabulary, directory)
 
 
 def write_vocabulary(vocabulary: tuple[str, Sequence[str]], directory: str) -> VocabularyStats:

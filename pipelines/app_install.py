@@ -275,7 +275,7 @@ def _check_bad(
 
 def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
     """Runs the job, see `beam_job.make_dataset`."""
-    return beam_job.make_dataset(find(options), beam_args)
+    return beam_job.make_dataset(beam_job.find_job(find, options, beam_args), beam_args)
 
 
 if __name__ == "__main__":

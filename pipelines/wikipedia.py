@@ -8,7 +8,6 @@ docs/data_prep.md explains the flags, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -25,7 +24,6 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.options import option
 
 _TEXT_BYTES_PER_SHARD = 1 << 29
-_MAX_DECODE_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +43,8 @@ class WikipediaOptions(GraphOptions, FeatureOptions):
     )
     decode_threads: int = option(
         0,
-        "Threads that decompress bzip2 blocks in each worker; 0: one for each core, up to "
-        f"{_MAX_DECODE_THREADS}.",
+        "Threads that decompress bzip2 blocks in each worker; 0: one for each of its cores, up to "
+        f"{read_pages.MAX_THREADS}.",
         at_least=0,
         at_most=256,
     )
@@ -95,12 +93,11 @@ def _build(
     site: sites.Site,
     directory: str,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
-    cores = min(_MAX_DECODE_THREADS, os.cpu_count() or 1)
     read = read_pages.ReadPages(
         site,
         options.num_shards,
         keep_titles=options.link_targets == ALL,
-        num_threads=options.decode_threads or cores,
+        num_threads=options.decode_threads,
         directory=directory,
     )
     parsed = (
@@ -139,7 +136,7 @@ def _check(outcome: beam_job.Outcome, options: WikipediaOptions) -> None:
 
 def make_dataset(options: WikipediaOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
     """Runs the job, see `beam_job.make_dataset`."""
-    return beam_job.make_dataset(find(options), beam_args)
+    return beam_job.make_dataset(beam_job.find_job(find, options, beam_args), beam_args)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ The file is JSON and may leave anything out:
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
 
 from data_prep import tables
 from data_prep.input_files import InputFile
@@ -156,15 +157,18 @@ class InstallSpec:
 
 
 def read_spec(path: str) -> InstallSpec:
-    """Reads a spec file as in the head of this module.
+    """Reads a spec file as in the head of this module, from any of Beam's file systems.
 
     Raises:
       InputError: if the file is missing or no JSON, or holds an unknown field or a wrong value.
     """
     try:
-        content = files.parse_json(pathlib.Path(path).read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}; docs/your_own_data.md shows one") from error
+        if not FileSystems.exists(path):
+            raise InputError(f"no file {path}; docs/your_own_data.md shows one")
+        with FileSystems.open(path) as file:
+            content = files.parse_json(file.read())
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no JSON ({error}); docs/your_own_data.md shows one") from error
     try:

@@ -2,7 +2,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 
-from data_prep import encode
+from data_prep import encode, probe
 from data_prep.write import PairBatch, WriteCatalog, WritePairs, write_arrays
 from ssl_recsys import files, schema
 from ssl_recsys.features import Bag, Categorical, Dense
@@ -59,6 +59,7 @@ def write(directory, monkeypatch, *, reverse=False):
         encode.ItemBatch(rows.start, [record(row) for row in rows])
         for rows in (range(7), range(7, 10))
     ]
+    probe.leave(str(directory), [])
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         num_items = pipeline | "NumItems" >> beam.Create([10])
         num_pairs = pipeline | "NumPairs" >> beam.Create([[700, 100, 100]])
