@@ -38,8 +38,8 @@ class SqlOptions(Options):
     )
     language: str = option(
         "",
-        "With --source=sql: the wiki's language, which the tables do not name; in some, such as tr, "
-        "i and I are different letters in words.",
+        "With --source=sql: the wiki's language, which the tables do not name: in some, such as "
+        "tr, i and I are different letters in words.",
     )
 
 
