@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS = constraints/python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 LOCK = .venv-lock/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header $(UPGRADE)
 
-.PHONY: setup constraints test lint bench demo clean-demo
+.PHONY: setup constraints test flink-test spark-test lint bench tpu-check demo clean-demo
 
 setup: $(VENV)/.installed
 
@@ -44,12 +44,27 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
+# Both data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
+# about 160 MB of jars once.
+flink-test spark-test: setup
+	$(call install,test cluster)
+	$(BIN)/python -m tests.cluster $(@:-test=)
+
 # Every benchmark, with the parsers that data_prep is compared with; figures go to runs/bench. On
 # real data:
 # make bench BENCH_FLAGS='--dump=DUMP.xml.bz2 --data_dir=data/wikipedia'
 bench: setup
 	$(call install,bench)
 	$(BIN)/python -m benchmarks.run_all $(BENCH_FLAGS)
+
+# Training steps compiled for TPUs, on a machine without one (Linux on x86-64, Python 3.11 or 3.12).
+tpu-check: setup .venv-tpu/.installed
+	$(BIN)/python -m benchmarks.tpu_check $(TPU_FLAGS)
+
+.venv-tpu/.installed:
+	$(PYTHON) -m venv .venv-tpu
+	.venv-tpu/bin/python -m pip install --quiet jax==0.10.2 jaxlib==0.10.2 libtpu==0.0.52
+	touch $@
 
 # From nothing to recommendations on a synthetic wiki; the first line clears an earlier demo.
 demo: setup clean-demo

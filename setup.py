@@ -26,6 +26,7 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2.1",
         "apache-beam>=2.68,<2.80",
+        "google-crc32c>=1.5,<2",
         "implicit>=0.7.2,<0.8",
         "matplotlib>=3.8",
         "numpy>=1.26,<3",
@@ -52,6 +53,8 @@ setuptools.setup(
         "bench": ["gensim>=4.3", "mwparserfromhell>=0.6.6", "wikitextparser>=0.55"],
         # The test of the report's layout: besides, a Chromium (playwright install chromium).
         "browser": ["playwright>=1.40"],
+        # Tests on clusters: besides, Java 17 and Maven.
+        "cluster": ["boto3>=1.34", "moto[server]>=5.0"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],
     },
 )

@@ -55,6 +55,11 @@ class Site:
     case_sensitive: frozenset[int] = frozenset()
     language: str = ""
 
+    @property
+    def has_dotless_i(self) -> bool:
+        """Whether i and I are different letters in the wiki's language, as in Turkish."""
+        return self.language in languages.DOTTED_I_LANGUAGES
+
     def split_namespace(self, title: str) -> tuple[int, str]:
         """Splits a cleaned title into namespace number and the rest; 0 without a known prefix."""
         prefix, colon, rest = title.partition(":")
@@ -68,7 +73,7 @@ class Site:
         """Upper-cases the first letter, except on wikis where case counts."""
         if not title or namespace in self.case_sensitive or title[0].isupper():
             return title
-        if title[0] == "i" and self.language in languages.DOTTED_I_LANGUAGES:
+        if title[0] == "i" and self.has_dotless_i:
             return "İ" + title[1:]
         upper = title[0].upper()
         # As MediaWiki: no letter becomes two (ß), and Georgian has no title case.
