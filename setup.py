@@ -20,24 +20,26 @@ setuptools.setup(
     python_requires=">=3.10,<3.13",
     packages=setuptools.find_packages(include=["ssl_recsys*", "data_prep*", "pipelines*"]),
     package_data={"ssl_recsys": ["py.typed"], "data_prep": ["py.typed"], "pipelines": ["py.typed"]},
-    # The ranges are those that were installed and run together. TensorFlow, tf-keras and
-    # ScaNN are built against each other: raise the three together.
+    # Floors without known security holes; constraints/ has the exact versions that the tests run
+    # with (`make constraints` renews it). TensorFlow, tf-keras and ScaNN are built against each
+    # other: raise the three together.
     install_requires=[
         "absl-py>=2.1",
         "apache-beam>=2.68,<2.80",
+        "google-crc32c>=1.5,<2",
         "implicit>=0.7.2,<0.8",
         "matplotlib>=3.8",
         "numpy>=1.26,<3",
         "optuna>=4",
-        "pyarrow>=14",
-        "scikit-learn>=1.4",
+        "pyarrow>=14.0.1",
+        "scikit-learn>=1.5",
         "scipy>=1.11",
         "scann[tf]>=1.4.2,<1.5; platform_system == 'Linux'",
         "tensorflow>=2.20,<2.21",
         "tensorflow-datasets>=4.9.8,<5",
         "tensorflow-recommenders>=0.7.7,<0.8",
         "tf-keras>=2.20,<2.21",
-        "tqdm>=4.66",
+        "tqdm>=4.66.3",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.21"],
@@ -51,6 +53,8 @@ setuptools.setup(
         "bench": ["gensim>=4.3", "mwparserfromhell>=0.6.6", "wikitextparser>=0.55"],
         # The test of the report's layout: besides, a Chromium (playwright install chromium).
         "browser": ["playwright>=1.40"],
+        # Tests on clusters: besides, Java 17 and Maven.
+        "cluster": ["boto3>=1.34", "moto[server]>=5.0"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],
     },
 )

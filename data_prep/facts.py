@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import encode
+from data_prep import dataset_files, probe
 
 _FILE = "facts.json"
 
@@ -21,7 +21,7 @@ def write_facts(facts: Mapping[str, beam.PCollection], directory: str) -> None:
         named
         | "Facts" >> beam.Flatten()
         | "GatherFacts" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-        | "WriteFacts" >> beam.Map(_write_json, FileSystems.join(directory, _FILE))
+        | "WriteFacts" >> beam.Map(_write_json, directory)
     )
 
 
@@ -29,8 +29,9 @@ def _fact(value: Any, kind: str) -> tuple[str, Any]:
     return kind, value
 
 
-def _write_json(value: Any, path: str) -> None:
-    with encode.create(path) as file:
+def _write_json(value: Any, directory: str) -> None:
+    probe.check(directory)
+    with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
         file.write(json.dumps(value).encode("utf-8"))
 
 

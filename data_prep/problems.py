@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import encode, tables
+from data_prep import dataset_files, probe
 from ssl_recsys.errors import InputError
+
+if TYPE_CHECKING:
+    from data_prep import tables
 
 _FILE = "problem.txt"
 _SHOWN = 5
@@ -26,11 +29,17 @@ Found = tuple[int, list[str]]
 
 @contextlib.contextmanager
 def reported(directory: str) -> Iterator[None]:
-    """Reports an InputError of the block to the command whose job writes to `directory`."""
+    """Reports an InputError of the block to the command whose job writes to `directory`.
+
+    The first time in a process it is checked that this worker sees the command's files.
+    """
     try:
+        probe.check(directory)
         yield
+    except probe.UnseenError:
+        raise  # the command could not see a report
     except InputError as error:
-        with encode.create(FileSystems.join(directory, _FILE)) as file:
+        with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
             file.write(str(error).encode("utf-8"))
         raise
 
@@ -46,12 +55,16 @@ def read_report(directory: str) -> str | None:
 
 def pieces(path: str, directory: str, text: tables.TextFormat) -> Iterator[tables.Piece]:
     """As `tables.pieces`, with errors reported."""
+    from data_prep import tables  # and Arrow, which not every job needs
+
     with reported(directory):
         yield from tables.pieces(path, text)
 
 
 def parse(piece: tables.Piece, columns: Sequence[str], directory: str) -> tables.Rows:
     """As `tables.parse`, with errors reported."""
+    from data_prep import tables
+
     with reported(directory):
         return tables.parse(piece, columns)
 

@@ -7,7 +7,7 @@ out-of-vocabulary value.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -132,7 +132,8 @@ class BuildVocabularies(beam.PTransform):
             | "GroupTokens" >> beam.GroupByKey()
             | "CountTokens" >> beam.Map(_top_tokens, self._limits)
             | "GroupShards" >> beam.GroupByKey()
-            | "MergeShards" >> beam.Map(_merge_tops, self._limits)
+            | "MergeShards"
+            >> beam.Map(_merge_tops, self._limits).with_output_types(tuple[str, Any])
         )
 
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.io.filesystems import FileSystems
 
-from data_prep import encode, shards, splits, vocab
+from data_prep import dataset_files, encode, probe, shards, splits, vocab
+from data_prep.dataset_files import WrittenFile
 from data_prep.encode import FileStats, Item, ItemBatch, num_files
 from ssl_recsys import schema
 from ssl_recsys.features import FeatureSpec
@@ -29,6 +29,29 @@ class PairBatch(NamedTuple):
     digest: np.ndarray
     query_row: np.ndarray
     item_row: np.ndarray
+
+
+class VocabularyStats(NamedTuple):
+    """A vocabulary file that was written.
+
+    Attributes:
+      feature: whose vocabulary it is.
+      num_ids: id 0 counted.
+      name: of the file, relative to the dataset directory.
+      size: of the file.
+      sha256: its digest.
+    """
+
+    feature: str
+    num_ids: int
+    name: str
+    size: int
+    sha256: str
+
+    @property
+    def written(self) -> WrittenFile:
+        """The file as the manifest describes it."""
+        return WrittenFile(self.name, self.size, self.sha256)
 
 
 class EncodedDataset(NamedTuple):
@@ -53,7 +76,7 @@ def write_encoded(
     """Adds the steps that write a dataset, its pairs in an order that `seed` gives.
 
     Returns:
-      Facts for `write_info`: FileStats, numbers of items and of pairs, sizes of vocabularies.
+      Facts for `write_info`: FileStats, VocabularyStats, numbers of items and of pairs.
     """
     num_items = (
         encoded.item_counts
@@ -73,8 +96,8 @@ def write_encoded(
         "file": files | "Files" >> beam.Flatten(),
         "num_items": num_items,
         "num_pairs": num_pairs,
-        "vocab_size": encoded.vocabularies
-        | "WriteVocabularies" >> beam.Map(write_vocabulary, directory),
+        "vocabulary": encoded.vocabularies
+        | "WriteVocabularies" >> beam.Map(_write_vocabulary, directory),
     }
 
 
@@ -122,18 +145,14 @@ def _items_by_file(batch: ItemBatch) -> Iterator[tuple[int, ItemBatch]]:
 def _write_items(
     element: tuple[int, Iterable[ItemBatch]], num_items: int, directory: str
 ) -> FileStats:
+    probe.check(directory)
     index, batches = element
     count = num_files(num_items, encode.ITEMS_PER_FILE)
     ordered = sorted(batches, key=lambda batch: batch.first_row)
     records = (record for batch in ordered for record in batch.records)
-    return _write_file(directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records)
-
-
-def _write_file(
-    directory: str, folder: str, split: str, index: int, count: int, records: Iterable[bytes]
-) -> FileStats:
-    path = FileSystems.join(directory, encode.file_name(folder, split, index, count))
-    return FileStats(folder, split, index, *encode.write_records(path, records))
+    return encode.write_records(
+        directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records
+    )
 
 
 class WritePairs(beam.PTransform):
@@ -180,34 +199,48 @@ def _pairs_by_file(
 def _write_pairs(
     element: tuple[tuple[int, int], Iterable[Any]], num_pairs: Sequence[int], directory: str
 ) -> FileStats:
+    probe.check(directory)
     (split, index), batches = element
     order, query_row, item_row = (np.concatenate(column) for column in zip(*batches, strict=True))
     sorting = np.lexsort((item_row, query_row, order))
     count = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
     records = encode.pair_records(query_row[sorting], item_row[sorting])
-    return _write_file(
+    return encode.write_records(
         directory, schema.PAIRS_DIR, schema.PAIR_SPLITS[split], index, count, records
     )
 
 
-def write_vocabulary(vocabulary: tuple[str, Sequence[str]], directory: str) -> tuple[str, int]:
-    """Writes the file of a (feature, tokens in id order).
+def _write_vocabulary(vocabulary: tuple[str, Sequence[str]], directory: str) -> VocabularyStats:
+    probe.check(directory)
+    return write_vocabulary(vocabulary, directory)
 
-    Returns:
-      The feature, and its number of ids, id 0 counted.
-    """
+
+def write_vocabulary(vocabulary: tuple[str, Sequence[str]], directory: str) -> VocabularyStats:
+    """Writes the file of a (feature, tokens in id order)."""
     feature, tokens = vocabulary
-    path = FileSystems.join(directory, str(schema.vocab_path("", feature)))
-    with encode.create(path) as file:
-        file.write(vocab.vocabulary_text(tokens).encode("utf-8"))
-    return feature, len(tokens) + 1
+    name = schema.vocab_path("", feature).as_posix()
+    written = dataset_files.write_text(directory, name, vocab.vocabulary_text(tokens))
+    return VocabularyStats(feature, len(tokens) + 1, *written)
 
 
-def write_info(directory: str, files: Iterable[FileStats], info: schema.DatasetInfo) -> None:
-    """Writes TFDS's metadata and then `dataset.json`, which makes a directory a dataset."""
-    encode.write_metadata(directory, files, info.features)
-    with encode.create(FileSystems.join(directory, schema.DATASET_FILE)) as file:
-        file.write(schema.to_json(info).encode("utf-8"))
+def write_info(
+    directory: str,
+    files: Iterable[FileStats],
+    vocabularies: Iterable[VocabularyStats],
+    info: schema.DatasetInfo,
+) -> None:
+    """Writes TFDS's metadata, `dataset.json`, which makes a directory a dataset, and the manifest.
+
+    Raises:
+      InputError: if a file that workers wrote is not there; then nothing is written.
+    """
+    files = list(files)
+    written = [file.written for file in files] + [file.written for file in vocabularies]
+    dataset_files.check_written(directory, written)
+    written += encode.write_metadata(directory, files, info.features)
+    written.append(dataset_files.write_text(directory, schema.DATASET_FILE, schema.to_json(info)))
+    dataset_files.remove_attempts(directory)
+    dataset_files.write_manifest(directory, written)
 
 
 def write_arrays(
@@ -233,22 +266,25 @@ def write_arrays(
         count = num_files(len(items), encode.ITEMS_PER_FILE)
         records = encode.item_records(items[rows], rows.start, features)
         files.append(
-            _write_file(directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records)
+            encode.write_records(
+                directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records
+            )
         )
     for split, (query_row, item_row) in pairs.items():
         count = num_files(len(query_row), encode.PAIRS_PER_FILE)
         for index, part in enumerate(_parts(len(query_row), encode.PAIRS_PER_FILE)):
             records = encode.pair_records(query_row[part], item_row[part])
-            files.append(_write_file(directory, schema.PAIRS_DIR, split, index, count, records))
-    for vocabulary in (vocabularies or {}).items():
-        write_vocabulary(vocabulary, directory)
+            files.append(
+                encode.write_records(directory, schema.PAIRS_DIR, split, index, count, records)
+            )
+    written = [write_vocabulary(each, directory) for each in (vocabularies or {}).items()]
     info = schema.DatasetInfo(
         name=name,
         features=tuple(features),
         num_items=len(items),
         num_pairs={split: len(query_row) for split, (query_row, _) in pairs.items()},
     )
-    write_info(directory, files, info)
+    write_info(directory, files, written, info)
     return info
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from data_prep import encode, input_files, output_dir, problems, write
+from data_prep import encode, input_files, output_dir, probe, problems, write
 from data_prep.facts import take_facts, write_facts
 from data_prep.input_files import InputFile
 from data_prep.job_options import MAX_SHARDS, JobOptions
@@ -64,7 +65,6 @@ class DataJob:
       meanings: of the counters, in the order of the table at the end.
       train_flags: flag file to train with.
       warnings: by counters that the user is warned of.
-      head: which items are the head.
     """
 
     name: str
@@ -76,7 +76,6 @@ class DataJob:
     meanings: Mapping[str, str]
     train_flags: str
     warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    head: schema.HeadRule = dataclasses.field(default_factory=schema.HeadRule)
 
 
 def run_command(
@@ -93,7 +92,7 @@ def run_command(
     def main(options: AnyJobOptions) -> None:
         beam_runner.show_progress()
         started = time.monotonic()
-        job = find(options)
+        job = find_job(find, options, beam_args)
         info = make_dataset(job, beam_args)
         _report(job, info, time.monotonic() - started)
 
@@ -127,6 +126,19 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (an option of Apache Beam)")
 
 
+def find_job(
+    find: Callable[[AnyJobOptions], DataJob],
+    options: AnyJobOptions,
+    beam_args: Sequence[str] = (),
+) -> DataJob:
+    """The job over its input, which is looked for with Beam's options for file systems.
+
+    Beam itself would set them with the pipeline, which comes later.
+    """
+    FileSystems.set_options(PipelineOptions(list(beam_args)))
+    return find(options)
+
+
 def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
     """Runs a job.
 
@@ -135,12 +147,14 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
     """
     options = job.options
     with output_dir.staged(options.output_dir, overwrite=options.overwrite) as staging:
+        probe.leave(staging, job.files)
         try:
             counters = beam_runner.run(lambda pipeline: _build(job, pipeline, staging), beam_args)
         except Exception as error:
-            if message := problems.read_report(staging):
+            if message := problems.read_report(staging) or probe.message_in(error):
                 raise InputError(message) from error
             raise
+        probe.remove(staging)
         facts = take_facts(staging)
         listed = {name: tuple(found) for name, found in facts.get("listed", [])}
         counters |= {name: number for name, (number, _) in listed.items()}
@@ -148,12 +162,14 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
         outcome = Outcome(dict.fromkeys(job.meanings, 0) | counters, num_pairs, listed)
         job.check(outcome)
         sha256 = dict(facts["source"])
+        files = [encode.FileStats(*file) for file in facts["file"]]
+        vocabularies = [write.VocabularyStats(*file) for file in facts.get("vocabulary", [])]
         info = schema.DatasetInfo(
             name=job.name,
-            features=job.features(dict(facts.get("vocab_size", []))),
+            features=job.features({file.feature: file.num_ids for file in vocabularies}),
             num_items=facts["num_items"][0],
             num_pairs=num_pairs,
-            head=job.head,
+            head=options.head_rule,
             split=dataclasses.asdict(options.split),
             counters=outcome.counters,
             sources=[
@@ -162,7 +178,7 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
             ],
             options=options.recorded(),
         )
-        write.write_info(staging, [encode.FileStats(*file) for file in facts["file"]], info)
+        write.write_info(staging, files, vocabularies, info)
     return info
 
 
@@ -174,11 +190,16 @@ def _build(job: DataJob, pipeline: beam.Pipeline, directory: str) -> None:
         pipeline
         | "Sources" >> beam.Create([file.path for file in job.files])
         | "SpreadSources" >> beam.Reshuffle()
-        | "Sha256" >> beam.Map(input_files.sha256)
+        | "Sha256" >> beam.Map(_sha256, directory)
     )
     if listed:
         facts["listed"] = listed | "Listed" >> beam.Flatten()
     write_facts(facts, directory)
+
+
+def _sha256(path: str, directory: str) -> tuple[str, str]:
+    with problems.reported(directory):
+        return input_files.sha256(path)
 
 
 def with_shards(

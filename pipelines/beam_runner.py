@@ -11,20 +11,25 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from data_prep import counting
+from pipelines import beam_overhead, loopback
 from ssl_recsys.errors import InputError
 
 _LOCAL_RUNNERS = (None, "", "DirectRunner", "FnApiRunner")
 
 
 def run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dict[str, int]:
-    """Builds and runs a pipeline, waits for it and returns its counters."""
-    options = PipelineOptions(list(beam_args))
+    """Builds and runs a pipeline, waits for it and returns its counters.
+
+    No server of this process listens beyond 127.0.0.1 meanwhile.
+    """
+    options = beam_overhead.Options(list(beam_args))
     name = options.view_as(StandardOptions).runner
     runner = _local_runner(options) if name in _LOCAL_RUNNERS else name
     pipeline = beam.Pipeline(runner=runner, options=options)
-    build(pipeline)
-    result = pipeline.run()
-    result.wait_until_finish()
+    with loopback.only(), beam_overhead.signatures_once():
+        build(pipeline)
+        result = pipeline.run()
+        result.wait_until_finish()
     return counting.read_counters(result)
 
 

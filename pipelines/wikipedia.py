@@ -10,7 +10,6 @@ docs/data_prep.md explains the flags, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -30,7 +29,6 @@ from ssl_recsys.options import option
 _TEXT_BYTES_PER_SHARD = 1 << 29
 # A table's text is nearly all links: about one for each 23 bytes.
 _TABLE_BYTES_PER_SHARD = 1 << 27
-_MAX_DECODE_THREADS = 8
 XML, SQL = SOURCES = ("xml", "sql")
 
 
@@ -54,8 +52,8 @@ class WikipediaOptions(GraphOptions, FeatureOptions, sql_tables.SqlOptions):
     )
     decode_threads: int = option(
         0,
-        "Threads that decompress bzip2 blocks in each worker; 0: one for each core, up to "
-        f"{_MAX_DECODE_THREADS}.",
+        "Threads that decompress bzip2 blocks in each worker; 0: one for each of its cores, up to "
+        f"{read_pages.MAX_THREADS}.",
         at_least=0,
         at_most=256,
     )
@@ -73,8 +71,9 @@ class WikipediaOptions(GraphOptions, FeatureOptions, sql_tables.SqlOptions):
             sql_tables.check_flags(self)
         elif tables:
             raise InputError(f"--{tables[0]} is for --source=sql; add that, or leave it out")
-        elif self.hidden_categories != sql_tables.KEEP:
-            raise InputError("--hidden_categories is for --source=sql; an XML dump names none")
+        elif self.hidden_categories != sql_tables.KEEP or self.language:
+            name = "language" if self.language else "hidden_categories"
+            raise InputError(f"--{name} is for --source=sql; an XML dump needs none")
         elif not self.dump:
             raise InputError("--dump is missing: name the dump file, a comma list or a glob")
 
@@ -140,12 +139,11 @@ def _build(
     site: sites.Site,
     directory: str,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
-    cores = min(_MAX_DECODE_THREADS, os.cpu_count() or 1)
     read = read_pages.ReadPages(
         site,
         options.num_shards,
         keep_titles=options.link_targets == ALL,
-        num_threads=options.decode_threads or cores,
+        num_threads=options.decode_threads,
         directory=directory,
     )
     parsed = (
@@ -155,7 +153,7 @@ def _build(
         | "ReadPages" >> beam.ParDo(read).with_outputs(*read_pages.OUTPUTS)
     )
     graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(options)
-    return encode_wiki(graph, options), ()
+    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
 
 
 def _build_tables(
@@ -180,7 +178,9 @@ def _build_tables(
     parsed = {tag: rows[tag] for tag in read_tables.OUTPUTS} | "JoinTables" >> JoinTables(
         options.num_shards, drop_hidden=options.hidden_categories == sql_tables.DROP
     )
-    return encode_wiki(parsed | "Graph" >> BuildGraph(options), options), ()
+    graph = parsed | "Graph" >> BuildGraph(options)
+    site = sites.Site(language=options.language or sites.language_of(tables.database))
+    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
 
 
 def _check(outcome: beam_job.Outcome, dump: str, options: WikipediaOptions) -> None:
@@ -209,7 +209,7 @@ def _check(outcome: beam_job.Outcome, dump: str, options: WikipediaOptions) -> N
 
 def make_dataset(options: WikipediaOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
     """Runs the job, see `beam_job.make_dataset`."""
-    return beam_job.make_dataset(find(options), beam_args)
+    return beam_job.make_dataset(beam_job.find_job(find, options, beam_args), beam_args)
 
 
 if __name__ == "__main__":

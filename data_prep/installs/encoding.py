@@ -55,7 +55,8 @@ def encode_items(
     samples = (
         learned_from[_NUMBERS]
         | "SampleNumbers" >> beam.CombinePerKey(SampleByDigest(_SAMPLED_NUMBERS))
-        | "DropDigests" >> beam.MapTuple(lambda name, sample: (name, sample[1]))
+        | "DropDigests"
+        >> beam.MapTuple(lambda name, sample: (name, sample[1])).with_output_types(tuple[str, Any])
     )
     learned = (
         (vocabularies, samples)

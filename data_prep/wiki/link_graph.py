@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -155,9 +155,10 @@ class BuildGraph(beam.PTransform):
     def _follow(self, redirects: beam.PCollection, known: beam.PCollection) -> beam.PCollection:
         """Ends of all redirects, by shard of the redirect."""
         shards = self._options.num_shards
+        # Untyped, as tagged outputs are: Flink joins only collections of one coder.
         pending = redirects | "StartRedirects" >> beam.FlatMap(
             lambda keyed: by_shard(keyed[1].targets, shards, keyed[1])
-        )
+        ).with_output_types(Any)
         finals = []
         for hop in range(1, MAX_REDIRECT_HOPS + 1):
             step = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from data_prep.wiki.wikitext import MalformedPageError, Page, PageParser
 # Redirects that lead to no article have one of these in place of a target's digest.
 NO_ARTICLE = 0
 ENDLESS = 1
+# Threads that decompress for one reader, unless more are asked for.
+MAX_THREADS = 8
 
 _LINKS_PER_BATCH = 250_000
 _PAGES_PER_BATCH = 10_000
@@ -109,7 +112,8 @@ class ReadPages(beam.DoFn):
       site: the wiki's title rules.
       num_shards: how many shards the digests divide into.
       keep_titles: whether to emit the titles of link targets, for targets that have no page.
-      num_threads: threads that decompress bzip2 blocks.
+      num_threads: threads that decompress bzip2 blocks; 0: one for each core of the worker, up to
+        `MAX_THREADS`.
       directory: the dataset directory being written, see `problems`.
     """
 
@@ -130,6 +134,7 @@ class ReadPages(beam.DoFn):
 
     def setup(self) -> None:
         """Starts the threads, and the parser with its cache of link targets."""
+        self._num_threads = self._num_threads or min(MAX_THREADS, _cores())
         self._executor = ThreadPoolExecutor(self._num_threads)
         self._parser = PageParser(self._site)
 
@@ -196,6 +201,13 @@ class ReadPages(beam.DoFn):
         for output, digests, columns in batch.columns():
             for keyed in by_shard(digests, self._num_shards, columns):
                 yield beam.pvalue.TaggedOutput(output, keyed)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _uint64(values: Any) -> np.ndarray:

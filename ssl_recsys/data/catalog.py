@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,11 +114,10 @@ def _to_text(values: np.ndarray) -> np.ndarray:
 
 
 def _check_catalog(catalog: Catalog, specs: Sequence[FeatureSpec], folder: str) -> None:
-    keys, counts = np.unique(catalog.keys.astype(str), return_counts=True)
-    if (counts > 1).any():
+    if len(set(catalog.keys)) < catalog.num_items:
+        key, count = collections.Counter(catalog.keys).most_common(1)[0]
         raise InputError(
-            f"{folder} has the key {str(keys[counts > 1][0])!r} {counts.max()} times; keys name "
-            "items and must be unique"
+            f"{folder} has the key {key!r} {count} times; keys name items and must be unique"
         )
     for spec in specs:
         if expected := spec.fault(catalog.features[spec.name]):

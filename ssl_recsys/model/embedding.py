@@ -24,10 +24,10 @@ def embed_rows(embedder: Embedder, catalog: Catalog, rows: np.ndarray | None = N
       rows: `[n]` rows, or None for the whole catalog.
 
     Returns:
-      `[n, dim]` float32.
+      `[n, dim]` float32, in memory that `search.exact` can share.
     """
     count = catalog.num_items if rows is None else len(rows)
-    parts = []
+    embeddings: np.ndarray | None = None
     for begin in range(0, count, _BATCH):
         chosen = slice(begin, begin + _BATCH) if rows is None else rows[begin : begin + _BATCH]
         features = catalog.rows(chosen)
@@ -39,5 +39,16 @@ def embed_rows(embedder: Embedder, catalog: Catalog, rows: np.ndarray | None = N
                 for name, values in features.items()
             }
         tensors = {name: tf.constant(values) for name, values in features.items()}
-        parts.append(embedder(tensors).numpy()[:size])
-    return np.concatenate(parts)
+        part = embedder(tensors).numpy()[:size]
+        if embeddings is None:
+            embeddings = _empty_aligned(count, part.shape[1])
+        embeddings[begin : begin + size] = part
+    assert embeddings is not None, "a catalog has items"
+    return embeddings
+
+
+def _empty_aligned(rows: int, columns: int) -> np.ndarray:
+    """`[rows, columns]` float32 that begins at a multiple of 64 bytes, as TensorFlow wants."""
+    room = np.empty(rows * columns + 16, np.float32)
+    first = (-room.ctypes.data % 64) // 4
+    return room[first : first + rows * columns].reshape(rows, columns)

@@ -68,6 +68,37 @@ class ReplicaBatch:
         return bits >= tf.constant(int(rate * 2**32), tf.uint32)
 
 
+def sum_gradients(
+    gradients: Sequence[tf.Tensor | tf.IndexedSlices],
+) -> list[tf.Tensor | tf.IndexedSlices]:
+    """Sums the replicas' gradients, those of tables as rows.
+
+    A strategy's own reduction makes a table's gradient dense on TPUs, so that every step would
+    exchange and update whole tables. Here the replicas exchange the ids and row gradients of the
+    global batch, whatever the tables' size. The optimizer sums rows that come more than once.
+
+    Args:
+      gradients: this replica's; `tf.IndexedSlices` of one length on all replicas for tables.
+
+    Returns:
+      The sums, of the same kinds, the same on all replicas.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return list(gradients)
+    dense = [part for part in gradients if not isinstance(part, tf.IndexedSlices)]
+    summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, dense) if dense else [])
+    return [
+        _gather_rows(context, part) if isinstance(part, tf.IndexedSlices) else next(summed)
+        for part in gradients
+    ]
+
+
+def _gather_rows(context: tf.distribute.ReplicaContext, rows: tf.IndexedSlices) -> tf.IndexedSlices:
+    values, indices = context.all_gather([rows.values, rows.indices], axis=0)
+    return tf.IndexedSlices(values, indices, rows.dense_shape)
+
+
 def needs_static_shapes(strategy: tf.distribute.Strategy) -> bool:
     """Whether shapes must not depend on the data.
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from ssl_recsys.config import RunConfig, resolve_fm_groups
+from ssl_recsys.config import RunConfig
 from ssl_recsys.data.input_pipeline import Batch, Features
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.methods import FEATURE_MASKING
+from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
 from ssl_recsys.model.augment import DROPOUTS
 from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
 from ssl_recsys.model.main_task import main_loss
-from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes
+from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes, sum_gradients
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
 from ssl_recsys.model.towers import Tower, dense_layer
 from ssl_recsys.schema import ITEM, QUERY, SIDES
@@ -54,13 +54,16 @@ class TwoTowerModel(tfrs.Model):
             tf.distribute.get_strategy()
         )
         statistics = statistics or CatalogStatistics()
+        self.unread_marks = sorted(statistics.unread_marks)
         self.feature_embeddings = FeatureEmbeddings(
             features,
             config.tower.embedding_dim,
+            column_multiple=config.tower.table_column_multiple,
             static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,
             idf=statistics.idf,
+            unread_marks=statistics.unread_marks,
         )
         self.shared_projection = self._make_shared_projection()
         self.towers = {side: self._make_tower(side) for side in SIDES}
@@ -153,7 +156,7 @@ class TwoTowerModel(tfrs.Model):
           self_supervised_only: leave the main task out, as in pre-training.
 
         Returns:
-          `loss`, the joint loss; `main`; and `<task>_<side>` for each self-supervised task.
+          `main`; `<task>_<side>` for each self-supervised task; and `loss`, the joint loss.
           Scalars: this replica's shares of the means over the global batch.
         """
         batch = ReplicaBatch.here(inputs.item_row.shape[0])
@@ -182,6 +185,12 @@ class TwoTowerModel(tfrs.Model):
         }
         return parts | task_losses | {"loss": self._joint(parts.get("main"), task_losses)}
 
+    def loss_names(self, *, self_supervised_only: bool = False) -> list[str]:
+        """The losses that `compute_losses` returns, in its order."""
+        ssl = self._config.ssl
+        main = [] if self_supervised_only else ["main"]
+        return [*main, *(f"{task}_{side}" for side in ssl.sides for task in ssl.tasks), "loss"]
+
     def _joint(self, main: tf.Tensor | None, task_losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """L_main + alpha * L_self, Eq. (4); L_self alone where there is no main loss."""
         if not task_losses:
@@ -199,10 +208,11 @@ class TwoTowerModel(tfrs.Model):
             )
         variables = self.trainable_variables
         gradients = tape.gradient(parts["loss"], variables)
+        used = [number for number, part in enumerate(gradients) if part is not None]
+        summed = sum_gradients([gradients[number] for number in used])
         self.optimizer.apply_gradients(
-            (gradient, variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
+            zip(summed, [variables[number] for number in used], strict=True),
+            experimental_aggregate_gradients=False,
         )
         return parts
 

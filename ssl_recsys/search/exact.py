@@ -37,6 +37,8 @@ _MAX_THREADS = 16
 # which may add up in another order: equal embeddings then have equal scores, bit for bit.
 _QUERY_MULTIPLE = 16
 _ITEM_MULTIPLE = 256
+# TensorFlow's kernels take arrays that begin at a multiple of this many bytes.
+_ALIGNMENT = 64
 # Scores compared at once when a block is searched for candidates.
 _GROUP = 16
 # Groups whose scores are looked at one by one at once, 1 Mi scores.
@@ -54,7 +56,9 @@ _EMPTY = np.iinfo(np.int64).min
 class ExactSearch:
     """Exact search by dot product, which is the cosine for L2-normalised embeddings.
 
-    Memory beyond the corpus (kept once, padded), for each thread: a block of scores (32 MiB, the
+    The corpus is shared with `item_embeddings`, which must not change, where these are a writable
+    array that begins at a multiple of 64 bytes (as of `embed_rows`, or a .npy file mapped with mode
+    `c`); else it is copied. Memory beyond it, for each thread: a block of scores (32 MiB, the
     last one twice), its group maxima (2 MiB), a reservoir of at most 32 MiB, twice that while it
     is cut, unless a single query's is larger, and about 70 MiB of candidates where most scores
     tie. It was 85 MiB a thread with 100,000 items, 170 with a collapsed model; never a
@@ -73,7 +77,7 @@ class ExactSearch:
             raise InputError("expected at least one item to search, got an empty catalog")
         self.num_items, self.dim = items.shape
         self._blocks = [
-            _padded_tensor(items[first : first + _ITEM_BLOCK], _ITEM_MULTIPLE)
+            _tensor(items[first : first + _ITEM_BLOCK], _ITEM_MULTIPLE)
             for first in range(0, self.num_items, _ITEM_BLOCK)
         ]
 
@@ -274,6 +278,14 @@ def _run_chunks(scan: Callable[[slice], None], num_queries: int, num_top: int) -
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(scan, chunks):  # taking the results raises a chunk's error
             pass
+
+
+def _tensor(rows: _FloatArray, multiple: int) -> tf.Tensor:
+    """`_padded_tensor`, without a copy where TensorFlow can use the rows as they are."""
+    is_whole = len(rows) % multiple == 0
+    if is_whole and rows.flags.writeable and rows.ctypes.data % _ALIGNMENT == 0:
+        return tf.experimental.dlpack.from_dlpack(rows.__dlpack__())
+    return _padded_tensor(rows, multiple)
 
 
 def _padded_tensor(rows: _FloatArray, multiple: int) -> tf.Tensor:

@@ -34,7 +34,12 @@ def make_model(
     tf.keras.utils.set_random_seed(config.training.seed)
     with strategy.scope():
         model = TwoTowerModel(features, config, statistics)
-        optimizer = OrderedAdagrad(config.training.learning_rate, static_shapes=model.static_shapes)
+        optimizer = OrderedAdagrad(
+            config.training.learning_rate,
+            static_shapes=model.static_shapes,
+            row_wise=model.table_variables if config.training.row_wise_adagrad else (),
+            table_width=config.tower.embedding_dim,
+        )
         optimizer.build([*model.table_variables, *model.dense_variables])
         model.compile(optimizer=optimizer)
     return model
@@ -58,6 +63,7 @@ def compile_steps(
       self_supervised_only: leave the main task out.
     """
     local_size = batch_size // strategy.num_replicas_in_sync
+    loss_names = model.loss_names(self_supervised_only=self_supervised_only)
 
     @tf.function(jit_compile=jit_compile or None)
     def train_step(batch: Any) -> dict[str, tf.Tensor]:
@@ -77,8 +83,9 @@ def compile_steps(
 
     @tf.function
     def steps(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
-        totals = one_step(batches)
-        for _ in tf.range(count - 1):
+        # Zeros to begin with: a first step outside the loop would be traced a second time.
+        totals = {name: tf.zeros([]) for name in loss_names}
+        for _ in tf.range(count):
             parts = one_step(batches)
             totals = {name: total + parts[name] for name, total in totals.items()}
         return totals

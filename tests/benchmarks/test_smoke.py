@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     processes,
     scann_search,
+    wikipedia_scale,
 )
 
 
@@ -101,6 +102,7 @@ def test_figures_of_the_whole_job():
             "4x in several processes": [usage(20.0)],
         },
         decoding=[4.0, 6.0],
+        decoding_cpu=[8.0, 9.0, 10.0],
     )
     found = values(harness.Report("jobs", data_prep.job_rows(jobs)))
     assert found["decoding alone, same cores"] == 20.0  # 100 MB in 5 s
@@ -153,3 +155,29 @@ def test_app_install_scale():
     report = app_install_scale.measure(app_install_scale.Options(num_events=(2000,), num_items=50))
     assert report.details["runs"][0]["num_pairs"] > 0
     assert values(report)["2,000 events, peak memory"] > 0
+
+
+def test_peaks_of_the_wikipedia_jobs_stages():
+    samples = [(0.0, 10**9), (1.0, 3 * 10**9), (2.0, 2 * 10**9), (5.0, 4 * 10**9), (7.0, 10**9)]
+    said = [
+        (0.5, "12:00:00 read part 1 of 2: 3 pages"),
+        (1.5, "12:00:01 read part 2 of 2: 3 pages"),
+        (2.5, "12:00:02 resolved the links to shard 1 of 1"),
+        (6.0, "12:00:06 encoded the items of shard 1 of 1"),
+    ]
+    assert wikipedia_scale.stage_peaks(samples, said) == {
+        "reading pages": 3.0,
+        "following redirects": 2.0,
+        "encoding items": 4.0,
+        "writing files": 1.0,
+    }
+
+
+def test_memory_of_a_command_and_its_children():
+    child = "import time; held = bytearray(50_000_000); print('read part 1'); time.sleep(0.5)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    used = wikipedia_scale._watch([sys.executable, "-c", code])
+    assert max(used["peak_gb"].values()) > 0.05
+    assert used["cpu_seconds"] > 0
+    with pytest.raises(RuntimeError, match="on purpose"):
+        wikipedia_scale._watch([sys.executable, "-c", "raise SystemExit('on purpose')"])

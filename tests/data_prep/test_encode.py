@@ -2,9 +2,9 @@ import apache_beam as beam
 import numpy as np
 import pytest
 
-from data_prep import encode
+from data_prep import encode, probe
 from data_prep.write import PairBatch, WriteCatalog, WritePairs, write_arrays
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.features import Bag, Categorical, Dense
 
 FEATURES = (
@@ -59,6 +59,7 @@ def write(directory, monkeypatch, *, reverse=False):
         encode.ItemBatch(rows.start, [record(row) for row in rows])
         for rows in (range(7), range(7, 10))
     ]
+    probe.leave(str(directory), [])
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         num_items = pipeline | "NumItems" >> beam.Create([10])
         num_pairs = pipeline | "NumPairs" >> beam.Create([[700, 100, 100]])
@@ -122,6 +123,7 @@ def test_arrays_are_written_as_by_a_job(tmp_path, monkeypatch):
     info = write_arrays(
         str(tmp_path / "arrays"), "plain", items, pairs, FEATURES, {"words": ["b", "é"]}
     )
+    files.check_manifest(tmp_path / "arrays")
     found = schema.read_dataset_info(tmp_path / "arrays")
     assert schema.to_json(found) == schema.to_json(info)
     assert info.num_pairs == {"train": 700, "validation": 100, "test": 100}

@@ -17,6 +17,9 @@ from data_prep import tables
 from pipelines.app_install import AppInstallOptions
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.files import MANIFEST_FILE, check_manifest
+from tests import listening
+from tests.dataset_dir import read
 from tests.install_data import APPS, FRACTIONS, LOG, PAIRS, make, write_input, write_lines
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -27,34 +30,12 @@ NEEDS_MYKET = pytest.mark.skipif(
 )
 
 
-def read(data_dir):
-    """Catalog records by key, and sorted pairs of keys by split."""
-    import tensorflow_datasets as tfds
-
-    def load(folder, split):
-        builder = tfds.builder_from_directory(data_dir / folder)
-        return list(tfds.as_numpy(builder.as_dataset(split=split)))
-
-    items = load(schema.CATALOG_DIR, schema.CATALOG_SPLIT)
-    assert [item["row"] for item in items] == list(range(len(items)))
-    keys = [item["key"].decode() for item in items]
-    pairs = {
-        split: sorted(
-            (keys[query], keys[item])
-            for record in load(schema.PAIRS_DIR, split)
-            for query, item in zip(record["query_row"], record["item_row"], strict=True)
-        )
-        for split in schema.PAIR_SPLITS
-    }
-    return dict(zip(keys, items, strict=True)), pairs
-
-
 def contents(directory):
     """The files that the model reads; `dataset.json` depends on the form of the input, too."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != schema.DATASET_FILE
+        if path.is_file() and path.name not in (schema.DATASET_FILE, MANIFEST_FILE)
     }
 
 
@@ -222,7 +203,10 @@ def test_landing_pages_give_the_same_dataset(small, tmp_path):
 )
 def test_shards_pieces_and_workers_change_nothing(small, tmp_path, monkeypatch, fields, beam_args):
     monkeypatch.setattr(tables, "_PIECE_BYTES", 40)
-    make(tmp_path / "data", beam_args, **write_input(tmp_path, log=LOG[::-1]), **fields)
+    with listening.watched() as addresses:
+        make(tmp_path / "data", beam_args, **write_input(tmp_path, log=LOG[::-1]), **fields)
+    assert addresses <= {"127.0.0.1"}
+    assert addresses or not beam_args
     assert contents(tmp_path / "data") == contents(small[1])
 
 
@@ -339,6 +323,8 @@ def test_landing_page_log_without_the_flag(tmp_path):
         ({"window": "soon"}, "like 1d or 12h"),
         ({"max_bad_records": -1}, r"--max_bad_records must be at least 0 \(got -1\)"),
         ({"head_fraction": 1.0}, "--head_fraction must be in"),
+        ({"head_min_count": 0}, "--head_min_count must be at least 1"),
+        ({"head": "most"}, "--head must be one of in_training, top_fraction"),
         ({"test_fraction": 0.9, "validation_fraction": 0.2}, "must be below 1"),
         ({"num_shards": 5000}, "--num_shards must be in"),
     ],
@@ -346,6 +332,13 @@ def test_landing_page_log_without_the_flag(tmp_path):
 def test_bad_options(fields, message):
     with pytest.raises(InputError, match=message):
         AppInstallOptions(**({"installs": "x", "apps": "y"} | fields))
+
+
+def test_head_rules():
+    fields = {"installs": "x", "apps": "y", "head_fraction": 0.2, "head_min_count": 5}
+    assert AppInstallOptions(**fields).head_rule == schema.HeadRule("top_fraction", 0.2, 5)
+    in_training = AppInstallOptions(**fields, head="in_training").head_rule
+    assert in_training == schema.HeadRule("in_training", min_count=5)
 
 
 def plain_pairs(path, window):
@@ -383,10 +376,11 @@ def test_a_real_log_and_its_pairs_as_landing_pages(tmp_path):
     assert contents(tmp_path / "landing") == contents(tmp_path / "history")
 
 
-def command(*arguments):
+def command(*arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "pipelines.app_install", *arguments],
         cwd=ROOT,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -397,11 +391,14 @@ def command(*arguments):
 def test_command(tmp_path):
     fields = write_input(tmp_path) | FRACTIONS
     flags = [f"--{name}={value}" for name, value in fields.items()]
-    done = command(*flags, f"--output_dir={tmp_path}/data")
+    done = command(*flags, f"--output_dir={tmp_path}/data", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
+    assert "data_prep.tf_records" in done.stderr  # the modules that were loaded
+    assert "tensorflow" not in done.stderr
     assert re.search(r"^  items_without_metadata +1  items that the log has", done.stdout, re.M)
     assert "Wrote 7 items and 10 pairs (5 train, 3 validation, 2 test)" in done.stdout
     assert f"--flagfile=configs/aai_best.flags --data_dir={tmp_path}/data" in done.stdout
+    check_manifest(tmp_path / "data")
     again = command(*flags, f"--output_dir={tmp_path}/data")
     assert again.returncode == 2
     assert "is in use" in again.stderr

@@ -3,7 +3,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 
-from data_prep import counting, problems, write
+from data_prep import counting, probe, problems, write
 from data_prep.facts import take_facts, write_facts
 from data_prep.job_options import JobOptions
 from pipelines import beam_job, beam_runner
@@ -26,6 +26,8 @@ def test_runs_in_process_and_returns_the_counters(args):
 
 
 def test_facts_reach_the_driver(tmp_path):
+    probe.leave(str(tmp_path), [])
+
     def build(pipeline):
         facts = {"n": [2, 1], "file": [("a", 3)]}
         write_facts(
@@ -35,11 +37,13 @@ def test_facts_reach_the_driver(tmp_path):
 
     beam_runner.run(build, [])
     assert take_facts(str(tmp_path)) == {"n": [1, 2], "file": [["a", 3]]}
+    probe.remove(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_vocabularies_are_written(tmp_path):
-    assert write.write_vocabulary(("words", ["b", "é"]), str(tmp_path)) == ("words", 3)
+    stats = write.write_vocabulary(("words", ["b", "é"]), str(tmp_path))
+    assert stats[:4] == ("words", 3, "vocab/words.txt", 5)
     assert (tmp_path / "vocab" / "words.txt").read_text(encoding="utf-8") == "b\né\n"
 
 
@@ -49,6 +53,8 @@ def fail(word, directory):
 
 
 def test_an_input_error_in_a_worker_is_reported(tmp_path):
+    probe.leave(str(tmp_path), [])
+
     def build(pipeline):
         _ = pipeline | beam.Create(["one"]) | beam.Map(fail, str(tmp_path))
 

@@ -9,6 +9,7 @@ import pytest
 from pipelines import wikipedia
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
+from tests import listening
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = ROOT / "tests" / "testdata" / "tiny_wiki.xml"
@@ -191,7 +192,10 @@ def test_split_by_page(tmp_path):
 @NEEDS_DUMPS
 def test_workers_and_shards_change_nothing(enwiki_2016, tmp_path, fields, beam_args):
     dump, expected = enwiki_2016
-    make(tmp_path / "data", dump, beam_args, split_by="page", **fields)
+    with listening.watched() as addresses:
+        make(tmp_path / "data", dump, beam_args, split_by="page", **fields)
+    assert addresses <= {"127.0.0.1"}
+    assert addresses or not beam_args
     assert contents(tmp_path / "data") == expected
 
 
@@ -275,14 +279,16 @@ def test_the_same_dump_twice_is_one_dump(tiny, tmp_path):
     copy.write_bytes(TINY.read_bytes())
     make(tmp_path / "data", f"{TINY},{copy}", title_min_count=1, category_min_count=1)
     twice, once = contents(tmp_path / "data"), contents(tiny[1])
-    assert twice.pop("dataset.json") != once.pop("dataset.json")
+    for name in ("dataset.json", "manifest.json"):
+        assert twice.pop(name) != once.pop(name)
     assert twice == once
 
 
-def command(*arguments):
+def command(*arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "pipelines.wikipedia", *arguments],
         cwd=ROOT,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -292,8 +298,11 @@ def command(*arguments):
 
 def test_command(tmp_path):
     flags = [f"--{name}={value}" for name, value in SMALL.items()]
-    done = command(f"--dump={TINY}", f"--output_dir={tmp_path}/data", *flags)
+    output = f"--output_dir={tmp_path}/data"
+    done = command(f"--dump={TINY}", output, *flags, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
+    assert "data_prep.tf_records" in done.stderr  # the modules that were loaded
+    assert "tensorflow" not in done.stderr
     assert re.search(r"^  links_redirect_loop +2  dropped: a loop", done.stdout, re.MULTILINE)
     assert "Wrote 7 items and 10 pairs" in done.stdout
     assert f"--flagfile=configs/wiki_best.flags --data_dir={tmp_path}/data" in done.stdout

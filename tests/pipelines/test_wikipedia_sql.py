@@ -148,6 +148,7 @@ def test_tables_that_do_not_fit(wiki, tmp_path):
         ({"pagelinks": ""}, "--pagelinks is missing"),
         ({"dump": "x.xml"}, "--dump is for --source=xml"),
         ({"source": "xml"}, "--page is for --source=sql"),
+        ({"pagelinks": "", "page": ""}, "--page is missing"),
         ({"hidden_categories": "drop"}, "--hidden_categories=drop needs --page_props"),
         ({"pagelinks": str(old / "nothing*.gz")}, "no file .*nothing.*; --pagelinks takes the"),
     ):

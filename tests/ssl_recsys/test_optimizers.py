@@ -35,6 +35,28 @@ def test_one_step_by_hand() -> None:
     np.testing.assert_allclose(table, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("static_shapes", [False, True])
+def test_row_wise_step_by_hand(static_shapes: bool) -> None:
+    table = tf.Variable([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    optimizer = OrderedAdagrad(0.5, static_shapes=static_shapes, row_wise=[table])
+    gradient = tf.IndexedSlices(
+        values=tf.constant([[1.0, 3.0], [4.0, 0.0], [2.0, 1.0]]),
+        indices=[2, 0, 2],
+        dense_shape=[3, 2],
+    )
+    optimizer.apply_gradients([(gradient, table)])
+    # Row 2's gradients sum to (3, 4): a mean square of 12.5; row 0's mean square is 8.
+    root_0, root_2 = np.sqrt(0.1 + 8), np.sqrt(0.1 + 12.5)
+    expected = [
+        [1 - 0.5 * 4 / root_0, 1.0],
+        [2.0, 2.0],
+        [3 - 0.5 * 3 / root_2, 3 - 0.5 * 4 / root_2],
+    ]
+    np.testing.assert_allclose(table, expected, rtol=1e-5)
+    accumulator = optimizer.get_slot(table, "accumulator")
+    np.testing.assert_allclose(accumulator, [[8.1], [0.1], [12.6]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("ids", [[5, 0, 5, 3, 0, 5], [2, 2, 2], [4]])
 def test_ordered_updates_equal_keras_own(ids: list[int]) -> None:
     ordered, plain = updated(False, ids), updated(True, ids)

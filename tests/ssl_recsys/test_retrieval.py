@@ -65,6 +65,21 @@ def small_blocks(monkeypatch):
     shrink(monkeypatch)
 
 
+def test_a_mapped_corpus_is_shared_and_others_are_copied(tmp_path: pathlib.Path) -> None:
+    items, _ = clustered(768, 1, dim=24)
+    np.save(tmp_path / "items.npy", items)
+    mapped = np.load(tmp_path / "items.npy", mmap_mode="c")
+    (block,) = ExactSearch(mapped)._blocks
+    assert np.shares_memory(np.asarray(memoryview(block)), mapped)
+    # Padded rows, an odd beginning and read-only memory: copies.
+    odd = np.empty(items.size + 1, np.float32)[1:].reshape(items.shape)
+    odd[:] = items
+    read_only = np.load(tmp_path / "items.npy", mmap_mode="r")
+    for array in (mapped, mapped[:700], odd, read_only):
+        _, rows = ExactSearch(array).search(items[:40], 9)
+        np.testing.assert_array_equal(rows, plain_search(items[: len(array)], items[:40], 9)[1])
+
+
 def test_search_by_hand():
     items = np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8]], np.float32)
     scores, rows = ExactSearch(items).search(np.array([[1, 0], [0, 1]], np.float32), 3)

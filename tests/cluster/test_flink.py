@@ -1,0 +1,167 @@
+"""Both jobs on a Flink of two task managers: the bytes of the local runner, whatever is killed."""
+
+import functools
+import gzip
+import hashlib
+import itertools
+import os
+import re
+import sys
+
+import pytest
+
+from tests.cluster import jobs
+from tests.cluster.flink import Flink, write_worker
+from tests.cluster.processes import HOST, free_port, is_open, wait_for
+
+BUCKET = "s3://bucket"
+
+
+@pytest.fixture(name="flink", scope="module")
+def _flink(scratch, processes):
+    flink = Flink(processes, scratch / "flink")
+    flink.start()
+    return flink
+
+
+@pytest.fixture(name="beam_args", scope="module")
+def _beam_args(flink, scratch):
+    return flink.beam_args(write_worker(scratch))
+
+
+def test_workers_are_on_both(scratch, flink, beam_args, wiki):
+    dump, local = wiki
+    output = scratch / "wiki-flink"
+
+    def look():
+        workers = [flink.processes.children(name) for name in flink.names]
+        return len(flink.running("ReadPages")) == 2 and all(workers)
+
+    command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
+    seconds, both = jobs.timed(jobs.run_watched, command, look)
+    assert both
+    jobs.compare("wikipedia, Flink", seconds, local, jobs.digests(output))
+
+
+def test_app_install(scratch, beam_args, installs):
+    raw, local = installs
+    output = scratch / "installs-flink"
+    seconds, _ = jobs.timed(jobs.run, *jobs.app_install(raw, output, *beam_args))
+    jobs.compare("app_install, Flink", seconds, local, jobs.digests(output))
+
+
+@pytest.mark.parametrize(
+    ("doing", "step"),
+    [
+        ("pages are read", "ReadPages"),
+        ("links are shuffled", "GroupReduce at Graph/"),
+        ("record files are written", "Fact_file"),
+    ],
+)
+def test_a_task_manager_dies(scratch, flink, beam_args, wiki, doing, step):
+    dump, local = wiki
+    output = scratch / f"wiki-killed-{step[:5]}"
+    alive = len(flink.get("taskmanagers")["taskmanagers"])
+    killed = []
+
+    def kill():
+        for name in sorted(flink.running(step))[:1]:
+            flink.processes.kill(name)
+            killed.append(name)
+            flink.add_task_manager()
+        return bool(killed)
+
+    command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
+    seconds, acted = jobs.timed(jobs.run_watched, command, kill)
+    assert acted, f"the job ended before a task manager could be killed while {doing}"
+    label = f"wikipedia, Flink, {killed[0]} killed while {doing}"
+    jobs.compare(label, seconds, local, jobs.digests(output))
+    flink.wait_for_task_managers(alive)
+
+
+def test_hosts_without_a_common_disk(scratch, flink, wiki):
+    """All workers have an empty disk where the command writes, as on other hosts."""
+    own = scratch / "own-disk"
+    own.mkdir()
+    beam_args = flink.beam_args(write_worker(scratch / "isolated", hidden=own))
+    command = jobs.wikipedia(wiki[0], own / "data", *beam_args)
+    seconds, done = jobs.timed(jobs.outcome, *command)
+    assert done.returncode == 2, done.stderr[-6000:]
+    assert re.search(
+        r"error: a worker on the host .* cannot read .*/own-disk/data\.incomplete-\w+/probe\.json, "
+        "which this command has written. Input and output must lie where",
+        done.stderr.splitlines()[-1],
+    ), done.stderr[-6000:]
+    assert list(own.iterdir()) == []
+    jobs.RESULTS.append(jobs.Result("wikipedia, Flink, no common disk", seconds, 0, ["refused"]))
+
+
+@pytest.fixture(name="s3", scope="module")
+def _s3(processes):
+    """A local S3 server with an empty bucket: its client, and Beam's options for it."""
+    import boto3
+
+    port = free_port()
+    server = [sys.executable, "-m", "moto.server", f"-H{HOST}", f"-p{port}"]
+    processes.start("s3", server)
+    wait_for("the S3 server", functools.partial(is_open, port), 60)
+    access = {"endpoint_url": f"http://{HOST}:{port}", "region_name": "us-east-1"}
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    client = boto3.client("s3", **access, **keys)
+    client.create_bucket(Bucket="bucket")
+    options = {**access, "access_key_id": "any", "secret_access_key": "any"}
+    return client, [f"--s3_{name}={value}" for name, value in options.items()]
+
+
+def objects(client, prefix):
+    listed = client.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])
+    return {
+        entry["Key"].removeprefix(prefix): client.get_object(Bucket="bucket", Key=entry["Key"])[
+            "Body"
+        ].read()
+        for entry in listed
+    }
+
+
+@pytest.mark.parametrize("job", ["wikipedia", "app_install"])
+def test_from_bucket_to_bucket(beam_args, s3, wiki, installs, job):
+    client, options = s3
+    if job == "wikipedia":
+        dump, local = wiki
+        client.upload_file(str(dump), "bucket", "raw/dump.xml")
+        command = jobs.wikipedia(f"{BUCKET}/raw/dump.xml", f"{BUCKET}/{job}")
+    else:
+        raw, local = installs
+        for name in os.listdir(raw):
+            client.upload_file(str(raw / name), "bucket", f"raw/{name}")
+        command = jobs.app_install(f"{BUCKET}/raw", f"{BUCKET}/{job}")
+    seconds, _ = jobs.timed(jobs.run, *command, *options, *beam_args)
+    written = objects(client, f"{job}/")
+    assert objects(client, job).keys() == {f"/{name}" for name in written}, "left over"
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in written.items()}
+    jobs.compare(f"{job}, Flink, s3 to s3", seconds, local, found, written["dataset.json"])
+
+
+@pytest.mark.skipif(not jobs.SHARED.is_dir(), reason="no real data (SSL_RECSYS_SHARED_DATA)")
+def test_real_input(scratch, beam_args):
+    dump = jobs.SHARED / "wikipedia" / "xml_fixtures" / "enwiki-2016-206pages.xml.bz2"
+    outputs = [scratch / f"real-{name}" for name in ("local", "flink")]
+    jobs.run(*jobs.wikipedia(dump, outputs[0]))
+    seconds, _ = jobs.timed(
+        jobs.run, *jobs.wikipedia(dump, outputs[1], "--range_mib=1", *beam_args)
+    )
+    jobs.compare("wikipedia, 206 real pages, Flink", seconds, outputs[0], jobs.digests(outputs[1]))
+    raw = scratch / "myket"
+    raw.mkdir()
+    with (
+        gzip.open(jobs.SHARED / "myket" / "installs.csv.gz") as log,
+        gzip.open(raw / "installs.csv.gz", "wb") as cut,
+    ):
+        cut.writelines(itertools.islice(log, 20_000))
+    (raw / "apps.csv").write_bytes((jobs.SHARED / "myket" / "apps.csv").read_bytes())
+    outputs = [scratch / f"myket-{name}" for name in ("local", "flink")]
+    jobs.run(*jobs.app_install(raw, outputs[0], "--item_column=app_name"))
+    command = jobs.app_install(raw, outputs[1], "--item_column=app_name", *beam_args)
+    seconds, _ = jobs.timed(jobs.run, *command)
+    label = "app_install, 20,000 real installs, Flink"
+    jobs.compare(label, seconds, outputs[0], jobs.digests(outputs[1]))

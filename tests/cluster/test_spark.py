@@ -1,0 +1,29 @@
+"""Both jobs on a Spark of two workers: the bytes of the local runner."""
+
+import pytest
+
+from tests.cluster import jobs
+from tests.cluster.flink import write_worker
+from tests.cluster.spark import Spark
+
+
+@pytest.fixture(name="beam_args", scope="module")
+def _beam_args(scratch, processes):
+    spark = Spark(processes, scratch / "spark")
+    spark.start()
+    return spark.beam_args(write_worker(scratch))
+
+
+def test_wikipedia(scratch, beam_args, wiki):
+    dump, local = wiki
+    output = scratch / "wiki-spark"
+    command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
+    seconds, _ = jobs.timed(jobs.run, *command)
+    jobs.compare("wikipedia, Spark", seconds, local, jobs.digests(output))
+
+
+def test_app_install(scratch, beam_args, installs):
+    raw, local = installs
+    output = scratch / "installs-spark"
+    seconds, _ = jobs.timed(jobs.run, *jobs.app_install(raw, output, *beam_args))
+    jobs.compare("app_install, Spark", seconds, local, jobs.digests(output))
