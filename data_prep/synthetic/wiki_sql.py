@@ -80,8 +80,8 @@ def write_tables(
                 tables[table].add(row)
         for (namespace, title), number in targets.items():
             tables["linktarget"].add((number, namespace, title))
-        for table in tables.values():
-            table.end()
+        for written in tables.values():
+            written.end()
     return list(paths.values())
 
 
