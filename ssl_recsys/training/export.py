@@ -187,7 +187,9 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     # The signature keeps no reference to the variables that it reads; `saved` does.
     query_tower = functools.partial(_call_signature, saved, signature)
     settings = files.read_json(path / _SETTINGS)
-    files.check_types(str(path / _SETTINGS), settings, {"exclude_query": bool})
+    files.check_types(
+        str(path / _SETTINGS), settings, {"exclude_query": bool, "unread_marks": list}
+    )
     return Exported(
         info,
         arrays["item_counts"],
