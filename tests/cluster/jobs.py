@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ssl_recsys import schema
+from ssl_recsys.files import MANIFEST_FILE
 from tests.cluster.flink import ROOT
 
 SHARED = pathlib.Path(os.environ.get("SSL_RECSYS_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -131,7 +132,8 @@ def compare(
     """
     right = digests(expected)
     different = sorted(n for n in right.keys() | found.keys() if right.get(n) != found.get(n))
-    if info is not None and different == [schema.DATASET_FILE]:
+    # The manifest has the digest of dataset.json.
+    if info is not None and different == [schema.DATASET_FILE, MANIFEST_FILE]:
         ours = json.loads((expected / schema.DATASET_FILE).read_bytes())
         keys = {key for key, value in json.loads(info).items() if ours[key] != value}
         if keys <= set(_PATHS):

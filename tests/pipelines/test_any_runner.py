@@ -101,7 +101,8 @@ def test_everything_may_lie_in_a_bucket(tmp_path):
     }
     expected = contents(tmp_path / "data")
     assert written.keys() == expected.keys()
-    assert {name for name in expected if written[name] != expected[name]} == {"dataset.json"}
+    different = {name for name in expected if written[name] != expected[name]}
+    assert different == {"dataset.json", "manifest.json"}
     recorded = [json.loads(files["dataset.json"]) for files in (written, expected)]
     assert {key for key in recorded[0] if recorded[0][key] != recorded[1][key]} == {
         "sources", "options"
