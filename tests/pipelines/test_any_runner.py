@@ -101,8 +101,9 @@ def test_everything_may_lie_in_a_bucket(tmp_path):
     }
     expected = contents(tmp_path / "data")
     assert written.keys() == expected.keys()
-    different = {name for name in expected if written[name] != expected[name]}
-    assert different == {"dataset.json", "manifest.json"}
+    assert {name for name in expected if written[name] != expected[name]} == {
+        "dataset.json", "manifest.json"
+    }  # fmt: skip
     recorded = [json.loads(files["dataset.json"]) for files in (written, expected)]
     assert {key for key in recorded[0] if recorded[0][key] != recorded[1][key]} == {
         "sources", "options"
