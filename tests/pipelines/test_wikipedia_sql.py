@@ -13,7 +13,7 @@ from data_prep.synthetic.wiki_pages import pages
 from data_prep.synthetic.wiki_world import WikiWorld
 from data_prep.synthetic.wiki_xml import write_dump
 from pipelines import wikipedia
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
 from tests.pipelines.test_wikipedia import contents, read
 
@@ -69,7 +69,7 @@ def check_same(wiki, directory, info):
     found, expected = contents(directory), contents(root / "data")
     catalog = [name for name in expected if name.startswith("catalog/catalog-")]
     assert len(catalog) == 1
-    for name in (*catalog, schema.DATASET_FILE):
+    for name in (*catalog, schema.DATASET_FILE, files.MANIFEST_FILE):
         assert found.pop(name) != expected.pop(name)
     assert found == expected  # pairs, vocabularies, TFDS's metadata
     items, xml_items = (read(path)[0] for path in (directory, root / "data"))
