@@ -20,6 +20,7 @@ for argument in "$@"; do
   case "$argument" in
     --worker_pool | --provision_endpoint=*)
       if [ -x /opt/apache/beam/boot ]; then
+        cd "$(mktemp -d)" # it writes its options into the working directory
         exec /opt/apache/beam/boot "$@"
       fi
       echo "ssl-recsys: this image has no Beam boot program: build it with --build-arg" \
