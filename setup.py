@@ -54,7 +54,7 @@ setuptools.setup(
         # The test of the report's layout: besides, a Chromium (playwright install chromium).
         "browser": ["playwright>=1.40"],
         # Tests on clusters: besides, Java 17 and Maven.
-        "cluster": ["boto3>=1.34", "moto[server]>=5.0"],
+        "cluster": ["boto3>=1.34", "flask>=3", "flask-cors>=5", "moto[s3]>=5.0"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],
     },
 )

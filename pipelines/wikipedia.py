@@ -71,8 +71,9 @@ class WikipediaOptions(GraphOptions, FeatureOptions, sql_tables.SqlOptions):
             sql_tables.check_flags(self)
         elif tables:
             raise InputError(f"--{tables[0]} is for --source=sql; add that, or leave it out")
-        elif self.hidden_categories != sql_tables.KEEP:
-            raise InputError("--hidden_categories is for --source=sql; an XML dump names none")
+        elif self.hidden_categories != sql_tables.KEEP or self.language:
+            name = "language" if self.language else "hidden_categories"
+            raise InputError(f"--{name} is for --source=sql; an XML dump needs none")
         elif not self.dump:
             raise InputError("--dump is missing: name the dump file, a comma list or a glob")
 
@@ -178,8 +179,8 @@ def _build_tables(
         options.num_shards, drop_hidden=options.hidden_categories == sql_tables.DROP
     )
     graph = parsed | "Graph" >> BuildGraph(options)
-    dotless_i = sites.Site(language=options.language).has_dotless_i
-    return encode_wiki(graph, options, dotless_i=dotless_i), ()
+    site = sites.Site(language=options.language or sites.language_of(tables.database))
+    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
 
 
 def _check(outcome: beam_job.Outcome, dump: str, options: WikipediaOptions) -> None:

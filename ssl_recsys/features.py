@@ -65,11 +65,7 @@ class FeatureSpec:
     max_values: int = 1
 
     def __post_init__(self) -> None:
-        if not _NAME_PATTERN.fullmatch(self.name):
-            raise InputError(
-                f"feature name {self.name!r} must start with a lower-case letter and hold only "
-                "lower-case letters, digits and underscores"
-            )
+        _check_name(self.name)
         if self.name in RESERVED_NAMES:
             raise InputError(
                 f"feature name {self.name!r} is taken by a catalog column; rename the feature "
@@ -220,8 +216,17 @@ def feature_spec(name: str, kind: str, vocab_size: int = 0, max_values: int = 1)
 
 
 def check_kind(feature: str, kind: str, kinds: Collection[str]) -> None:
-    """Raises InputError for a kind that is none of `kinds`."""
+    """Raises InputError for a kind that is none of `kinds`, or a name that is no feature's."""
+    _check_name(feature)
     if kind not in kinds:
         raise InputError(
             f"feature {feature}: kind must be one of {', '.join(kinds)} (got {kind!r})"
+        )
+
+
+def _check_name(name: str) -> None:
+    if not _NAME_PATTERN.fullmatch(name):
+        raise InputError(
+            f"feature name {name!r} must start with a lower-case letter and hold only lower-case "
+            "letters, digits and underscores"
         )

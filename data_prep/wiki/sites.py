@@ -138,8 +138,13 @@ def _language(root: bytes, name: str) -> str:
     stated = _ROOT_LANGUAGE.search(root)
     if stated:
         return stated[1].decode("ascii").lower()
-    database = _WIKIPEDIA_DB.fullmatch(name)
-    language = database[1].replace("_", "-") if database else ""
+    return language_of(name)
+
+
+def language_of(database: str) -> str:
+    """The language of a Wikipedia by its database, as trwiki; empty if the name does not tell."""
+    named = _WIKIPEDIA_DB.fullmatch(database)
+    language = named[1].replace("_", "-") if named else ""
     return language if language in languages.LANGUAGE_PREFIXES else ""
 
 

@@ -38,8 +38,8 @@ class SqlOptions(Options):
     )
     language: str = option(
         "",
-        "With --source=sql: the wiki's language, which the tables do not name: in some, such as "
-        "tr, i and I are different letters in words.",
+        "With --source=sql: the wiki's language, if the database's name, such as trwiki, does not "
+        "tell: in some, such as tr, i and I are different letters in words.",
     )
 
 
@@ -56,6 +56,11 @@ class Tables(NamedTuple):
     def files(self) -> list[TableFile]:
         """All files."""
         return [file for table in self for file in table]
+
+    @property
+    def database(self) -> str:
+        """The wiki's database, empty if no file names it."""
+        return next((file.database for file in self.files() if file.database), "")
 
 
 # The columns that are read: of a table's layouts through the years, each.

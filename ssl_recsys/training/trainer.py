@@ -102,6 +102,7 @@ class Trainer:
         self._saved_at = time.monotonic()
         self._stop = StopSignals()
         self._is_traced = False
+        self._is_best = False  # the model has the weights that validated best
         self._joint_steps, self._pretraining_steps = (
             compile_steps(
                 self.model,
@@ -154,6 +155,8 @@ class Trainer:
                 self._end_epoch(progress)
             if self._read("step_in_epoch") > 0:
                 self._end_epoch(progress)
+        if self._is_best:
+            return self.model
         # The last weights never stand in for the best ones unnoticed.
         if restore_newest(self._best) is None and self._read("best") >= 0:
             raise InputError(
@@ -189,6 +192,7 @@ class Trainer:
             begin = time.monotonic()
             parts = self.take_steps(batches, count)
             elapsed = time.monotonic() - begin
+            self._is_best = False
             self._state["step_in_epoch"].assign_add(count)
             self._state["seconds"].assign_add(elapsed)
             self._report(parts, count, elapsed)
@@ -292,6 +296,7 @@ class Trainer:
             self._state["best"].assign(value)
             self._state["epochs_without_gain"].assign(0)
             self._best.save(self.step)
+            self._is_best = True
         elif not self._is_pretraining:
             self._state["epochs_without_gain"].assign_add(1)
 

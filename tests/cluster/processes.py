@@ -1,21 +1,18 @@
-"""Processes that end with the test, their logs, and what they listen on."""
+"""Processes that end with the test, and their logs."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import ipaddress
 import os
 import pathlib
 import signal
 import socket
-import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
-_LISTEN = "0A"
 HOST = "127.0.0.1"
 
 
@@ -101,20 +98,6 @@ class Processes:
                 end = self.log(name).read_text(errors="replace")[-3000:]
                 raise AssertionError(f"{name} ended with status {status}:\n{end}")
 
-    def exposed(self) -> list[str]:
-        """Addresses beyond the loopback interface that one of the processes listens on."""
-        inodes = set()
-        for pid in self.members():
-            with contextlib.suppress(OSError):
-                for file in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-                    with contextlib.suppress(OSError):
-                        inodes.add(os.readlink(file))
-        return [
-            f"{address}:{port}"
-            for address, port, inode in _listening()
-            if f"socket:[{inode}]" in inodes and not _is_loopback(address)
-        ]
-
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -124,23 +107,6 @@ def _stat(process: pathlib.Path) -> tuple[str, int, int]:
     """State, parent and process group."""
     fields = (process / "stat").read_text().rpartition(")")[2].split()
     return fields[0], int(fields[1]), int(fields[2])
-
-
-def _listening() -> Iterator[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int, str]]:
-    for table in ("tcp", "tcp6"):
-        for line in pathlib.Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == _LISTEN:
-                address, port = fields[1].split(":")
-                # Words of four bytes, each in the machine's order.
-                words = (int(address[i : i + 8], 16) for i in range(0, len(address), 8))
-                packed = b"".join(struct.pack("=I", word) for word in words)
-                yield ipaddress.ip_address(packed), int(port, 16), fields[9]
-
-
-def _is_loopback(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def free_port() -> int:

@@ -189,6 +189,7 @@ FEATURE = {"name": "f", "kind": "bag", "column": "c"}
         ({"items": {"title": None}}, "items: title must be of type str .got null."),
         ({"log": {"user": 1}}, "log: user must be of type str"),
         ({"features": [7]}, "feature 1 must be an object"),
+        ({"features": [{"name": "a\nb", "kind": "text"}]}, r"feature name 'a\\nb' must start"),
         ({"feature": []}, "unknown field 'feature' .*name, items, log, features"),
         ({"features": {}}, "features must be of type list"),
         ({"features": []}, "at least one"),

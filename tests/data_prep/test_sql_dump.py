@@ -10,7 +10,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from data_prep.wiki import sql_dump, sql_rows, sql_tokens
+from data_prep.wiki import sites, sql_dump, sql_rows, sql_tokens
 from data_prep.wiki.sql_tokens import SqlError
 from ssl_recsys.errors import InputError
 from tests.data_prep import plain_sql
@@ -242,3 +242,8 @@ def test_columns_of_a_table_in_any_layout():
     text += b"price decimal(10,2));"
     assert sql_tokens.find_table(text) == ("t", ("id", "key", "price"))
     assert sql_tokens.find_table(text[:100]) is None
+
+
+def test_the_language_of_a_database():
+    names = ("trwiki", "zh_min_nanwiki", "enwiktionary", "commonswiki", "")
+    assert list(map(sites.language_of, names)) == ["tr", "zh-min-nan", "", "", ""]

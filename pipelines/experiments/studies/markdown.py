@@ -8,12 +8,12 @@ from pipelines.experiments.studies.tables import Cell, Table
 from ssl_recsys.errors import printable
 
 # What acts within a line; what acts at its beginning cannot occur, since the report's own words
-# begin every line. An underscore within a word, `<` and `&` before a blank are text as they are.
+# begin every line. An underscore within a word, `<` before a blank and `&` without an entity stay.
 _SPECIAL = re.compile(
     r"""[\\`*\[\]{}|~$\#]
     | (?<![^\W_])_ | _(?![^\W_])   # emphasis
     | <(?=[A-Za-z/!?])             # HTML
-    | &(?=[\#\w])                  # an entity
+    | &(?=\#?\w+;)                # an entity, which ends in a semicolon
     | (?<=:)/(?=/) | (?<=www)\.    # a link without brackets
     """,
     re.VERBOSE | re.IGNORECASE,
