@@ -35,7 +35,14 @@ case "${1-}" in
   train | evaluate | baselines | recommend) module="ssl_recsys.$1" ;;
   wikipedia | app_install | synthetic | popularity | tune | study) module="pipelines.$1" ;;
   ssl_recsys.* | pipelines.*) module="$1" ;;
-  *) exec "$@" ;;
+  *)
+    if ! command -v "$1" >/dev/null; then
+      echo "ssl-recsys: no command, module or program $1 (there are train, evaluate, baselines," \
+        "recommend, wikipedia, app_install, synthetic, popularity, tune and study)." >&2
+      exit 2
+    fi
+    exec "$@"
+    ;;
 esac
 shift
 exec python -m "$module" "$@"
