@@ -16,7 +16,8 @@
 # Beam workers (Flink, Spark: --environment_type=DOCKER --environment_config=ssl-recsys; Dataflow:
 # --sdk_container_image=…) need Beam's boot program, of the Beam version in constraints/:
 #   docker build -t ssl-recsys --build-arg BEAM_SDK=apache/beam_python3.11_sdk:2.77.0 .
-# Without it the image is the same but for workers.
+# Without it the image is the same but for workers. --build-arg EXTRAS='gcp aws' installs extras of
+# setup.py: gcp for gs:// paths and Dataflow, aws for s3:// paths.
 ARG BASE=python:3.11-slim
 ARG BEAM_SDK=${BASE}
 
@@ -25,6 +26,7 @@ RUN mkdir -p /opt/apache/beam
 
 FROM ${BASE}
 ARG VARIANT=cpu
+ARG EXTRAS=
 
 # libgomp is ScaNN's OpenMP runtime.
 RUN apt-get update \
@@ -43,11 +45,11 @@ COPY tools/requirements.py tools/check_libtpu.py tools/
 # The TPU build of TensorFlow replaces the CPU one and comes with the libtpu that fits it.
 RUN set -e; \
     pip() { python -m pip "$@" --no-cache-dir --quiet --root-user-action=ignore; }; \
-    case "$VARIANT" in cpu | tpu) extra= ;; gpu) extra=gpu ;; \
+    case "$VARIANT" in cpu | tpu) extras=$EXTRAS ;; gpu) extras="gpu $EXTRAS" ;; \
       *) echo "VARIANT must be cpu, gpu or tpu (got $VARIANT)" >&2; exit 1 ;; \
     esac; \
-    python -m pip install --quiet --no-cache-dir --require-hashes --requirement=constraints/pip.txt; \
-    python tools/requirements.py $extra > /tmp/requirements.txt; \
+    pip install --require-hashes --requirement=constraints/pip.txt; \
+    python tools/requirements.py $extras > /tmp/requirements.txt; \
     pip install --require-hashes --requirement=/tmp/requirements.txt setuptools \
       --constraint="constraints/python$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt"; \
     if [ "$VARIANT" = tpu ]; then \

@@ -40,6 +40,9 @@ def test_first_argument_chooses_what_runs(enter):
     for module in COMMANDS:
         expected[module.rpartition(".")[2], "--help"] = f"python -m {module} --help"
     assert {words: enter(*words).stdout.rstrip("\n") for words in expected} == expected
+    refused = enter("no_such_command")
+    assert refused.returncode == 2
+    assert all(module.rpartition(".")[2] in refused.stderr for module in COMMANDS)
 
 
 def test_without_the_boot_program_a_worker_says_how_to_have_it(enter):

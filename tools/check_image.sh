@@ -4,7 +4,7 @@
 #   tools/check_image.sh [--variant=cpu|gpu|tpu] [--base=IMAGE] [--keep]
 #   tools/check_image.sh --image=IMAGE       tries an image that was built before
 #
-# It needs docker with a running engine, or buildah as root (Debian: apt-get install buildah). Where
+# It needs docker with a running engine, or buildah and iproute2 as root (Debian's packages). Where
 # the base, python:3.11-slim, cannot be pulled, debootstrap makes a stand-in of Debian 12 with its
 # Python 3.11, this machine's certificates and its pip settings. Where Go is installed, Beam's boot
 # program is built for the test of workers. 10 minutes, most of them downloads; 12 GB of disk.
@@ -49,18 +49,19 @@ build() {  # build NAME DIRECTORY [ARGUMENT...]
   fi
 }
 
-# in_image USER ARGUMENT...: a container with data and runs mounted from $SCRATCH, by its entry point.
+# in_image USER ARGUMENT...: runs the entry point with data and runs of $SCRATCH and without a network.
 in_image() {
   local user=$1
   shift
   local mounts=(--volume "$SCRATCH/data:/work/data" --volume "$SCRATCH/runs:/work/runs")
   if [ "$TOOL" = docker ]; then
-    docker run --rm --network=host --user "$user" "${mounts[@]}" "$IMAGE" "$@"
+    docker run --rm --network=none --hostname=localhost --user "$user" "${mounts[@]}" "$IMAGE" "$@"
   else
     local container status=0
     container=$(buildah from "$IMAGE")
-    buildah run --isolation=chroot --user "$user" "${mounts[@]}" "$container" -- ssl-recsys "$@" ||
-      status=$?
+    unshare --net sh -c 'ip link set lo up && exec "$@"' - \
+      buildah run --isolation=chroot --hostname=localhost --user "$user" "${mounts[@]}" \
+      "$container" -- ssl-recsys "$@" || status=$?
     buildah rm "$container" >/dev/null
     return "$status"
   fi
@@ -74,7 +75,6 @@ remove() {
 }
 
 clean_up() {
-  [ -z "${POOL-}" ] || kill "$POOL" 2>/dev/null || true
   [ -n "$KEEP" ] || remove "${MADE[@]}"
   rm -rf "$SCRATCH"
 }
@@ -155,7 +155,7 @@ say "folders that belong to root are refused with the remedy"
 try() {  # try USER WORDS...: a run with status 0
   SECONDS=0
   in_image "$@" >"$SCRATCH/log" 2>&1 || { tail -n 20 "$SCRATCH/log" >&2; fail "${*:2} as $1"; }
-  say "${*:2} (user $1): $SECONDS s"
+  say "${*:2:2} (user $1): $SECONDS s"
 }
 use() {  # use USER: the folders are this user's
   rm -rf "$SCRATCH"/{data,runs}/*
@@ -163,18 +163,25 @@ use() {  # use USER: the folders are this user's
 }
 use 1000
 try 1000 synthetic --kind=wikipedia --num_items=1000 --output=data/demo_dump.xml.bz2
-try 1000 pipelines.wikipedia --dump=data/demo_dump.xml.bz2 --output_dir=data/demo
+try 1000 pipelines.wikipedia --dump=/work/data/demo_dump.xml.bz2 --output_dir=data/demo
 try 1000 --flagfile=configs/demo_baseline.flags --max_epochs=1
 try 1000 python -m ssl_recsys.evaluate --model_dir=runs/demo_baseline --retrieval=scann
 
-if in_image 1000 test -x /opt/apache/beam/boot; then
-  in_image 1000 --worker_pool >"$SCRATCH/pool" 2>&1 &
-  POOL=$!
-  sleep 15
-  try 1000 wikipedia --dump=data/demo_dump.xml.bz2 --output_dir=data/by_workers \
-    --runner=PortableRunner --job_endpoint=embed \
-    --environment_type=EXTERNAL --environment_config=localhost:50000
-  kill "$POOL" 2>/dev/null || true
+# In one container, with no network but its own: the job server that is tried listens everywhere.
+read -r -d '' BY_WORKERS <<'END' || true
+ssl-recsys --worker_pool >/tmp/pool 2>&1 & pool=$!
+python -m apache_beam.runners.portability.local_job_service_main --job_port=8099 >/tmp/server 2>&1 & server=$!
+sleep 15
+ssl-recsys wikipedia --dump=/work/data/demo_dump.xml.bz2 --output_dir=/work/data/by_workers \
+  --runner=PortableRunner --job_endpoint=localhost:8099 \
+  --environment_type=EXTERNAL --environment_config=localhost:50000
+status=$?
+[ "$status" = 0 ] || tail -n 20 /tmp/pool /tmp/server
+kill "$pool" "$server"
+exit "$status"
+END
+if in_image 1000 test -x /opt/apache/beam/boot 2>/dev/null; then
+  try 1000 sh -c "$BY_WORKERS"
   diff -r "$SCRATCH/data/demo" "$SCRATCH/data/by_workers" || fail "Beam workers wrote another dataset"
   say "Beam workers, started by the boot program, write the same dataset"
 else

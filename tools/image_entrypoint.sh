@@ -20,6 +20,7 @@ for argument in "$@"; do
   case "$argument" in
     --worker_pool | --provision_endpoint=*)
       if [ -x /opt/apache/beam/boot ]; then
+        cd "$(mktemp -d)" # it writes its options into the working directory
         exec /opt/apache/beam/boot "$@"
       fi
       echo "ssl-recsys: this image has no Beam boot program: build it with --build-arg" \
@@ -34,7 +35,14 @@ case "${1-}" in
   train | evaluate | baselines | recommend) module="ssl_recsys.$1" ;;
   wikipedia | app_install | synthetic | popularity | tune | study) module="pipelines.$1" ;;
   ssl_recsys.* | pipelines.*) module="$1" ;;
-  *) exec "$@" ;;
+  *)
+    if ! command -v "$1" >/dev/null; then
+      echo "ssl-recsys: no command, module or program $1 (there are train, evaluate, baselines," \
+        "recommend, wikipedia, app_install, synthetic, popularity, tune and study)." >&2
+      exit 2
+    fi
+    exec "$@"
+    ;;
 esac
 shift
 exec python -m "$module" "$@"

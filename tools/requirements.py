@@ -15,21 +15,25 @@ import sys
 _SETUP = pathlib.Path(__file__).parents[1] / "setup.py"
 
 
+def declared(setup: pathlib.Path = _SETUP) -> tuple[list[str], dict[str, list[str]]]:
+    """What a setup.py requires, and what each of its extras does, in its order."""
+    tree = ast.parse(setup.read_text(encoding="utf-8"))
+    keywords = [node.keywords for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    values = {keyword.arg: keyword.value for call in keywords for keyword in call}
+    return ast.literal_eval(values["install_requires"]), ast.literal_eval(values["extras_require"])
+
+
 def requirements(extras: list[str], setup: pathlib.Path = _SETUP) -> list[str]:
-    """What a setup.py requires, and the extras named, in its order.
+    """What a setup.py requires with these extras.
 
     Raises:
       ValueError: there is no such extra.
     """
-    tree = ast.parse(setup.read_text(encoding="utf-8"))
-    keywords = [node.keywords for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    values = {keyword.arg: keyword.value for call in keywords for keyword in call}
-    found = list(ast.literal_eval(values["install_requires"]))
-    optional = ast.literal_eval(values["extras_require"])
+    found, optional = declared(setup)
     for extra in extras:
         if extra not in optional:
             raise ValueError(f"no extra {extra} in {setup}: there are {', '.join(optional)}")
-        found += optional[extra]
+        found = found + optional[extra]
     return found
 
 
