@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.cluster import java
 from tests.cluster.processes import HOST, Processes, free_port, is_open, wait_for
+from tests.cluster.worker import KILL_ONCE
 
 ROOT = pathlib.Path(__file__).parents[2]
 _ENTRY = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
@@ -135,8 +136,8 @@ class Flink:
         """The options that run a Beam pipeline here, in the workers that a program starts."""
         return portable_args(self._jobs, worker)
 
-    def running(self, step: str) -> set[str]:
-        """The task managers that now carry out a step of the job, by a part of its name."""
+    def running(self, step: str = "") -> set[str]:
+        """The task managers that now carry out a step of a job, by a part of its name."""
         found = set()
         for job in self.get("jobs")["jobs"]:
             if job["status"] == "RUNNING":
@@ -145,6 +146,11 @@ class Flink:
                         tasks = self.get(f"jobs/{job['id']}/vertices/{vertex['id']}")["subtasks"]
                         found |= {t["taskmanager-id"] for t in tasks if t["status"] == "RUNNING"}
         return found
+
+    def restarts(self) -> int:
+        """How many jobs were restarted, once or more."""
+        jobs = (self.get(f"jobs/{job['id']}") for job in self.get("jobs")["jobs"])
+        return sum(job["timestamps"]["RESTARTING"] > 0 for job in jobs)
 
 
 def portable_args(job_port: int, worker: pathlib.Path) -> list[str]:
@@ -160,16 +166,24 @@ def portable_args(job_port: int, worker: pathlib.Path) -> list[str]:
     ]
 
 
-def write_worker(scratch: pathlib.Path, hidden: pathlib.Path | None = None) -> pathlib.Path:
+def write_worker(
+    scratch: pathlib.Path,
+    *,
+    hidden: pathlib.Path | None = None,
+    kill_once: pathlib.Path | None = None,
+) -> pathlib.Path:
     """Writes the program that starts a Python worker.
 
     Args:
       scratch: directory for it, and for the workers' logs.
       hidden: a directory in whose place the workers see an empty one.
+      kill_once: see `worker.KILL_ONCE`.
     """
     logs, empty = scratch / "workers", scratch / "empty"
     logs.mkdir(parents=True)
     run = f'exec "{sys.executable}" -m tests.cluster.worker "$@"'
+    if kill_once is not None:
+        run = f'export {KILL_ONCE}="{kill_once}"; {run}'
     if hidden is not None:
         empty.mkdir()
         run = (

@@ -26,8 +26,7 @@ class Result(NamedTuple):
 
     run: str
     seconds: float
-    equal: int
-    different: list[str]
+    outcome: str
 
 
 RESULTS: list[Result] = []
@@ -36,11 +35,13 @@ RESULTS: list[Result] = []
 def table() -> list[str]:
     """The lines of the table of all results."""
     width = max(len(result.run) for result in RESULTS)
-    return [
-        f"{run:<{width}}  {seconds:5.0f} s  {equal:3} files equal"
-        + (f", with other paths: {', '.join(different)}" if different else "")
-        for run, seconds, equal, different in RESULTS
-    ]
+    return [f"{run:<{width}}  {seconds:5.0f} s  {outcome}" for run, seconds, outcome in RESULTS]
+
+
+def note(run: str, seconds: float, outcome: str) -> None:
+    """Adds a line to the table, and shows it now."""
+    RESULTS.append(Result(run, seconds, outcome))
+    print(f"\n{table()[-1]}")
 
 
 def command(module: str, *arguments: object) -> list[str]:
@@ -75,7 +76,7 @@ def run_watched(arguments: Sequence[str], act: Callable[[], bool]) -> bool:
             while process.poll() is None and not acted:
                 assert time.monotonic() < end, "the job does not come to the step"
                 acted = act()
-                time.sleep(0.1)
+                time.sleep(0.02)
             process.wait(timeout=600)
         finally:
             process.kill()
@@ -137,6 +138,10 @@ def compare(
         keys = {key for key, value in json.loads(info).items() if ours[key] != value}
         # The manifest has the digest of dataset.json.
         allowed = {schema.DATASET_FILE, files.MANIFEST_FILE} if keys <= set(_PATHS) else set()
-    RESULTS.append(Result(label, seconds, len(right) - len(different), different))
-    print(f"\n{table()[-1]}")
+    outcome = f"{len(right) - len(different)} files equal"
+    if different:
+        outcome += f", different: {', '.join(different)}"
+    if set(different) <= allowed and different:
+        outcome += " (by the paths of the input)"
+    note(label, seconds, outcome)
     assert set(different) <= allowed, f"{label}: {different}"

@@ -59,6 +59,11 @@ class Processes:
         self._started[name].kill()
         self._started[name].wait()
 
+    def killed(self) -> set[str]:
+        """The processes that were killed."""
+        ended = self._started.items()
+        return {name for name, process in ended if process.poll() == -signal.SIGKILL}
+
     def stop(self) -> None:
         """Ends all processes and their children."""
         for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):

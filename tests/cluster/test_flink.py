@@ -50,33 +50,63 @@ def test_app_install(scratch, beam_args, installs):
     jobs.compare("app_install, Flink", seconds, local, jobs.digests(output))
 
 
+def run_with_a_death(flink, label, command, kill, output, local):
+    """Runs the job, in whose middle `kill` kills a task manager, and has its bytes compared.
+
+    Args:
+      kill: returns whether it has killed one.
+    """
+    alive = len(flink.get("taskmanagers")["taskmanagers"])
+    restarts, dead = flink.restarts(), flink.processes.killed()
+
+    def act():
+        if not kill():
+            return False
+        flink.add_task_manager()
+        return True
+
+    seconds, acted = jobs.timed(jobs.run_watched, command, act)
+    assert acted, "the job ended before a task manager was killed"
+    assert flink.restarts() == restarts + 1, "the job did not need the task manager any more"
+    (name,) = flink.processes.killed() - dead
+    jobs.compare(f"wikipedia, Flink, {name} killed {label}", seconds, local, jobs.digests(output))
+    flink.wait_for_task_managers(alive)
+
+
 @pytest.mark.parametrize(
-    ("doing", "step"),
+    ("label", "step"),
     [
-        ("pages are read", "ReadPages"),
-        ("links are shuffled", "GroupReduce at Graph/"),
-        ("record files are written", "Fact_file"),
+        ("while pages are read", "ReadPages"),
+        ("while links are shuffled", "GroupReduce at Graph/"),
     ],
 )
-def test_a_task_manager_dies(scratch, flink, beam_args, wiki, doing, step):
+def test_a_task_manager_dies(scratch, flink, beam_args, wiki, label, step):
     dump, local = wiki
-    output = scratch / f"wiki-killed-{step[:5]}"
-    alive = len(flink.get("taskmanagers")["taskmanagers"])
-    killed = []
+    output = scratch / step.split()[0]
 
     def kill():
-        for name in sorted(flink.running(step))[:1]:
-            flink.processes.kill(name)
-            killed.append(name)
-            flink.add_task_manager()
-        return bool(killed)
+        busy = sorted(flink.running(step))
+        if busy:
+            flink.processes.kill(busy[0])
+        return bool(busy)
 
     command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
-    seconds, acted = jobs.timed(jobs.run_watched, command, kill)
-    assert acted, f"the job ended before a task manager could be killed while {doing}"
-    label = f"wikipedia, Flink, {killed[0]} killed while {doing}"
-    jobs.compare(label, seconds, local, jobs.digests(output))
-    flink.wait_for_task_managers(alive)
+    run_with_a_death(flink, label, command, kill, output, local)
+
+
+def test_a_task_manager_dies_and_its_worker_writes_on(scratch, flink, wiki):
+    dump, local = wiki
+    output, marker = scratch / "written-on", scratch / "killed-once"
+    dead = flink.processes.killed()
+    beam_args = flink.beam_args(write_worker(scratch / "killers", kill_once=marker))
+    command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
+    label = "in the middle of a record file"
+
+    def killed():
+        return flink.processes.killed() != dead
+
+    run_with_a_death(flink, label, command, killed, output, local)
+    assert marker.exists()
 
 
 def test_hosts_without_a_common_disk(scratch, flink, wiki):
@@ -93,7 +123,7 @@ def test_hosts_without_a_common_disk(scratch, flink, wiki):
         done.stderr.splitlines()[-1],
     ), done.stderr[-6000:]
     assert list(own.iterdir()) == []
-    jobs.RESULTS.append(jobs.Result("wikipedia, Flink, no common disk", seconds, 0, ["refused"]))
+    jobs.note("wikipedia, Flink, no common disk", seconds, "refused, with the reason")
 
 
 @pytest.fixture(name="s3", scope="module")

@@ -7,12 +7,21 @@ where to get work.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
+from collections.abc import Iterable, Iterator
 
 import grpc
 from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
 from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format
+
+from data_prep import dataset_files
+
+# Names a file that does not exist yet. The first worker to write records makes it, kills its task
+# manager in the middle of the file, and goes on writing for as long as nobody stops it.
+KILL_ONCE = "SSL_RECSYS_KILL_ONCE"
 
 
 def main(argv: list[str]) -> None:
@@ -30,7 +39,34 @@ def main(argv: list[str]) -> None:
         url = getattr(info, f"{name}_endpoint").url
         if url:
             os.environ[f"{name.upper()}_API_SERVICE_DESCRIPTOR"] = f'url: "{url}"'
+    if marker := os.environ.get(KILL_ONCE):
+        kill_while_writing(marker)
     sdk_worker_main.main(argv)
+
+
+def kill_while_writing(marker: str) -> None:
+    write = dataset_files.write_file
+
+    def write_and_kill(directory: str, name: str, pieces: Iterable[bytes]):
+        return write(directory, name, kill_after_one(pieces) if ".tfrecord" in name else pieces)
+
+    def kill_after_one(pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for number, piece in enumerate(pieces):
+            yield piece
+            if number == 0 and make(marker):
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(2)
+
+    dataset_files.write_file = write_and_kill
+
+
+def make(path: str) -> bool:
+    """Whether this call made a file, rather than one before."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
