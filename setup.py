@@ -52,7 +52,10 @@ setuptools.setup(
         ],
         "bench": ["gensim>=4.3", "mwparserfromhell>=0.6.6", "wikitextparser>=0.55"],
         # The test of the report's layout: besides, a Chromium (playwright install chromium).
-        "browser": ["playwright>=1.40"],
+        "browser": ["playwright>=1.56"],
+        # Data jobs with gs:// paths or on Dataflow, and with s3:// paths.
+        "gcp": ["apache-beam[gcp]>=2.68,<2.80"],
+        "aws": ["apache-beam[aws]>=2.68,<2.80"],
         # Tests on clusters: besides, Java 17 and Maven.
         "cluster": ["boto3>=1.34", "flask>=3", "flask-cors>=5", "moto[s3]>=5.0"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from data_prep.splits import SplitRule
+from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 
@@ -26,6 +27,22 @@ class JobOptions(Options):
     )
     validation_fraction: float = option(0.05, "Share for validation.", above=0, below=1)
     test_fraction: float = option(0.05, "Share for testing.", above=0, below=1)
+    head: str = option(
+        schema.HEAD_IN_TRAINING,
+        "Which items are the head in evaluations, the others being the tail. in_training: those "
+        "with --head_min_count training pairs. top_fraction: of these, the most frequent ones.",
+        choices=schema.HEAD_RULES,
+    )
+    head_fraction: float = option(
+        0.1,
+        "Largest share of the catalog that is the head, with --head=top_fraction. Items with "
+        "equally many training pairs are all head or all tail.",
+        above=0,
+        below=1,
+    )
+    head_min_count: int = option(
+        1, "Training pairs that must lead to an item of the head.", at_least=1
+    )
     num_shards: int = option(
         0,
         "Parts that collections are joined in; 0 chooses by the input's size. The dataset does "
@@ -50,6 +67,14 @@ class JobOptions(Options):
         """How pairs are divided."""
         return SplitRule(
             self.split_by, self.split_seed, self.validation_fraction, self.test_fraction
+        )
+
+    @property
+    def head_rule(self) -> schema.HeadRule:
+        """Which items are the head."""
+        is_share = self.head == schema.HEAD_TOP_FRACTION
+        return schema.HeadRule(
+            self.head, self.head_fraction if is_share else 0.0, self.head_min_count
         )
 
     def recorded(self) -> dict[str, Any]:

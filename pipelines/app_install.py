@@ -97,11 +97,11 @@ class AppInstallOptions(JobOptions):
     test_fraction: float = option(
         0.1, "Share of the pairs (or users) for testing.", above=0, below=1
     )
-    head_fraction: float = option(
-        0.1,
-        "Share of the catalog, by training frequency, that is the head.",
-        above=0,
-        below=1,
+    head: str = option(
+        schema.HEAD_TOP_FRACTION,
+        "Which items are the head in evaluations, the others being the tail. in_training: those "
+        "with --head_min_count training pairs. top_fraction: of these, the most frequent ones.",
+        choices=schema.HEAD_RULES,
     )
     popularity_from_training: bool = option(
         False,
@@ -165,9 +165,8 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
         build=lambda pipeline, directory: _build(pipeline, options, spec, events, apps, directory),
         features=spec.encoded,
         check=lambda outcome: _check(outcome, options, spec),
-        meanings=counters.COUNTERS,
-        train_flags="configs/aai_best.flags",
-        head=schema.HeadRule(schema.HEAD_TOP_FRACTION, options.head_fraction),
+        meanings=counters.meanings(spec.log.kind),
+        train_flags="configs/your_own.flags" if options.features_spec else "configs/aai_best.flags",
     )
 
 
@@ -240,7 +239,7 @@ def _check(outcome: beam_job.Outcome, options: AppInstallOptions, spec: InstallS
             f"items within --window={options.window}; make it longer, and see whether "
             f"--timestamp_unit is {spec.log.timestamp_unit}"
             if spec.log.kind == HISTORY
-            else f"in all {number['events']:,} events of {options.installs} the seed is the "
+            else f"in all {number['events']:,} pairs of {options.installs} the seed is the "
             "candidate; see whether the columns are the right ones"
         )
     if number["items_without_metadata"] == number["items_in_pairs"]:

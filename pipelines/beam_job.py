@@ -65,7 +65,6 @@ class DataJob:
       meanings: of the counters, in the order of the table at the end.
       train_flags: flag file to train with.
       warnings: by counters that the user is warned of.
-      head: which items are the head.
     """
 
     name: str
@@ -77,7 +76,6 @@ class DataJob:
     meanings: Mapping[str, str]
     train_flags: str
     warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    head: schema.HeadRule = dataclasses.field(default_factory=schema.HeadRule)
 
 
 def run_command(
@@ -171,7 +169,7 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
             features=job.features({file.feature: file.num_ids for file in vocabularies}),
             num_items=facts["num_items"][0],
             num_pairs=num_pairs,
-            head=job.head,
+            head=options.head_rule,
             split=dataclasses.asdict(options.split),
             counters=outcome.counters,
             sources=[

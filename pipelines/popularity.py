@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pipelines.experiments import item_frequency
 from ssl_recsys import cli, files, schema
-from ssl_recsys.errors import InputError
+from ssl_recsys.config import VERIFY_DATASET
+from ssl_recsys.errors import InputError, printable
 from ssl_recsys.options import Options, option
 
 _PLOT_ENDINGS = (".png", ".svg", ".pdf")
@@ -36,6 +37,7 @@ class PopularityOptions(Options):
     split: str = option(
         schema.TEST, "Evaluation pairs that TopPopular is scored on.", choices=schema.PAIR_SPLITS
     )
+    verify: bool = option(True, VERIFY_DATASET)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,9 +50,13 @@ class PopularityOptions(Options):
 def main(options: PopularityOptions) -> None:
     """Writes plot and numbers, and prints the numbers."""
     for data_dir in options.data_dir:
-        schema.read_dataset_info(data_dir)  # refuses other directories before TensorFlow is loaded
+        # Refuses other directories before TensorFlow is loaded.
+        schema.read_dataset_info(data_dir, verify=options.verify)
     output = Path(options.output)
-    measured = [item_frequency.measure(data_dir, options.split) for data_dir in options.data_dir]
+    measured = [
+        item_frequency.measure(data_dir, options.split, verify=options.verify)
+        for data_dir in options.data_dir
+    ]
     figure = item_frequency.draw(measured, size=(6.4, 4.0))
     with files.write_atomically(output) as stream:
         figure.savefig(stream, format=output.suffix.removeprefix("."), dpi=160)
@@ -58,8 +64,8 @@ def main(options: PopularityOptions) -> None:
     files.write_json(numbers, measured)
     for one in measured:
         print(
-            f"{one['name']}: {one['num_items']:,} items, {one['num_items_in_training']:,} of them "
-            f"in {one['num_train_pairs']:,} training pairs"
+            f"{printable(one['name'])}: {one['num_items']:,} items, "
+            f"{one['num_items_in_training']:,} of them in {one['num_train_pairs']:,} training pairs"
         )
         for name, value in one["top_popular"].items():
             print(

@@ -15,7 +15,7 @@ from pipelines.experiments.runner import LocalRunner, check_flags
 from pipelines.experiments.studies import plan, process, provenance
 from pipelines.experiments.studies.settings import OWN_FLAGS, Grid, Study
 from pipelines.experiments.studies.store import Store
-from ssl_recsys import cli, schema
+from ssl_recsys import cli, files, schema
 from ssl_recsys.options import Options, option
 
 
@@ -23,7 +23,7 @@ from ssl_recsys.options import Options, option
 class StudyOptions(Options):
     """The command's flags."""
 
-    keep_models: bool = option(False, "Keep the finished runs' checkpoints and exported models.")
+    keep_models: bool = option(False, "Keep the finished runs' exported models.")
     dry_run: bool = option(False, "Check the flags, print the number of runs of each stage, stop.")
     report_only: bool = option(False, "Write the report on what is finished.")
     runs: RunsOptions = dataclasses.field(default_factory=RunsOptions)
@@ -43,7 +43,8 @@ def main(options: StudyOptions) -> None:
     study = options.study()
     if not options.dry_run:
         directory = options.runs.directory
-    info = schema.read_dataset_info(study.data_dir)
+    verify = options.runs.verify and not options.dry_run
+    info = schema.read_dataset_info(study.data_dir, verify=verify)
     stages = plan.expected_stages(study)
     check_flags((one.training_run(study) for runs in stages.values() for one in runs), info)
     counts = [
@@ -54,12 +55,15 @@ def main(options: StudyOptions) -> None:
         print(summary)
         return
     store = Store(directory, keep_models=options.keep_models)
-    if not options.report_only:
-        provenance.note_start(directory, sys.argv[1:])
-        print(summary, flush=True)
-        runner = LocalRunner(store.runs_dir, parallel=options.runs.parallel)
-        process.carry_out(study, store, runner)
-    process.write_report(study, store, directory, info)
+    if options.report_only:  # also beside a process that carries the study out
+        process.write_report(study, store, directory, info)
+    else:
+        with files.locked(directory):
+            provenance.note_start(directory, sys.argv[1:])
+            print(summary, flush=True)
+            runner = LocalRunner(store.runs_dir, parallel=options.runs.parallel)
+            process.carry_out(study, store, runner)
+            process.write_report(study, store, directory, info)
     print(f"wrote {directory / 'report.html'}, report.md and results.json")
 
 

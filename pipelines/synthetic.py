@@ -1,6 +1,7 @@
 """Writes made-up raw data of any size, for trying the jobs out and for measuring them.
 
 python -m pipelines.synthetic --kind=wikipedia --num_items=3000 --output=demo.xml.bz2
+python -m pipelines.synthetic --kind=wikipedia_sql --num_items=3000 --output=demo_tables
 python -m pipelines.synthetic --kind=app_install --num_items=3000 --output=demo_installs
 """
 
@@ -10,7 +11,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from data_prep.synthetic import install_files
+from data_prep.synthetic import install_files, wiki_sql
 from data_prep.synthetic.install_world import InstallWorld
 from data_prep.synthetic.wiki_pages import pages
 from data_prep.synthetic.wiki_world import WikiWorld
@@ -19,7 +20,7 @@ from ssl_recsys import cli
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 
-_WIKIPEDIA, _APP_INSTALL = _KINDS = ("wikipedia", "app_install")
+_WIKIPEDIA, _APP_INSTALL, _WIKIPEDIA_SQL = _KINDS = ("wikipedia", "app_install", "wikipedia_sql")
 _DUMP_ENDINGS = (".xml", ".bz2", ".gz", ".xz")
 _EVENTS_PER_ITEM = 20
 
@@ -30,7 +31,8 @@ class SyntheticOptions(Options):
 
     kind: str = option(
         _WIKIPEDIA,
-        "What to make: a MediaWiki XML dump, or a log of installs with a table of apps.",
+        "What to make: a MediaWiki XML dump, a log of installs with a table of apps, or the SQL "
+        "tables of a wiki.",
         choices=_KINDS,
     )
     num_items: int = option(
@@ -47,21 +49,31 @@ class SyntheticOptions(Options):
         "",
         "wikipedia: file to write, compressed by its ending: .xml (not), .bz2, .gz, .xz. "
         f"app_install: directory for {install_files.LOG_FILE} and {install_files.ITEMS_FILE}. "
-        "Existing files are replaced.",
+        "wikipedia_sql: directory for page.sql.gz and the other tables. Existing files are "
+        "replaced.",
         required="name the dump file, or the directory of tables, to write",
+    )
+    layout: str = option(
+        wiki_sql.LAYOUT_2026,
+        "wikipedia_sql: which year's dumps the tables are like.",
+        choices=wiki_sql.LAYOUTS,
     )
     seed: int = option(0, "The same seed gives the same bytes.", at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.kind == _WIKIPEDIA and self.num_events is not None:
+        if self.kind != _APP_INSTALL and self.num_events is not None:
             raise InputError("--num_events is for --kind=app_install; a wiki has no events")
 
 
 def main(options: SyntheticOptions) -> None:
     """Writes the files and reports their sizes."""
     start = time.monotonic()
-    write = {_WIKIPEDIA: _write_wikipedia, _APP_INSTALL: _write_app_install}[options.kind]
+    write = {
+        _WIKIPEDIA: _write_wikipedia,
+        _APP_INSTALL: _write_app_install,
+        _WIKIPEDIA_SQL: _write_wikipedia_sql,
+    }[options.kind]
     for path in write(options, Path(options.output)):
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     print(f"in {time.monotonic() - start:.1f} s")
@@ -76,6 +88,14 @@ def _write_wikipedia(options: SyntheticOptions, output: Path) -> list[Path]:
     count = write_dump(output, pages(world))
     print(f"{count:,} pages, {world.num_items:,} of them articles")
     return [output]
+
+
+def _write_wikipedia_sql(options: SyntheticOptions, output: Path) -> list[Path]:
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output={output} is a file; name the directory to write the tables to")
+    world = WikiWorld(options.num_items, options.seed)
+    print(f"{world.num_items:,} articles in the layout of {options.layout}")
+    return wiki_sql.write_tables(output, pages(world), options.layout)
 
 
 def _write_app_install(options: SyntheticOptions, output: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from pipelines.experiments.search import (
     check_searchable,
     possible_runs,
 )
-from ssl_recsys import cli, schema
+from ssl_recsys import cli, files, schema
 from ssl_recsys.options import Options, option
 
 
@@ -49,9 +49,10 @@ class TuneOptions(Options):
         ("0",), "A trial is the mean over runs with these seeds.", required="give at least one"
     )
     metric: str = option(
-        VALIDATION_METRIC,
-        "Validation metric, over all pairs, to maximise.",
-        choices=METRICS,
+        "",
+        "Validation metric to maximise, which also chooses each run's best epoch; by default the "
+        "--select_by of the runs.",
+        choices=("", *METRICS),
     )
     search_seed: int = option(0, "Seed of the search itself.")
     runs: RunsOptions = dataclasses.field(default_factory=RunsOptions)
@@ -63,20 +64,25 @@ def main(options: TuneOptions) -> None:
     check_searchable([*options.runs.base_names(), *(one.name for one in space)])
     first = [search_space.parse_values(line, space) for line in options.try_first]
     base, directory = options.runs.shared(OWN_FLAGS), options.runs.directory
-    info = schema.read_dataset_info(base["data_dir"])
+    metric = options.metric or base.get("select_by", VALIDATION_METRIC)
+    if metric != base.get("select_by", VALIDATION_METRIC):
+        base["select_by"] = metric
+    info = schema.read_dataset_info(base["data_dir"], verify=options.runs.verify)
     check_flags(possible_runs(base, space, options.seeds), info)
-    search = Search(
-        base,
-        space,
-        directory,
-        seeds=options.seeds,
-        metric=options.metric,
-        search_seed=options.search_seed,
-    )
-    search.try_first(first)
-    search.carry_out(
-        options.num_trials, LocalRunner(directory / "runs", parallel=options.runs.parallel)
-    )
+    # Opened by a second process, the search would take the first one's trials for interrupted.
+    with files.locked(directory):
+        search = Search(
+            base,
+            space,
+            directory,
+            seeds=options.seeds,
+            metric=metric,
+            search_seed=options.search_seed,
+        )
+        search.try_first(first)
+        search.carry_out(
+            options.num_trials, LocalRunner(directory / "runs", parallel=options.runs.parallel)
+        )
     best = directory / BEST_FILE
     print(f"\nbest: {best}\n\n{best.read_text(encoding='utf-8')}", end="")
 

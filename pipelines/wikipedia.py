@@ -1,6 +1,8 @@
 """Makes a dataset of a Wikipedia dump: articles as items, links between them as pairs.
 
     python -m pipelines.wikipedia --dump=FILE[,FILE] --output_dir=DIR [Beam options]
+    python -m pipelines.wikipedia --source=sql --page=FILE --pagelinks=FILE --redirect=FILE \
+      --linktarget=FILE --categorylinks=FILE --output_dir=DIR [Beam options]
 
 docs/data_prep.md explains the flags, docs/dataset.md what is written.
 """
@@ -14,9 +16,10 @@ from typing import ClassVar
 import apache_beam as beam
 
 from data_prep.input_files import InputFile
-from data_prep.wiki import counters, dump_files, read_pages, sites
+from data_prep.wiki import counters, dump_files, read_pages, read_tables, sites, sql_tables
 from data_prep.wiki.encoding import FeatureOptions, encode_wiki
 from data_prep.wiki.link_graph import ALL, BuildGraph, GraphOptions
+from data_prep.wiki.sql_graph import JoinTables
 from data_prep.write import EncodedDataset
 from pipelines import beam_job
 from ssl_recsys import schema
@@ -24,16 +27,22 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.options import option
 
 _TEXT_BYTES_PER_SHARD = 1 << 29
+# A table's text is nearly all links: about one for each 23 bytes.
+_TABLE_BYTES_PER_SHARD = 1 << 27
+XML, SQL = SOURCES = ("xml", "sql")
 
 
 @dataclasses.dataclass(frozen=True)
-class WikipediaOptions(GraphOptions, FeatureOptions):
+class WikipediaOptions(GraphOptions, FeatureOptions, sql_tables.SqlOptions):
     """The job's flags."""
 
+    source: str = option(
+        XML,
+        "xml: pages with their text, --dump. sql: the tables of pages and links.",
+        choices=SOURCES,
+    )
     dump: str = option(
-        "",
-        "Dump file (.xml, .bz2, .gz, .xz), a comma list or a glob.",
-        required="name the dump file, a comma list or a glob",
+        "", "With --source=xml: dump file (.xml, .bz2, .gz, .xz), a comma list or a glob."
     )
     output_dir: str = option(
         "data/wikipedia", "Directory of the dataset; it must not hold anything yet."
@@ -53,9 +62,28 @@ class WikipediaOptions(GraphOptions, FeatureOptions):
         *GraphOptions.unrecorded, "range_mib", "decode_threads"
     )  # fmt: skip
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        tables = sql_tables.given_tables(self)
+        if self.source == SQL:
+            if self.dump:
+                raise InputError("--dump is for --source=xml; leave one of them out")
+            sql_tables.check_flags(self)
+        elif tables:
+            raise InputError(f"--{tables[0]} is for --source=sql; add that, or leave it out")
+        elif self.hidden_categories != sql_tables.KEEP or self.language:
+            name = "language" if self.language else "hidden_categories"
+            raise InputError(f"--{name} is for --source=sql; an XML dump needs none")
+        elif not self.dump:
+            raise InputError("--dump is missing: name the dump file, a comma list or a glob")
+
 
 def find(options: WikipediaOptions) -> beam_job.DataJob:
     """The job over the files of one wiki."""
+    return _find_tables(options) if options.source == SQL else _find_dump(options)
+
+
+def _find_dump(options: WikipediaOptions) -> beam_job.DataJob:
     found = dump_files.find_sources(options.dump)
     sources = [source for source, _ in found]
     site = _site([(source.path, sites.parse_site(head)) for source, head in found])
@@ -67,9 +95,27 @@ def find(options: WikipediaOptions) -> beam_job.DataJob:
         files=[InputFile(source.path, source.size) for source in sources],
         build=lambda pipeline, directory: _build(pipeline, options, sources, site, directory),
         features=options.specs,
-        check=lambda outcome: _check(outcome, options),
+        check=lambda outcome: _check(outcome, options.dump, options),
         meanings=counters.COUNTERS,
         warnings=counters.WARNINGS,
+        train_flags="configs/wiki_best.flags",
+    )
+
+
+def _find_tables(options: WikipediaOptions) -> beam_job.DataJob:
+    tables = sql_tables.find_tables(options)
+    sources = list(dict.fromkeys(file.source for file in tables.files()))
+    kinds = [(source.kind, source.size) for source in sources]
+    options = beam_job.with_shards(options, kinds, _TABLE_BYTES_PER_SHARD)
+    return beam_job.DataJob(
+        name="wikipedia",
+        options=options,
+        files=[InputFile(source.path, source.size) for source in sources],
+        build=lambda pipeline, directory: _build_tables(pipeline, options, tables, directory),
+        features=options.specs,
+        check=lambda outcome: _check(outcome, options.page, options),
+        meanings=counters.TABLE_COUNTERS,
+        warnings=counters.TABLE_WARNINGS,
         train_flags="configs/wiki_best.flags",
     )
 
@@ -107,12 +153,39 @@ def _build(
         | "ReadPages" >> beam.ParDo(read).with_outputs(*read_pages.OUTPUTS)
     )
     graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(options)
-    return encode_wiki(graph, options), ()
+    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
 
 
-def _check(outcome: beam_job.Outcome, options: WikipediaOptions) -> None:
+def _build_tables(
+    pipeline: beam.Pipeline,
+    options: WikipediaOptions,
+    tables: sql_tables.Tables,
+    directory: str,
+) -> tuple[EncodedDataset, beam_job.Listed]:
+    read = read_tables.ReadTable(
+        options.num_shards,
+        keep_titles=options.link_targets == ALL,
+        has_targets=bool(tables.linktarget),
+        find_hidden=bool(tables.page_props),
+        directory=directory,
+    )
+    rows = (
+        pipeline
+        | "Tables" >> beam.Create(tables.files())
+        | "SpreadTables" >> beam.Reshuffle()
+        | "ReadTables" >> beam.ParDo(read).with_outputs(*read_tables.OUTPUTS)
+    )
+    parsed = {tag: rows[tag] for tag in read_tables.OUTPUTS} | "JoinTables" >> JoinTables(
+        options.num_shards, drop_hidden=options.hidden_categories == sql_tables.DROP
+    )
+    graph = parsed | "Graph" >> BuildGraph(options)
+    site = sites.Site(language=options.language or sites.language_of(tables.database))
+    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
+
+
+def _check(outcome: beam_job.Outcome, dump: str, options: WikipediaOptions) -> None:
     """Refuses a dump without articles, links, or pairs in a split."""
-    dump, number = options.dump, outcome.counters
+    number = outcome.counters
     if not number["pages_read"]:
         raise InputError(f"there is no complete page in {dump}; is the dump empty?")
     if not number["articles"]:

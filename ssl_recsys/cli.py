@@ -9,19 +9,16 @@ from __future__ import annotations
 import pathlib
 import signal
 import sys
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import app, flags, logging
 
 from ssl_recsys import options
-from ssl_recsys.errors import InputError
+from ssl_recsys.errors import InputError, printable
 
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 128 + signal.SIGINT
-# Embeddings, overrides and isolates of the direction of text, and their ends.
-_BIDI_CONTROLS = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 
 flags.disclaim_key_flags()
 
@@ -129,22 +126,11 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(argv)
         except (InputError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            lines = map(printable, str(error).split("\n"))  # it may hold text from data
+            print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
             sys.exit(USAGE_STATUS)
         except KeyboardInterrupt as stop:
             print(str(stop) or "interrupted", file=sys.stderr, flush=True)
             sys.exit(getattr(stop, "status", INTERRUPTED_STATUS))
 
     return call
-
-
-def printable(text: str) -> str:
-    """Text from data without characters that act on a terminal, such as escape sequences."""
-    return "".join("\ufffd" if _is_control(character) else character for character in text)
-
-
-def _is_control(character: str) -> bool:
-    return (
-        unicodedata.category(character) in ("Cc", "Cs")
-        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
-    )

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import FeatureSpec
-from ssl_recsys.methods import BASELINE, FEATURE_DROPOUT, FEATURE_MASKING, METHODS
-from ssl_recsys.options import Options, option, repetitions
+from ssl_recsys.evaluation.metrics import SELECTABLE, VALIDATION_METRIC
+from ssl_recsys.methods import (
+    BASELINE,
+    FEATURE_DROPOUT,
+    FEATURE_MASKING,
+    METHODS,
+    REST_OF_FEATURES,
+    FMGroups,
+    check_fm_groups,
+    parse_fm_groups,
+    resolve_fm_groups,
+    show_fm_groups,
+)
+from ssl_recsys.options import Options, option
+
+VERIFY_DATASET = "Compare the dataset's files with their manifest, which reads all of them."
 
 MEAN, SQRTN = POOLINGS = ("mean", "sqrtn")
 NO_WEIGHTS, IDF = VALUE_WEIGHTS = ("none", "idf")
@@ -21,21 +33,6 @@ BATCH_ITEMS, CATALOG_ITEMS = SSL_ITEMS = ("batch", "catalog")
 SOFTMAX, SQUARED = SPREAD_OUT_LOSSES = ("softmax", "squared")
 BOTH_SIDES = "both"
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
-
-REST_OF_FEATURES = "*"
-_Groups = tuple[tuple[str, ...], ...]
-
-
-def parse_fm_groups(text: str) -> _Groups:
-    """Groups from `id;title_ngrams,categories`: ';' between groups, ',' between features."""
-    return tuple(
-        tuple(name.strip() for name in group.split(",") if name.strip())
-        for group in text.split(";")
-    )
-
-
-def _show_fm_groups(groups: _Groups) -> str:
-    return ";".join(",".join(group) for group in groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +64,12 @@ class TowerConfig(Options):
         "the towers' outputs: items that share values with the query begin near it, as by TF-IDF "
         "cosine, and the layers learn what differs. 0: none.",
         at_least=0,
+    )
+    table_column_multiple: int = option(
+        1,
+        "Pad embedding tables with columns of zeros to a multiple of this, which changes no "
+        "result; 128 keeps a TPU from copying whole tables in every step.",
+        at_least=1,
     )
 
     def __post_init__(self) -> None:
@@ -125,12 +128,12 @@ class SSLConfig(Options):
         "half, or a random feature with those that share most information with it (paper v4).",
         choices=(NO_MASK, *MASKS),
     )
-    fm_groups: _Groups = option(
+    fm_groups: FMGroups = option(
         (("id",), (REST_OF_FEATURES,)),
         "FM's groups: features separated by ',', groups by ';', * for all others; k groups give "
         "k(k-1)/2 losses.",
         parse=parse_fm_groups,
-        show=_show_fm_groups,
+        show=show_fm_groups,
     )
     fm_hidden_layers: tuple[int, ...] = option(
         (128,), "Sizes of the dense layers of each FM encoder.", at_least=1
@@ -157,7 +160,7 @@ class SSLConfig(Options):
         if self.view_masking != NO_MASK and FEATURE_DROPOUT not in self.tasks:
             raise InputError("--view_masking masks FD's views; choose a method with fd")
         if FEATURE_MASKING in self.tasks:
-            _check_fm_groups(self.fm_groups)
+            check_fm_groups(self.fm_groups)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -204,8 +207,11 @@ class TrainingConfig(Options):
     )
     patience: int = option(
         0,
-        "Stop after this many epochs without a better validation Recall@50; 0: never.",
+        "Stop after this many epochs without a better validation metric (--select_by); 0: never.",
         at_least=0,
+    )
+    select_by: str = option(
+        VALIDATION_METRIC, "Validation metric that chooses the best epoch.", choices=SELECTABLE
     )
     train_fraction: float = option(
         1.0, "Share of the training pairs to use (a TFDS slice).", above=0, at_most=1
@@ -274,6 +280,10 @@ class TrainOptions(Options):
     eval_max_queries: int = option(
         0, "Evaluate on a seeded sample of this many queries; 0: on all.", at_least=0
     )
+    keep_checkpoints: bool = option(
+        False, "Keep a finished run's checkpoints, to train on with more --max_epochs."
+    )
+    verify: bool = option(True, VERIFY_DATASET)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
 
 
@@ -286,45 +296,3 @@ def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
     if FEATURE_MASKING in config.ssl.tasks:
         for side in config.ssl.sides:
             resolve_fm_groups(config.ssl.fm_groups, info.features_of(side))
-
-
-def resolve_fm_groups(groups: Sequence[Sequence[str]], features: Sequence[FeatureSpec]) -> _Groups:
-    """Returns the groups with `*` replaced by the features that no group names.
-
-    Raises:
-      InputError: for a feature that the dataset lacks, or a `*` that stands for nothing.
-    """
-    known = [spec.name for spec in features]
-    named = {name for group in groups for name in group if name != REST_OF_FEATURES}
-    for name in sorted(named):
-        if name not in known:
-            raise InputError(
-                f"--fm_groups names the feature {name!r}, which the dataset lacks (features: "
-                f"{', '.join(known)}); --fm_groups='{known[0]};*' takes the first against the rest"
-            )
-    rest = [name for name in known if name not in named]
-    resolved = []
-    for group in groups:
-        names = [
-            name for entry in group for name in (rest if entry == REST_OF_FEATURES else [entry])
-        ]
-        if not names:
-            raise InputError(
-                f"--fm_groups: {REST_OF_FEATURES!r} has no feature left, since the other groups "
-                f"name all of them ({', '.join(known)})"
-            )
-        resolved.append(tuple(names))
-    return tuple(resolved)
-
-
-def _check_fm_groups(groups: Sequence[Sequence[str]]) -> None:
-    if len(groups) < 2:
-        raise InputError(
-            "--fm_groups needs at least two groups of features, such as "
-            f"'id;title_ngrams,categories' or 'id;*' (got {len(groups)})"
-        )
-    names = [name for group in groups for name in group]
-    if repeated := repetitions(names):
-        raise InputError(f"--fm_groups names {', '.join(repeated)} more than once")
-    if not all(groups):
-        raise InputError("--fm_groups has an empty group; groups are separated by one ';'")

@@ -1,4 +1,9 @@
-"""The errors that commands report in a line."""
+"""The errors that commands report in a line, and text that is safe to print."""
+
+import unicodedata
+
+# Embeddings, overrides and isolates of the direction of text, and their ends.
+_BIDI_CONTROLS = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 
 
 class InputError(ValueError):
@@ -19,3 +24,15 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, message: str, signum: int):
         super().__init__(message)
         self.status = 128 + signum
+
+
+def printable(text: str) -> str:
+    """Text from data without characters that act on a terminal, such as escape sequences."""
+    return "".join("\ufffd" if _is_control(character) else character for character in text)
+
+
+def _is_control(character: str) -> bool:
+    return (
+        unicodedata.category(character) in ("Cc", "Cs")
+        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
+    )

@@ -65,11 +65,7 @@ class FeatureSpec:
     max_values: int = 1
 
     def __post_init__(self) -> None:
-        if not _NAME_PATTERN.fullmatch(self.name):
-            raise InputError(
-                f"feature name {self.name!r} must start with a lower-case letter and hold only "
-                "lower-case letters, digits and underscores"
-            )
+        _check_name(self.name)
         if self.name in RESERVED_NAMES:
             raise InputError(
                 f"feature name {self.name!r} is taken by a catalog column; rename the feature "
@@ -99,8 +95,13 @@ class FeatureSpec:
 
     @property
     def num_droppable(self) -> int:
-        """How many values of an item a view can drop one by one; 0 for a feature that stays."""
-        return self.max_values if self.is_embedded else 0
+        """How many values of an item a view can drop one by one; numbers are dropped together."""
+        return self.max_values if self.is_embedded else 1
+
+    @property
+    def has_mark(self) -> bool:
+        """Whether the last value is the mark of a missing one: 1 if missing, else 0."""
+        return False
 
     @property
     def is_pooled(self) -> bool:
@@ -174,7 +175,11 @@ class Bag(FeatureSpec):
 
 @dataclasses.dataclass(frozen=True)
 class Dense(FeatureSpec):
-    """`max_values` normalised floats, for example a value and the mark of a missing one."""
+    """Normalised floats.
+
+    Two of them are a value and the mark of a missing one: (value, 0), or (0, 1) if missing. Any
+    other number of them is a vector, zeros if missing.
+    """
 
     kind: ClassVar[str] = DENSE
     is_embedded: ClassVar[bool] = False
@@ -183,6 +188,11 @@ class Dense(FeatureSpec):
     def column(self) -> Column:
         """A list of fixed length."""
         return Column(self.name, "float32", (self.max_values,))
+
+    @property
+    def has_mark(self) -> bool:
+        """Two values are a number and its mark."""
+        return self.max_values == 2
 
     def _fits(self, values: Sequence[Any]) -> bool:
         return len(values) == self.max_values and bool(np.isfinite(values).all())
@@ -206,8 +216,17 @@ def feature_spec(name: str, kind: str, vocab_size: int = 0, max_values: int = 1)
 
 
 def check_kind(feature: str, kind: str, kinds: Collection[str]) -> None:
-    """Raises InputError for a kind that is none of `kinds`."""
+    """Raises InputError for a kind that is none of `kinds`, or a name that is no feature's."""
+    _check_name(feature)
     if kind not in kinds:
         raise InputError(
             f"feature {feature}: kind must be one of {', '.join(kinds)} (got {kind!r})"
+        )
+
+
+def _check_name(name: str) -> None:
+    if not _NAME_PATTERN.fullmatch(name):
+        raise InputError(
+            f"feature name {name!r} must start with a lower-case letter and hold only lower-case "
+            "letters, digits and underscores"
         )

@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent import futures
 from typing import Any, BinaryIO
 
 from ssl_recsys.errors import InputError
@@ -20,6 +22,9 @@ except ImportError:  # Windows, which has no such locks
 
 LOCK_FILE = ".lock"
 MANIFEST_FILE = "manifest.json"
+_MAX_HASHED_AT_ONCE = 8
+
+_TEMPORARY = re.compile(r".+\.\d+\.tmp")  # of `write_atomically`
 
 
 @contextlib.contextmanager
@@ -86,6 +91,8 @@ def _replaced(target: pathlib.Path) -> pathlib.Path:
 def locked(directory: pathlib.Path) -> Iterator[None]:
     """Holds a directory for this process; the lock ends with the process, however that ends.
 
+    What killed writers of files in it have left is removed, since there can be no other writer.
+
     Raises:
       InputError: if another process holds it.
     """
@@ -95,27 +102,43 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
             raise InputError(
                 f"{directory} is in use by another process; wait for it or name another directory"
             )
+        for path in directory.rglob("*.tmp"):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                path.unlink()
         yield
 
 
 def try_lock(descriptor: int) -> bool:
-    """Locks an open file or directory until it is closed; False if another process has it."""
+    """Locks an open file or directory until it is closed; False if another process has it.
+
+    Where the system or the file system has no locks, nothing is locked, and the answer is True.
+    """
     if fcntl is None:
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:  # a file system that has no locks
+        return True
     return True
 
 
 def write_manifest(directory: pathlib.Path) -> None:
     """Writes the sizes and SHA-256 digests of all files of a directory; the last file to write."""
-    write_json(directory / MANIFEST_FILE, {"files": _describe_files(directory)})
+    paths = _list_files(directory)
+    described = {
+        name: {"bytes": paths[name].stat().st_size, "sha256": digest}
+        for name, digest in _digests(paths)
+    }
+    write_json(directory / MANIFEST_FILE, {"files": described})
 
 
 def check_manifest(directory: pathlib.Path) -> None:
-    """Compares a directory with its manifest.
+    """Compares a directory with its manifest: names and sizes first, then digests.
+
+    A directory that this process has compared before, and whose files have not changed since, is
+    not read again.
 
     Raises:
       InputError: for a file that is damaged, missing or not listed, or without a manifest.
@@ -126,25 +149,53 @@ def check_manifest(directory: pathlib.Path) -> None:
             f"{directory} has no {MANIFEST_FILE}: it is not complete, or an earlier version wrote "
             "it; repeat the command that wrote it"
         )
+    state = _state(directory)
+    if _compared.get(directory.resolve()) == state:
+        return
     content = read_json(path)
     check_types(str(path), content, {"files": dict})
-    there, announced = _describe_files(directory), content["files"]
+    announced, there = content["files"], _list_files(directory)
     for name in sorted(there.keys() | announced.keys()):
-        if there.get(name) != announced.get(name):
-            what = "missing" if name not in there else "damaged" if name in announced else "unknown"
-            raise InputError(
-                f"{directory / name} is {what} ({path} has its size and digest); restore the file, "
-                "or repeat the command that wrote it"
-            )
+        if name not in there:
+            raise _differs(directory, name, "missing")
+        if name not in announced:
+            raise _differs(directory, name, "unknown")
+        check_types(f"{path}: {name}", announced[name], {"bytes": int, "sha256": str})
+        if there[name].stat().st_size != announced[name]["bytes"]:
+            raise _differs(directory, name, "damaged")
+    for name, digest in _digests(there):
+        if digest != announced[name]["sha256"]:
+            raise _differs(directory, name, "damaged")
+    _compared[directory.resolve()] = state
 
 
-def _describe_files(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
-    found = {}
-    for path in sorted(directory.rglob("*")):
-        name = path.relative_to(directory).as_posix()
-        if path.is_file() and name != MANIFEST_FILE:
-            found[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-    return found
+# Directory -> its state when it was found to be as its manifest says.
+_compared: dict[pathlib.Path, tuple] = {}
+
+
+def _differs(directory: pathlib.Path, name: str, what: str) -> InputError:
+    return InputError(
+        f"{directory / name} is {what} ({directory / MANIFEST_FILE} has the files' sizes and "
+        "digests); restore the file, or repeat the command that wrote it"
+    )
+
+
+def _state(directory: pathlib.Path) -> tuple:
+    """What changes when any file of the directory does."""
+    stats = {str(path): path.stat() for path in sorted(directory.rglob("*"))}
+    return tuple((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats.items())
+
+
+def _list_files(directory: pathlib.Path) -> dict[str, pathlib.Path]:
+    """All files of a directory but its manifest, by name in order."""
+    found = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*"))}
+    return {name: path for name, path in found.items() if path.is_file() and name != MANIFEST_FILE}
+
+
+def _digests(paths: Mapping[str, pathlib.Path]) -> Iterator[tuple[str, str]]:
+    """Names and SHA-256 digests, several files at a time."""
+    with futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_HASHED_AT_ONCE)) as pool:
+        yield from zip(paths, pool.map(_sha256, paths.values()), strict=True)
 
 
 def _sha256(path: pathlib.Path) -> str:
@@ -155,37 +206,88 @@ def _sha256(path: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-def check_types(what: str, content: Any, types: Mapping[str, type | tuple[type, ...]]) -> None:
+def check_types(
+    what: str, content: Any, types: Mapping[str, type], optional: Collection[str] = ()
+) -> None:
     """Checks a JSON object's fields.
 
     Args:
       what: the object, for the message.
       content: what was read.
-      types: field -> its type; all are needed, and there are no others.
+      types: field -> its type; there are no others. A whole number will do for a float.
+      optional: the fields that may be missing.
 
     Raises:
       InputError: for the first field that is missing, unknown or of a different type.
     """
-    if not isinstance(content, dict):
-        raise InputError(f"{what} must be an object (got {json.dumps(content)[:80]})")
-    for name in sorted(types.keys() ^ content.keys()):
-        raise InputError(f"{what}: {name} is {'missing' if name in types else 'unknown'}")
+    check_object(what, content)
+    for name in content:
+        if name not in types:
+            raise InputError(f"{what}: unknown field {name!r} (there are {', '.join(types)})")
     for name, expected in types.items():
+        if name not in content:
+            if name in optional:
+                continue
+            raise InputError(f"{what}: {name} is missing")
         value = content[name]
-        if not isinstance(value, expected) or isinstance(value, bool):
-            raise InputError(f"{what}: {name} has a wrong type (got {json.dumps(value)[:80]})")
+        allowed = (int, float) if expected is float else expected
+        if not isinstance(value, allowed) or isinstance(value, bool) != (expected is bool):
+            raise InputError(
+                f"{what}: {name} must be of type {expected.__name__} (got {_shown(value)})"
+            )
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def check_object(what: str, content: Any) -> None:
+    """Raises InputError if JSON holds anything but an object."""
+    if not isinstance(content, dict):
+        raise InputError(f"{what} must be an object (got {_shown(content)})")
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value)[:80]
+
+
+def read_json(path: str | os.PathLike[str], kind: type = dict) -> Any:
     """Reads a JSON file that one of our commands wrote.
+
+    Args:
+      path: the file.
+      kind: the type of its content, dict or list.
 
     Raises:
       InputError: if it is damaged.
     """
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(pathlib.Path(path).read_bytes())
+        if isinstance(content, kind):
+            return content
+        raise ValueError(f"expected a {kind.__name__}, got {_shown(content)}")
+    except ValueError as error:
         raise InputError(
             f"{path} is damaged ({error}); restore it, or delete it and repeat the command that "
             "wrote it"
         ) from error
+
+
+def parse_json(data: bytes) -> Any:
+    """Parses JSON.
+
+    Raises:
+      ValueError: if it is none, nests too deep, names a field of an object twice, or holds half of
+        a surrogate pair, which no file or terminal takes.
+    """
+    try:
+        content = json.loads(data, object_pairs_hook=_object)
+        json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except RecursionError as error:
+        raise ValueError("brackets nest too deep") from error
+    return content
+
+
+def _object(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(fields)
+    if len(content) < len(fields):
+        names = [name for name, _ in fields]
+        repeated = next(name for name in content if names.count(name) > 1)
+        raise ValueError(f"an object has the field {repeated!r} more than once")
+    return content

@@ -1,25 +1,39 @@
-"""Prints the items that a trained model recommends for a query item.
+"""Ranks the items that a trained model recommends for query items.
 
-python -m ssl_recsys.recommend --model_dir=runs/wiki_fd --query="Alan Turing" --k=10
+    python -m ssl_recsys.recommend --model_dir=runs/wiki_fd --query="Alan Turing" --k=10
+    python -m ssl_recsys.recommend --model_dir=runs/wiki_fd --queries=keys.txt --format=json \
+        --exclude_known --output=recommended.jsonl
+
+A query is the key of an item, or its title where only one item has that title.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import difflib
-from typing import TYPE_CHECKING
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssl_recsys import cli, schema
+from ssl_recsys import cli, files, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluate import VERIFY
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
+from ssl_recsys.search.queries import Names, read_queries
 from ssl_recsys.training import run_dir
 
 if TYPE_CHECKING:
+    from ssl_recsys.search.interface import Search
     from ssl_recsys.training.export import Exported
+
+TEXT, JSON = FORMATS = ("text", "json")
+_QUERIES_AT_ONCE = 1024
+_SCORE_DIGITS = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,83 +45,197 @@ class RecommendOptions(Options):
         "Directory that ssl_recsys.train wrote.",
         required="a directory that ssl_recsys.train wrote",
     )
-    query: tuple[str, ...] = option((), "Key of the query item; may be repeated.", repeated=True)
+    query: tuple[str, ...] = option(
+        (), "Key of the query item, or its title; may be repeated.", repeated=True
+    )
+    queries: str = option(
+        "",
+        "File of queries: one a line, or the field `key` of a .jsonl or .csv file.",
+    )
     random_queries: int = option(
         0,
-        "Besides --query, take this many queries of the test pairs at random.",
+        "Besides the others, take this many queries of the test pairs at random.",
         at_least=0,
     )
     seed: int = option(0, "Seed of --random_queries.", at_least=0)
     k: int = option(10, "Number of recommendations.", at_least=1)
+    exclude_known: bool = option(
+        False, "Leave out items that training pairs of --data_dir join with the query."
+    )
+    data_dir: str = option(
+        "", "Dataset directory, for --exclude_known; by default that of the training run."
+    )
+    score_items: tuple[str, ...] = option(
+        (), "Item whose score is given for every query as well; may be repeated.", repeated=True
+    )
+    format: str = option(TEXT, "Lines for a reader, or a JSON object a query.", choices=FORMATS)
+    output: str = option("", "File to write; by default the terminal.")
     retrieval: str = option(EXACT, "How the corpus is searched.", choices=RETRIEVALS)
     verify: bool = option(True, VERIFY)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.query or self.random_queries):
-            raise InputError("--query is missing: the key of an item (or give --random_queries)")
-
-
-def find_row(keys: np.ndarray, query: str) -> int:
-    """Row of the item with key `query`, letter case being ignored if need be.
-
-    Raises:
-      InputError: if there is none; the message suggests similar keys.
-    """
-    matches = np.flatnonzero(keys == query)
-    if len(matches):
-        return int(matches[0])
-    folded = {key.casefold(): row for row, key in enumerate(keys)}
-    if query.casefold() in folded:
-        return folded[query.casefold()]
-    similar = difflib.get_close_matches(query.casefold(), folded, n=5, cutoff=0.6)
-    hint = f"; similar: {', '.join(keys[folded[key]] for key in similar)}" if similar else ""
-    raise InputError(f"no item {query!r} in the catalog{hint}")
+        if not (self.query or self.queries or self.random_queries):
+            raise InputError(
+                "--query is missing: the key of an item (or give --queries or --random_queries)"
+            )
 
 
 def main(options: RecommendOptions) -> None:
-    """Prints a ranking for each query."""
+    """Writes a ranking for each query."""
     run_dir.finished_run(options.model_dir)  # before TensorFlow is loaded
-    from ssl_recsys.model.embedding import embed_rows
+    named = [*(("", name) for name in options.query)]
+    named += read_queries(options.queries) if options.queries else ()
     from ssl_recsys.search.interface import make_search
     from ssl_recsys.training.export import load_export
 
     exported = load_export(options.model_dir, verify=options.verify)
-    queries = exported.catalog(schema.QUERY)
-    query_row = _query_rows(options, exported)
-    embeddings = embed_rows(exported.query_tower, queries, query_row)
+    query_row = _query_rows(options, exported, named)
+    items = exported.catalog(schema.ITEM)
+    names = Names(items.keys, items.titles)
+    scored = np.array([names.row(name) for name in options.score_items], np.int64)
+    left_out = _left_out(options, exported, query_row)
     search = make_search(exported.item_embeddings, options.retrieval)
-    own_item_row = exported.info.own_item_rows(query_row)
-    # A query that is itself an item of the corpus is left out: search one more.
-    scores, found = search.search(embeddings, options.k + 1)
-    for number, row in enumerate(query_row):
-        print(f"\n{cli.printable(queries.titles[row] or queries.keys[row])}")
-        # ScaNN fills up with -1.
-        skipped = {-1} if own_item_row is None else {-1, int(own_item_row[number])}
-        ranked = [
-            (float(score), int(item))
-            for score, item in zip(scores[number], found[number], strict=True)
-            if int(item) not in skipped
-        ]
-        _print_ranking(exported, ranked[: options.k])
+    rankings = _rankings(exported, search, query_row, left_out, scored, options.k)
+    show = _json_line if options.format == JSON else _text
+    with _opened(options.output) as write:
+        for ranking in rankings:
+            write(show(ranking))
 
 
-def _query_rows(options: RecommendOptions, exported: Exported) -> np.ndarray:
-    """Rows of the queries that the flags name, then of those drawn."""
-    keys = exported.catalog(schema.QUERY).keys
-    rows = np.array([find_row(keys, query) for query in options.query], np.int64)
+def _query_rows(
+    options: RecommendOptions, exported: Exported, named: Iterable[tuple[str, str]]
+) -> np.ndarray:
+    """Rows of the named queries, then of those drawn."""
+    catalog = exported.catalog(schema.QUERY)
+    names = Names(catalog.keys, catalog.titles)
+    rows = []
+    for where, name in named:
+        try:
+            rows.append(names.row(name))
+        except InputError as error:
+            raise InputError(f"{where}: {error}" if where else str(error)) from error
+    found = np.array(rows, np.int64)
     if not options.random_queries:
-        return rows
+        return found
     held_out = np.unique(exported.pairs(schema.TEST).query_row)
     drawn = np.random.default_rng(options.seed).permutation(held_out)
-    return np.concatenate([rows, drawn[: options.random_queries]])
+    return np.concatenate([found, drawn[: options.random_queries]])
 
 
-def _print_ranking(exported: Exported, ranked: list[tuple[float, int]]) -> None:
-    items = exported.catalog(schema.ITEM)
-    for rank, (score, row) in enumerate(ranked, start=1):
-        title = cli.printable(items.titles[row] or items.keys[row])
-        print(f"{rank:4d}  {score:6.3f}  {title}  ({items.train_count[row]} training pairs)")
+def _left_out(
+    options: RecommendOptions, exported: Exported, query_row: np.ndarray
+) -> list[np.ndarray]:
+    """For each query the rows that are not recommended: its own item, and known ones."""
+    own_item_row = exported.info.own_item_rows(query_row)
+    own = [np.zeros(0, np.int64)] * len(query_row) if own_item_row is None else own_item_row
+    if not options.exclude_known:
+        return [np.atleast_1d(row) for row in own]
+    known = _training_items(options, exported, query_row)
+    return [np.union1d(np.atleast_1d(row), items) for row, items in zip(own, known, strict=True)]
+
+
+def _training_items(
+    options: RecommendOptions, exported: Exported, query_row: np.ndarray
+) -> Iterator[np.ndarray]:
+    """For each query the items of its training pairs, which the export does not hold."""
+    from ssl_recsys.data.dataset import Dataset
+
+    data_dir = options.data_dir
+    if not data_dir:
+        config = pathlib.Path(options.model_dir) / run_dir.CONFIG_FILE
+        if not config.is_file():
+            raise InputError(
+                f"--exclude_known needs the dataset: {config} is missing, give --data_dir"
+            )
+        data_dir = files.read_json(config)["data_dir"]
+    dataset = Dataset(data_dir)
+    if schema.to_json(dataset.info) != schema.to_json(exported.info):
+        raise InputError(
+            f"{options.model_dir} was not trained on the dataset {data_dir}; give its own with "
+            "--data_dir"
+        )
+    pairs = dataset.pairs(schema.TRAIN)
+    order = np.argsort(pairs.query_row, kind="stable")
+    bounds = np.searchsorted(pairs.query_row[order], [query_row, query_row + 1])
+    return (pairs.item_row[order[begin:end]] for begin, end in bounds.T)
+
+
+def _rankings(
+    exported: Exported,
+    search: Search,
+    query_row: np.ndarray,
+    left_out: Sequence[np.ndarray],
+    scored: np.ndarray,
+    k: int,
+) -> Iterator[dict[str, Any]]:
+    """For each query what a line of JSON holds."""
+    from ssl_recsys.evaluation.metrics import head_items
+    from ssl_recsys.model.embedding import embed_rows
+
+    queries, items = exported.catalog(schema.QUERY), exported.catalog(schema.ITEM)
+    is_head = head_items(exported.info.head, items.train_count)
+
+    def described(row: int, score: float) -> dict[str, Any]:
+        return {
+            "key": items.keys[row],
+            "title": items.titles[row],
+            "score": round(float(score), _SCORE_DIGITS),
+            "slice": "head" if is_head[row] else "tail",
+            "train_count": int(items.train_count[row]),
+        }
+
+    for begin in range(0, len(query_row), _QUERIES_AT_ONCE):
+        block = slice(begin, begin + _QUERIES_AT_ONCE)
+        embeddings = embed_rows(exported.query_tower, queries, query_row[block])
+        most = k + max(map(len, left_out[block]))
+        given = embeddings @ exported.item_embeddings[scored].T
+        for number, found in enumerate(zip(*search.search(embeddings, most), strict=True)):
+            row = query_row[begin + number]
+            # ScaNN fills up with -1.
+            hidden = {-1, *left_out[begin + number].tolist()}
+            kept = [one for one in zip(*found, strict=True) if int(one[1]) not in hidden][:k]
+            ranking = {
+                "query": queries.keys[row],
+                "title": queries.titles[row],
+                "items": [
+                    {"rank": rank, **described(item, score)}
+                    for rank, (score, item) in enumerate(kept, start=1)
+                ],
+            }
+            if len(scored):
+                ranking["scored"] = [
+                    described(*one) for one in zip(scored, given[number], strict=True)
+                ]
+            yield ranking
+
+
+def _json_line(ranking: dict[str, Any]) -> str:
+    return json.dumps(ranking) + "\n"
+
+
+def _text(ranking: dict[str, Any]) -> str:
+    """Keys first: what is shown can be the next query."""
+    lines = ["", _named(ranking["query"], ranking["title"])]
+    for item in [*ranking["items"], *ranking.get("scored", ())]:
+        count = f"{item['train_count']} training pairs, {item['slice']}"
+        named = _named(item["key"], item["title"])
+        lines.append(f"{item.get('rank', '-'):>4}  {item['score']:6.3f}  {named}  ({count})")
+    return "\n".join(lines) + "\n"
+
+
+def _named(key: str, title: str) -> str:
+    return cli.printable(key if title in ("", key) else f"{key}  {title}")
+
+
+@contextlib.contextmanager
+def _opened(output: str) -> Iterator[Callable[[str], object]]:
+    """A function that writes to a file, which is there once it is whole, or to the terminal."""
+    if not output:
+        yield sys.stdout.write
+        return
+    with files.write_atomically(output) as stream:
+        yield lambda text: stream.write(text.encode("utf-8"))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from absl import logging
 
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
@@ -56,14 +57,18 @@ def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
 class HeadRule:
     """Which items form the head; evaluation pairs with any other item are the tail.
 
+    `evaluation.metrics.head_items` applies it.
+
     Attributes:
-      rule: `in_training` (items with at least one training pair, as the paper's Wikipedia
-        tables) or `top_fraction` (the most frequent items of the training pairs, as AAI).
-      fraction: share of the catalog that is head, for `top_fraction`.
+      rule: `in_training` (items with enough training pairs, as the paper's Wikipedia tables) or
+        `top_fraction` (of these, the most frequent ones, as AAI).
+      fraction: largest share of the catalog that is head, for `top_fraction`.
+      min_count: training pairs that lead to a head item, at least.
     """
 
     rule: str = HEAD_IN_TRAINING
     fraction: float = 0.0
+    min_count: int = 1
 
     def __post_init__(self) -> None:
         if self.rule not in HEAD_RULES:
@@ -72,6 +77,8 @@ class HeadRule:
             )
         if self.rule == HEAD_TOP_FRACTION and not 0.0 < self.fraction < 1.0:
             raise InputError(f"head fraction must be in (0, 1) (got {self.fraction})")
+        if self.min_count < 1:
+            raise InputError(f"head min_count must be at least 1 (got {self.min_count})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,14 +165,22 @@ def write_dataset_info(data_dir: str | os.PathLike[str], info: DatasetInfo) -> N
     files.write_text(pathlib.Path(data_dir) / DATASET_FILE, to_json(info))
 
 
-def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
+def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False) -> DatasetInfo:
     """Reads and checks `dataset.json`.
+
+    Args:
+      data_dir: the dataset directory.
+      verify: before, compare all files of the directory with its manifest, which reads them once in
+        a process. A directory without a manifest, from an earlier version, gives a warning.
 
     Raises:
       FileNotFoundError: if `data_dir` is no dataset directory.
-      InputError: if the file is malformed or of another format version.
+      InputError: if the file is malformed or of another format version, or, with `verify`, if any
+        file is damaged or missing.
     """
     path = pathlib.Path(data_dir) / DATASET_FILE
+    if verify:
+        _verify(path.parent)
     if not path.is_file():
         raise FileNotFoundError(
             f"{data_dir} is not a dataset directory: it has no {DATASET_FILE}. Make one with a "
@@ -173,10 +188,10 @@ def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
             f"--output_dir={data_dir}"
         )
     fields = files.read_json(path)
-    version = fields.get("format_version") if isinstance(fields, dict) else None
+    version = fields.get("format_version")
     if version is not None and version != FORMAT_VERSION:
         raise InputError(
-            f"{path} has format version {version}, this program reads {FORMAT_VERSION}; make the "
+            f"{path} has format version {version!r}, this program reads {FORMAT_VERSION}; make the "
             "dataset again with this program's data job"
         )
     try:
@@ -187,7 +202,24 @@ def read_dataset_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
         ) from error
 
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
+def _verify(directory: pathlib.Path) -> None:
+    """Compares a dataset directory with its manifest; warns once if it has none."""
+    if (directory / files.MANIFEST_FILE).is_file():
+        files.check_manifest(directory)
+    elif (directory / DATASET_FILE).is_file() and directory not in _unverified:
+        _unverified.add(directory)
+        logging.warning(
+            "%s has no %s, since an earlier version made it: its files are read without a check "
+            "of their digests",
+            directory,
+            files.MANIFEST_FILE,
+        )
+
+
+_unverified: set[pathlib.Path] = set()  # directories that a warning was given for
+
+
+_TYPES: dict[str, type] = {
     "name": str,
     "features": list,
     "num_items": int,
@@ -200,14 +232,20 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "format_version": str,
 }
 _FEATURE_TYPES = {"name": str, "kind": str, "vocab_size": int, "max_values": int}
+_HEAD_TYPES = {"rule": str, "fraction": float, "min_count": int}
+_SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 
 
 def _from_json(fields: Any) -> DatasetInfo:
     files.check_types("the file", fields, _TYPES)
     for number, spec in enumerate(fields["features"], start=1):
         files.check_types(f"feature {number}", spec, _FEATURE_TYPES)
-    files.check_types("head", fields["head"], {"rule": str, "fraction": (int, float)})
+    # Earlier datasets have no min_count.
+    files.check_types("head", fields["head"], _HEAD_TYPES, optional=("min_count",))
     files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))
+    files.check_types("counters", fields["counters"], dict.fromkeys(fields["counters"], int))
+    for number, source in enumerate(fields["sources"], start=1):
+        files.check_types(f"source {number}", source, _SOURCE_TYPES)
     fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
     fields["head"] = HeadRule(**fields["head"])
     return DatasetInfo(**fields)

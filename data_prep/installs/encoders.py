@@ -28,6 +28,8 @@ from ssl_recsys.features import FeatureSpec
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
 # Features are float32; a single larger value would make one of all others zero when scaled.
 _MAX_NUMBER = float(np.finfo(np.float32).max)
+# Largest values of a feature's fields.
+_LARGEST = {"ngrams": 10, "max_values": 10**6, "min_count": 2**31 - 1, "max_vocab": 2**31 - 1}
 _BAG_TYPE = pa.list_(pa.string())
 
 # Raw values of one feature and many items: Arrow text or lists of text, or numbers.
@@ -76,10 +78,11 @@ class ItemFeature:
             raise InputError(f"feature {self.name}: name the column that it is made from")
         if not self.separator:
             raise InputError(f"feature {self.name}: separator must not be empty")
-        for field in ("ngrams", "max_values", "min_count", "max_vocab"):
-            if getattr(self, field) < 1:
+        for field, most in _LARGEST.items():
+            if not 1 <= getattr(self, field) <= most:
                 raise InputError(
-                    f"feature {self.name}: {field} must be at least 1 (got {getattr(self, field)})"
+                    f"feature {self.name}: {field} must be in [1, {most}] "
+                    f"(got {getattr(self, field)})"
                 )
         encoder = ENCODERS[self.kind](self)
         encoder.spec(vocab_size=1)  # the dataset's rules hold for the name, too

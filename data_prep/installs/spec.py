@@ -15,7 +15,7 @@ The file is JSON and may leave anything out:
 from __future__ import annotations
 
 import dataclasses
-import json
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +25,7 @@ from data_prep import tables
 from data_prep.input_files import InputFile
 from data_prep.installs.encoders import Encoder, ItemFeature, make_encoder
 from data_prep.installs.scales import LOG_NORMALIZED
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import BAG, CATEGORICAL, DENSE, FeatureSpec
 from ssl_recsys.options import check_distinct
@@ -165,7 +166,7 @@ def read_spec(path: str) -> InstallSpec:
         if not FileSystems.exists(path):
             raise InputError(f"no file {path}; docs/your_own_data.md shows one")
         with FileSystems.open(path) as file:
-            content = json.loads(file.read().decode("utf-8"))
+            content = files.parse_json(file.read())
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -176,15 +177,17 @@ def read_spec(path: str) -> InstallSpec:
         raise InputError(f"{path}: {error}") from error
 
 
+_TYPES = {"name": str, "items": dict, "log": dict, "features": list}
+_ITEM_TYPES = {"key": str, "title": str}
+
+
 def _spec(content: Any) -> InstallSpec:
-    _check_fields("the file", content, ("name", "items", "log", "features"))
+    files.check_types("the file", content, _TYPES, optional=_TYPES)
     items = content.get("items", {})
-    _check_fields("items", items, ("key", "title"))
+    files.check_types("items", items, _ITEM_TYPES, optional=_ITEM_TYPES)
     default = InstallSpec()
     features = default.features
     if "features" in content:
-        if not isinstance(content["features"], list):
-            raise InputError("features must be a list")
         features = tuple(
             _fill(ItemFeature, f"feature {number}", feature)
             for number, feature in enumerate(content["features"], start=1)
@@ -200,42 +203,22 @@ def _spec(content: Any) -> InstallSpec:
 
 def _fill(kind: Any, what: str, content: Any) -> Any:
     """Makes a dataclass of a JSON object; every value must have its field's type."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    _check_fields(what, content, tuple(fields))
-    types = {"str": str, "int": int, "bool": bool}
-    for name, value in content.items():
-        expected = types[str(fields[name].type)]
-        if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
-            raise InputError(
-                f"{what}: {name} must be of type {fields[name].type} (got {json.dumps(value)})"
-            )
-    missing = [
-        name
-        for name, field in fields.items()
-        if field.default is dataclasses.MISSING and name not in content
+    optional = [
+        field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING
     ]
-    if missing:
-        raise InputError(f"{what}: {missing[0]} is missing")
+    files.check_types(what, content, typing.get_type_hints(kind), optional)
     return kind(**content)
 
 
-def _check_fields(what: str, content: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(content, Mapping):
-        raise InputError(f"{what} must be a JSON object (got {json.dumps(content)})")
-    unknown = [name for name in content if name not in known]
-    if unknown:
-        raise InputError(f"{what}: unknown field {unknown[0]!r} (there are {', '.join(known)})")
-
-
 def check_columns(
-    files: Sequence[InputFile],
+    inputs: Sequence[InputFile],
     wanted: Sequence[str],
     what: str,
     spec: InstallSpec,
     text: tables.TextFormat,
 ) -> None:
     """Raises InputError for a file of the table `what` (log, item table) without its columns."""
-    for file in files:
+    for file in inputs:
         names = tables.column_names(file.path, text)
         missing = [name for name in wanted if name not in names]
         if not missing:

@@ -45,6 +45,8 @@ class WikiPage:
       links: titles of the articles that the text links to, redirects followed: each once,
         neither the page itself nor titles without a page. Empty but for articles.
       categories: names of the article's categories.
+      targets: full titles of the pages that the article links to, as they stand in the text,
+        other than itself: also those without a page, redirects and pages of other namespaces.
     """
 
     title: str
@@ -53,6 +55,7 @@ class WikiPage:
     redirect: str | None = None
     links: frozenset[str] = frozenset()
     categories: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 def pages(world: WikiWorld) -> Iterator[WikiPage]:
@@ -171,11 +174,16 @@ class _Link:
     style: float
     words: str
 
+    @property
+    def target(self) -> str:
+        """The title that stands in the text, which may be a redirect's."""
+        if self.style < 0.08 and self.exists and self.num_aliases:
+            return aliases(self.title, self.num_aliases)[-1]
+        return self.title
+
     def markup(self) -> str:
         """The link as wikitext, in one of the forms that editors use."""
-        title, style = self.title, self.style
-        if style < 0.08 and self.exists and self.num_aliases:
-            return f"[[{aliases(title, self.num_aliases)[-1]}]]"
+        title, style = self.target, self.style
         if style < 0.55:
             return f"[[{title}]]"
         if style < 0.78:
@@ -202,7 +210,8 @@ def _article(title: str, links: list[_Link], categories: list[str], odd: float) 
     """
     written = [f"{link.words} {link.markup()}" for link in links]
     parts = [f"{{{{Infobox\n| name = {title}\n| related = {written[0]}\n}}}}"]
-    parts.append(f"'''{title}''' {'. '.join(written[1:6])}. {_decoys(title, odd)}")
+    decoys, targets = _decoys(title, odd)
+    parts.append(f"'''{title}''' {'. '.join(written[1:6])}. {decoys}")
     rest = written[6:]
     for number, start in enumerate(range(0, len(rest), 7)):
         parts.append(f"== {_SECTIONS[number % len(_SECTIONS)]} ==")
@@ -211,7 +220,9 @@ def _article(title: str, links: list[_Link], categories: list[str], odd: float) 
     membership = [f"[[Category:{name}{'|*' if odd > 0.9 else ''}]]" for name in categories]
     parts.append("\n".join([*membership, f"[[fr:{title}]]"]))
     found = frozenset(link.title for link in links if link.exists and link.title != title)
-    return WikiPage(title, ARTICLE, "\n\n".join(parts), None, found, tuple(categories))
+    targets = [name for name in (*(link.target for link in links), *targets) if name != title]
+    text = "\n\n".join(parts)
+    return WikiPage(title, ARTICLE, text, None, found, tuple(categories), tuple(targets))
 
 
 def _section(written: list[str], number: int, odd: float) -> str:
@@ -229,8 +240,12 @@ def _section(written: list[str], number: int, odd: float) -> str:
     return ". ".join(written) + "."
 
 
-def _decoys(title: str, odd: float) -> str:
-    """Markup that looks like links and is none, some of it in any article."""
+def _decoys(title: str, odd: float) -> tuple[str, list[str]]:
+    """Markup that looks like links to articles and is none, some of it in any article.
+
+    Returns:
+      The markup, and full titles of the pages that it does link to.
+    """
     kinds = (
         "<!-- [[Hidden in a comment]] is not to be read -->",
         "<nowiki>[[Not a link]]</nowiki>",
@@ -244,4 +259,10 @@ def _decoys(title: str, odd: float) -> str:
         "[[]] [[|]] ]] {{ '''",
     )
     first = int(odd * len(kinds))
-    return " ".join(kinds[(first + step) % len(kinds)] for step in range(1 + int(odd * 37) % 3))
+    chosen = [kinds[(first + step) % len(kinds)] for step in range(1 + int(odd * 37) % 3)]
+    targets = {
+        kinds[4]: ["Category:Stubs"],
+        kinds[7]: ["Template:Stub", "Wikipedia:About"],
+        kinds[8]: [*_LOOP[:1], "Gone", "Itself"],
+    }
+    return " ".join(chosen), [target for kind in chosen for target in targets.get(kind, ())]

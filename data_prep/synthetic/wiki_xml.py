@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 from data_prep.compressed import write_compressed
 from data_prep.synthetic.wiki_pages import WikiPage
 
-_NAMESPACES = {
+NAMESPACES = {
     -2: "Media",
     -1: "Special",
     0: "",
@@ -61,7 +61,7 @@ def _header() -> Iterator[str]:
         "    <case>first-letter</case>\n"
         "    <namespaces>\n"
     )
-    for key, name in _NAMESPACES.items():
+    for key, name in NAMESPACES.items():
         rest = f">{name}</namespace>" if name else " />"
         yield f'      <namespace key="{key}" case="first-letter"{rest}\n'
     yield "    </namespaces>\n  </siteinfo>\n"

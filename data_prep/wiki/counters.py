@@ -51,3 +51,42 @@ WARNINGS = {
     "blocks_damaged": "a bzip2 file is damaged, pages are missing: fetch it again",
     "pages_malformed": "some pages could not be parsed",
 }
+
+_OF_TABLES = {
+    "pages_read": "rows of the page table",
+    "pages_malformed": "dropped: no legal title",
+    "pages_duplicate": "dropped: an earlier page has the number or title",
+    "row_cut_off": "dropped: the file ends inside the row",
+    "input_damaged": "compressed files, read up to the damage",
+    "dump_unfinished": "files without '-- Dump completed' at the end",
+    "link_rows": "rows of the pagelinks and categorylinks tables",
+    "links_of_no_article": "dropped: of redirects, other namespaces, or pages without a row",
+    "links_found": "links and categories of articles",
+    "category_links_hidden": "of these, hidden (--hidden_categories)",
+    "links_invalid": "dropped: no legal title",
+    "links_unknown_target": "dropped: the target's number is not in the linktarget table",
+    "links_to_missing_page": "dropped: the target is no item",
+}
+_ORDER_OF_TABLES = (
+    "pages_read", "pages_other_namespace", "pages_malformed", "pages_duplicate",
+    "pages_digest_collision", "row_cut_off", "input_damaged", "input_truncated", "dump_unfinished",
+    "redirects", "articles", "items_without_page", "items", "link_rows", "links_of_no_article",
+    "links_found", "category_links", "category_links_hidden", "links_file",
+    "links_other_namespace", "links_invalid", "links_unknown_target", "links_self",
+    "links_duplicate", "links_of_duplicate_page", "links_to_missing_page", "links_redirect_loop",
+    "links_redirect_no_article", "links_through_redirect", "links", "categories_assigned",
+    "categories_out_of_vocabulary", "categories_over_limit", "title_ngrams_out_of_vocabulary",
+    "title_ngrams_over_limit", "items_without_id",
+)  # fmt: skip
+# Of a job over SQL tables.
+TABLE_COUNTERS = {name: (COUNTERS | _OF_TABLES)[name] for name in _ORDER_OF_TABLES}
+TABLE_WARNINGS = {
+    "row_cut_off": "a file ends in the middle of a row: is it complete?",
+    "dump_unfinished": "a file does not end with '-- Dump completed', rows may be missing: is it "
+    "whole?",
+    "input_truncated": WARNINGS["input_truncated"],
+    "input_damaged": WARNINGS["input_damaged"],
+    "pages_malformed": "some pages have no legal title",
+    "links_unknown_target": "some targets are not in the linktarget table: are all tables of one "
+    "day?",
+}

@@ -87,18 +87,39 @@ def plan_ranges(sources: list[Source], range_bytes: int) -> list[Range]:
 
 
 def _check_source(path: str, size: int) -> tuple[Source, bytes]:
+    source, head = read_head(path, size, _HOW_TO)
+    if not re.search(rb"<mediawiki\b|<page>", head):
+        shown = head[:40].decode("utf-8", "replace")
+        raise InputError(
+            f"{path} is not a MediaWiki XML dump: it has no <mediawiki> or <page> tag near its "
+            f"beginning, {shown!r}; {_HOW_TO}"
+        )
+    return source, head
+
+
+def read_head(path: str, size: int, how_to: str) -> tuple[Source, bytes]:
+    """The kind of a file, by its content, and the beginning of its text.
+
+    Args:
+      path: the file.
+      size: its bytes.
+      how_to: which files are wanted, the remedy of errors.
+
+    Raises:
+      InputError: if it is empty, or cannot be read or decompressed.
+    """
     if size == 0:
-        raise InputError(f"{path} is empty; {_HOW_TO}")
+        raise InputError(f"{path} is empty; {how_to}")
     try:
-        with _open(path) as file:
+        with open_stored(path) as file:
             raw = file.read(2 * _HEAD_BYTES)
     except IsADirectoryError as error:
-        raise InputError(f"{path} is a directory; {_HOW_TO}") from error
+        raise InputError(f"{path} is a directory; {how_to}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     for signature, name in _OTHER_SIGNATURES.items():
         if raw.startswith(signature):
-            raise InputError(f"{path} is a {name} file, which cannot be read in parts; {_HOW_TO}")
+            raise InputError(f"{path} is a {name} file, which cannot be read in parts; {how_to}")
     kind = next((kind for mark, kind in _SIGNATURES.items() if raw.startswith(mark)), XML)
     try:
         head = _decompress_head(raw, kind)
@@ -106,12 +127,6 @@ def _check_source(path: str, size: int) -> tuple[Source, bytes]:
         raise InputError(
             f"the beginning of {path} cannot be decompressed ({error}); fetch the file again"
         ) from error
-    if not re.search(rb"<mediawiki\b|<page>", head):
-        shown = head[:40].decode("utf-8", "replace")
-        raise InputError(
-            f"{path} is not a MediaWiki XML dump: it has no <mediawiki> or <page> tag near its "
-            f"beginning, {shown!r}; {_HOW_TO}"
-        )
     return Source(path, size, kind), head
 
 
@@ -133,7 +148,8 @@ def _decompress_head(raw: bytes, kind: str) -> bytes:
     return head
 
 
-def _open(path: str) -> Any:
+def open_stored(path: str) -> Any:
+    """Opens a file as it is stored."""
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
@@ -162,7 +178,7 @@ class PageReader:
         Of a page with a long history only the newest revision may be left.
         """
         splitter = PageSplitter(self.counters)
-        with _open(part.source.path) as file:
+        with open_stored(part.source.path) as file:
             readers = {BZIP2: self._bzip2, XML: self._xml, GZIP: self._stream, XZ: self._stream}
             for text, is_owned in readers[part.source.kind](file, part):
                 if text is None:

@@ -75,13 +75,13 @@ class CountedItems(NamedTuple):
     as_query: np.ndarray
 
 
-def title_ngrams(title: str) -> list[str]:
+def title_ngrams(title: str, *, dotless_i: bool = False) -> list[str]:
     """The casefolded words of a title, then its pairs of neighbouring words, each once."""
-    return ngrams(words(title), _LONGEST_NGRAM)
+    return ngrams(words(title, dotless_i=dotless_i), _LONGEST_NGRAM)
 
 
-def encode_wiki(graph: Graph, options: FeatureOptions) -> EncodedDataset:
-    """Adds the steps from the graph to encoded records."""
+def encode_wiki(graph: Graph, options: FeatureOptions, *, dotless_i: bool) -> EncodedDataset:
+    """Adds the steps from the graph to encoded records; `dotless_i` as for `words`."""
     item_counts = AsDict(graph.item_counts)
     linked = (
         {"links": graph.links, "items": graph.items}
@@ -100,12 +100,12 @@ def encode_wiki(graph: Graph, options: FeatureOptions) -> EncodedDataset:
     )
     vocabularies = (
         counted
-        | "CountTokens" >> beam.FlatMap(_count_tokens, options.split)
+        | "CountTokens" >> beam.FlatMap(_count_tokens, options.split, dotless_i)
         | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits())
     )
     ids = vocabularies | "MakeIds" >> beam.MapTuple(_make_ids)
     items = counted | "EncodeItems" >> beam.FlatMap(
-        _encode_items, item_counts, AsDict(ids), options
+        _encode_items, item_counts, AsDict(ids), options, dotless_i
     )
     return EncodedDataset(items, graph.item_counts, linked.pairs, vocabularies)
 
@@ -143,7 +143,9 @@ def _add_counts(shard: int, groups: Mapping[str, Any]) -> tuple[int, CountedItem
     return shard, CountedItems(items, as_item, as_query)
 
 
-def _count_tokens(element: Keyed, split: SplitRule) -> Iterator[tuple[str, TokenCounts]]:
+def _count_tokens(
+    element: Keyed, split: SplitRule, dotless_i: bool
+) -> Iterator[tuple[str, TokenCounts]]:
     """Training pairs of a shard's training pages, and how many of them have a token."""
     _, (items, as_item, as_query) = element
     totals = as_item + as_query
@@ -154,7 +156,7 @@ def _count_tokens(element: Keyed, split: SplitRule) -> Iterator[tuple[str, Token
     found: Counter[str] = Counter()
     names: Counter[str] = Counter()
     for index in np.flatnonzero(is_train).tolist():
-        found.update(title_ngrams(items.titles[index]))
+        found.update(title_ngrams(items.titles[index], dotless_i=dotless_i))
         names.update(items.categories[index])
     yield TITLE_NGRAMS, TokenCounts(list(found), list(found.values()))
     yield CATEGORIES, TokenCounts(list(names), list(names.values()))
@@ -169,6 +171,7 @@ def _encode_items(
     item_counts: Mapping[int, int],
     ids: Mapping[str, Any],
     options: FeatureOptions,
+    dotless_i: bool,
 ) -> Iterator[ItemBatch]:
     shard, (items, as_item, _) = element
     specs = options.specs({name: known.size for name, known in ids.items()})
@@ -178,8 +181,9 @@ def _encode_items(
     def encoded() -> Iterator[Item]:
         for index, title in enumerate(items.titles):
             values = {ID: [int(item_ids[index])]}
+            in_title = title_ngrams(title, dotless_i=dotless_i)
             for name, tokens, max_values in (
-                (TITLE_NGRAMS, title_ngrams(title), options.max_title_ngrams),
+                (TITLE_NGRAMS, in_title, options.max_title_ngrams),
                 (CATEGORIES, items.categories[index], options.max_categories),
             ):
                 values[name], unknown, cut = ids[name].ids_of(tokens, max_values)

@@ -55,6 +55,11 @@ class Site:
     case_sensitive: frozenset[int] = frozenset()
     language: str = ""
 
+    @property
+    def has_dotless_i(self) -> bool:
+        """Whether i and I are different letters in the wiki's language, as in Turkish."""
+        return self.language in languages.DOTTED_I_LANGUAGES
+
     def split_namespace(self, title: str) -> tuple[int, str]:
         """Splits a cleaned title into namespace number and the rest; 0 without a known prefix."""
         prefix, colon, rest = title.partition(":")
@@ -68,7 +73,7 @@ class Site:
         """Upper-cases the first letter, except on wikis where case counts."""
         if not title or namespace in self.case_sensitive or title[0].isupper():
             return title
-        if title[0] == "i" and self.language in languages.DOTTED_I_LANGUAGES:
+        if title[0] == "i" and self.has_dotless_i:
             return "İ" + title[1:]
         upper = title[0].upper()
         # As MediaWiki: no letter becomes two (ß), and Georgian has no title case.
@@ -133,8 +138,13 @@ def _language(root: bytes, name: str) -> str:
     stated = _ROOT_LANGUAGE.search(root)
     if stated:
         return stated[1].decode("ascii").lower()
-    database = _WIKIPEDIA_DB.fullmatch(name)
-    language = database[1].replace("_", "-") if database else ""
+    return language_of(name)
+
+
+def language_of(database: str) -> str:
+    """The language of a Wikipedia by its database, as trwiki; empty if the name does not tell."""
+    named = _WIKIPEDIA_DB.fullmatch(database)
+    language = named[1].replace("_", "-") if named else ""
     return language if language in languages.LANGUAGE_PREFIXES else ""
 
 

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Collection
 
 from pipelines.experiments.runner import read_flags
+from ssl_recsys.config import VERIFY_DATASET
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 
@@ -21,6 +22,7 @@ class RunsOptions(Options):
     )
     data_dir: str = option("", "Dataset directory; by default the base's.")
     output_dir: str = option("", "Where runs and results are written.")
+    verify: bool = option(True, VERIFY_DATASET + " It is done once, not by each run.")
     parallel: int = option(0, "Runs at a time; 0: one for each core.", at_least=0)
 
     @property

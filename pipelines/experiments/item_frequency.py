@@ -21,12 +21,13 @@ _CURVE_POINTS = 200
 _COLORS = ("#0072b2", "#d1600f", "#4d9a5b", "#8a4f9e")
 
 
-def measure(data_dir: str, split: str) -> dict[str, Any]:
+def measure(data_dir: str, split: str, *, verify: bool = True) -> dict[str, Any]:
     """Computes the CDF of item frequency and TopPopular's Recall@K of a dataset.
 
     Args:
       data_dir: dataset directory.
       split: the evaluation pairs.
+      verify: compare the dataset's files with their manifest.
 
     Returns:
       Sizes; `top_popular`: Recall@K on the split's pairs for some K up to the number of items;
@@ -39,7 +40,7 @@ def measure(data_dir: str, split: str) -> dict[str, Any]:
     # TensorFlow takes seconds to load.
     from ssl_recsys.data.dataset import Dataset
 
-    dataset = Dataset(data_dir)
+    dataset = Dataset(data_dir, verify=verify)
     train_count = dataset.catalog(ITEM).train_count
     item_row = dataset.pairs(split).item_row
     if not len(item_row):

@@ -28,6 +28,8 @@ from ssl_recsys.errors import InputError
 _FLAG = re.compile(r"--?(\w+)(?:=(.*))?")
 _POLL_SECONDS = 0.2
 _LAST_LINES = 15
+# Studies and searches verify the dataset that all their runs read.
+_OWN_ARGUMENTS = ("--noverify",)
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
 # Environment variables that bound the threads of TensorFlow and of the BLAS under NumPy.
 _THREAD_VARIABLES = (
@@ -146,7 +148,8 @@ class _Process:
         self._model_dir = directory / run.name
         self._log = directory / f"{run.name}.log"
         self._begin = time.monotonic()
-        command = [sys.executable, "-m", "ssl_recsys.train", *run.arguments(self._model_dir)]
+        arguments = [*run.arguments(self._model_dir), *_OWN_ARGUMENTS]
+        command = [sys.executable, "-m", "ssl_recsys.train", *arguments]
         threads = dict.fromkeys(_THREAD_VARIABLES, str(len(cores)))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -242,11 +245,14 @@ def _child_setup(cores: Sequence[int]) -> Callable[[], None]:
     A run that outlived a killed study would write into the directory of the one started again.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+    parent = os.getpid()
 
     def setup() -> None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, cores)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # killed before that
+                os._exit(1)
 
     return setup

@@ -16,15 +16,16 @@ from pipelines.experiments import runner
 from pipelines.experiments.search_space import Choice, Parameter, Range
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation.metrics import NAMES, VALIDATION_METRIC
+from ssl_recsys.evaluation.metrics import SELECTABLE, VALIDATION_METRIC, selected
 from ssl_recsys.training.run_dir import METRICS_FILE
 
-METRICS = NAMES
+METRICS = SELECTABLE
 # Flags of a run that the search itself sets.
 OWN_FLAGS = ("eval_split", "eval_max_queries", "model_dir", "seed", "resume", "flagfile")
 BEST_FILE = "best.flags"
 _STUDY_FILE = "study.db"
 _INTERRUPTED = "interrupted"  # attribute of the study: numbers of the trials that are repeated
+_REPEATS = "repeats"  # attribute of a trial: number of the interrupted one that it repeats
 _FLAGS = "flags"  # attribute of a trial: the flags that were searched, as they were given
 
 
@@ -36,8 +37,9 @@ class Search:
       space: the flags that are searched.
       output_dir: where `study.db` and `runs/` are.
       seeds: of a trial's runs.
-      metric: of metrics.json's `overall`, to maximise.
-      search_seed: of the sampler.
+      metric: one of `METRICS`, to maximise.
+      search_seed: of the sampler. With one run at a time the same seed tries the same flags, also
+        if the search is stopped and resumed.
     """
 
     def __init__(
@@ -62,10 +64,7 @@ class Search:
             study_name="tune", storage=storage, load_if_exists=True, direction="maximize"
         )
         self._check_same()
-        # Each session draws different candidates.
-        self.study.sampler = optuna.samplers.TPESampler(
-            seed=search_seed + len(self.study.trials), constant_liar=True
-        )
+        self._search_seed = search_seed
         self._requeue_interrupted()
 
     def try_first(self, values: Iterable[Mapping[str, float | int | str]]) -> None:
@@ -117,7 +116,11 @@ class Search:
     def _runs(
         self, num_trials: int, of_run: dict[str, int], values: dict[int, list[float]]
     ) -> Iterator[runner.Run]:
-        while self._begun() < num_trials:
+        while (number := self._begun()) < num_trials:
+            # What a trial draws hangs on the results before it, not on the stops in between.
+            self.study.sampler = optuna.samplers.TPESampler(
+                seed=self._search_seed + number, constant_liar=True
+            )
             trial = self.study.ask()
             chosen = {parameter.name: parameter.suggest(trial) for parameter in self._space}
             trial.set_user_attr(_FLAGS, chosen)
@@ -149,7 +152,10 @@ class Search:
         metrics = files.read_json(model_dir / METRICS_FILE)
         if metrics["split"] != schema.VALIDATION:
             raise InputError(f"{model_dir} was not evaluated on validation pairs; delete it")
-        return float(metrics["overall"][self._metric])
+        value = selected(metrics, self._metric)
+        if value is None:
+            raise InputError(f"no validation pair is of the slice of {self._metric}")
+        return float(value)
 
     def _check_same(self) -> None:
         """Refuses to resume a search with different flags."""
@@ -170,12 +176,17 @@ class Search:
             )
 
     def _requeue_interrupted(self) -> None:
-        """Repeats the trials of a killed session; their runs resume from a checkpoint."""
+        """Repeats the trials of a killed session; their runs resume from a checkpoint.
+
+        Killed between two of these steps, it is carried on by the next session.
+        """
+        repeated = {trial.user_attrs.get(_REPEATS) for trial in self.study.trials}
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
+            if trial.number not in repeated:
+                self.study.enqueue_trial(trial.params, user_attrs={_REPEATS: trial.number})
+            interrupted = {*self.study.user_attrs.get(_INTERRUPTED, []), trial.number}
+            self.study.set_user_attr(_INTERRUPTED, sorted(interrupted))
             self.study.tell(trial.number, state=TrialState.FAIL)
-            interrupted = [*self.study.user_attrs.get(_INTERRUPTED, []), trial.number]
-            self.study.set_user_attr(_INTERRUPTED, interrupted)
-            self.study.enqueue_trial(trial.params)
 
     def _begun(self) -> int:
         """Trials that have a result, or will have one; a failed run is a result."""

@@ -18,6 +18,8 @@ class Dataset:
 
     Args:
       data_dir: the directory.
+      verify: compare its files with their manifest, which reads all of them; see
+        `schema.read_dataset_info`.
 
     Attributes:
       data_dir: the directory.
@@ -25,12 +27,12 @@ class Dataset:
 
     Raises:
       FileNotFoundError: if it is no dataset directory.
-      InputError: if its `dataset.json` is damaged.
+      InputError: if its `dataset.json` is damaged, or, with `verify`, any of its files.
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str]):
+    def __init__(self, data_dir: str | os.PathLike[str], *, verify: bool = True):
         self.data_dir = pathlib.Path(data_dir)
-        self.info = schema.read_dataset_info(data_dir)
+        self.info = schema.read_dataset_info(data_dir, verify=verify)
         self._catalogs: dict[str, Catalog] = {}
 
     def features(self, side: str) -> tuple[FeatureSpec, ...]:

@@ -16,6 +16,8 @@ from ssl_recsys.features import FeatureSpec
 from ssl_recsys.schema import SIDES
 
 _QUANTILES = 10
+# A mark that fewer of the training items have is left out of the model.
+MIN_MISSING_SHARE = 0.01
 
 # Feature name -> [num_items, width] ids or floats.
 FeatureArrays = Mapping[str, npt.NDArray[np.generic]]
@@ -28,10 +30,24 @@ class CatalogStatistics:
     Attributes:
       idf: feature name -> `[vocab_size]` weights of a bag's values, or None.
       correlated_masks: side -> `[num_features, num_features]` bool, see `correlated_masks`.
+      missing_shares: feature name -> share of the training items that lack the number, for features
+        with a mark, see `missing_share`.
     """
 
     idf: Mapping[str, npt.NDArray[np.float32]] | None = None
     correlated_masks: Mapping[str, npt.NDArray[np.bool_]] = dataclasses.field(default_factory=dict)
+    missing_shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def unread_marks(self) -> frozenset[str]:
+        """The features whose mark the model does not read: hardly any training item has it.
+
+        What a mark of a few items stands for cannot be learned from them: it would make all items
+        that lack the number alike.
+        """
+        return frozenset(
+            name for name, share in self.missing_shares.items() if share < MIN_MISSING_SHARE
+        )
 
 
 def statistics_for(config: RunConfig, dataset: Dataset) -> CatalogStatistics:
@@ -51,7 +67,27 @@ def statistics_for(config: RunConfig, dataset: Dataset) -> CatalogStatistics:
         for side in config.ssl.sides:
             features = dataset.catalog(side).features
             masks[side] = correlated_masks(mutual_information(features, dataset.features(side)))
-    return CatalogStatistics(idf, masks)
+    shares = {
+        spec.name: missing_share(
+            dataset.catalog(side).features[spec.name], dataset.catalog(side).train_count
+        )
+        for side in SIDES
+        for spec in dataset.features(side)
+        if spec.has_mark
+    }
+    return CatalogStatistics(idf, masks, shares)
+
+
+def missing_share(values: npt.NDArray[np.floating], train_count: npt.NDArray[np.integer]) -> float:
+    """Share of the training items whose number is missing; of all items if none has a pair.
+
+    Args:
+      values: `[num_items, 2]` numbers and marks.
+      train_count: `[num_items]` training pairs by their item.
+    """
+    is_missing = values[:, -1] != 0
+    training = train_count > 0
+    return float(np.mean(is_missing[training] if training.any() else is_missing))
 
 
 def inverse_document_frequency(

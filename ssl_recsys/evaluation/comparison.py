@@ -8,7 +8,8 @@ co-occurrence count ties nearly everywhere).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,30 @@ from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation import pairs as evaluation
-from ssl_recsys.evaluation.simple_models import SETTINGS, Evidence, Scorer, SimpleModel
+from ssl_recsys.evaluation.simple_models import Evidence, Scorer, SimpleModel
+from ssl_recsys.evaluation.simple_settings import describe
 
 _QUERIES_AT_ONCE = 256
 _CHOSEN_BY = 50
 
+Note = Callable[[str], None]
+
 
 def compare(
-    dataset: Dataset, methods: Sequence[str], split: str, max_queries: int = 0
-) -> dict[str, dict[str, Any]]:
-    """Metrics of simple recommenders on the pairs that `evaluate` takes.
+    dataset: Dataset,
+    settings: Mapping[str, Sequence[SimpleModel]],
+    split: str,
+    max_queries: int = 0,
+    note: Note = lambda line: None,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Metrics of simple recommenders on the pairs that `evaluate` takes, one after the other.
 
     Args:
       dataset: the dataset.
-      methods: names of `simple_models.SETTINGS`.
+      settings: method -> the settings to try, see `simple_settings.chosen`.
       split: `test` or `validation`.
       max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
+      note: is told what was tried, in a line, as soon as it is.
 
     Raises:
       InputError: if the dataset has no pairs of the split, or none to train on.
@@ -53,7 +62,8 @@ def compare(
         validation=evaluation.sample_queries(pairs[schema.VALIDATION], max_queries),
         evaluated=evaluation.sample_queries(pairs[split], max_queries),
         split=split,
-    ).results(methods)
+        note=note,
+    ).results(settings)
 
 
 def ranks_by_score(
@@ -100,6 +110,7 @@ class Comparison:
       validation: pairs that choose a model's settings.
       evaluated: pairs that the metrics are of.
       split: name of the split that these are.
+      note: is told what was tried, in a line.
     """
 
     info: schema.DatasetInfo
@@ -108,22 +119,33 @@ class Comparison:
     validation: Pairs
     evaluated: Pairs
     split: str
+    note: Note = lambda line: None
 
-    def results(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Metrics of the named models, each at the settings that validate best.
+    def results(
+        self, settings: Mapping[str, Sequence[SimpleModel]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Metrics of each method at those of its settings that validate best.
 
-        Returns:
-          Name -> the fields of `evaluation.evaluate_pairs`, and `settings`, those chosen by
-          Recall@50 on the validation pairs.
+        Yields:
+          Name, and the fields of `evaluation.evaluate_pairs` with `settings`, those chosen by
+          Recall@50 on the validation pairs, and `tried`, all settings with that metric.
         """
         evidence = Evidence.of(self.catalog, self.info.features, self.train)
-        return {name: self._result(SETTINGS[name], evidence) for name in names}
+        for name, models in settings.items():
+            yield name, self._result(name, models, evidence)
 
-    def _result(self, settings: Sequence[SimpleModel], evidence: Evidence) -> dict[str, Any]:
-        chosen = settings[0]
-        if len(settings) > 1 and self.validation:
-            chosen = max(settings, key=lambda model: self._validate(model, evidence))
+    def _result(
+        self, name: str, models: Sequence[SimpleModel], evidence: Evidence
+    ) -> dict[str, Any]:
+        tried = []
+        if len(models) > 1 and self.validation:
+            for model in models:
+                recall = self._recall(name, model, evidence, self.validation, schema.VALIDATION)
+                tried.append((recall, model))
+        chosen = max(tried, key=lambda one: one[0])[1] if tried else models[0]
+        begin = time.monotonic()
         ranks = self._ranks(chosen, evidence, self.evaluated)
+        self._note(name, chosen, ranks, self.split, begin)
         train_count = self.catalog.train_count
         return {
             **evaluation.summarize(
@@ -136,10 +158,28 @@ class Comparison:
                 query_excluded=True,
             ),
             "settings": dataclasses.asdict(chosen),
+            "tried": [
+                {"settings": dataclasses.asdict(model), f"validation_recall@{_CHOSEN_BY}": recall}
+                for recall, model in tried
+            ],
         }
 
-    def _validate(self, model: SimpleModel, evidence: Evidence) -> float:
-        return metrics.recall_at(self._ranks(model, evidence, self.validation), _CHOSEN_BY)
+    def _recall(
+        self, name: str, model: SimpleModel, evidence: Evidence, pairs: Pairs, split: str
+    ) -> float:
+        begin = time.monotonic()
+        ranks = self._ranks(model, evidence, pairs)
+        self._note(name, model, ranks, split, begin)
+        return metrics.recall_at(ranks, _CHOSEN_BY)
+
+    def _note(
+        self, name: str, model: SimpleModel, ranks: npt.NDArray[np.int64], split: str, begin: float
+    ) -> None:
+        recall = metrics.recall_at(ranks, _CHOSEN_BY)
+        self.note(
+            f"{describe(name, model)}  Recall@{_CHOSEN_BY} {recall:.4f} on {split} pairs  "
+            f"{time.monotonic() - begin:.1f} s"
+        )
 
     def _ranks(self, model: SimpleModel, evidence: Evidence, pairs: Pairs) -> npt.NDArray[np.int64]:
         return ranks_by_score(model.fit(evidence), pairs, self.catalog.train_count)

@@ -7,7 +7,7 @@ that a metric sees: the protocol of the tables of Yao et al. docs/evaluation.md 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from ssl_recsys import schema
 DEFAULT_KS = (10, 50)
 NAMES = ("recall@10", "recall@50", "map@10", "map@50")
 VALIDATION_METRIC = "recall@50"  # what epochs, settings and methods are chosen by
-SLICES = ("overall", "head", "tail")
+OVERALL, HEAD, TAIL = SLICES = ("overall", "head", "tail")
+# What the best epoch can be chosen by: a metric of all pairs, or `<slice>_<metric>`.
+SELECTABLE = (*NAMES, *(f"{part}_{name}" for part in (HEAD, TAIL) for name in NAMES))
 TOP_POPULAR = "top_popular"
 
 _IntArray = npt.NDArray[np.integer]
@@ -95,24 +97,37 @@ def slice_metrics(
     }
 
 
+def selected(slices: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
+    """The value of one of `SELECTABLE`; None of a slice without pairs.
+
+    Args:
+      slices: what `slice_metrics` gives, or the contents of metrics.json.
+      name: a metric of all pairs, or `<slice>_<metric>`.
+    """
+    part, _, metric = name.rpartition("_")
+    return slices[part or OVERALL][metric]
+
+
 def head_items(head: schema.HeadRule, train_count: npt.ArrayLike) -> _BoolArray:
     """Which items are head items.
 
     Args:
-      head: `in_training`: the items with a training pair, as in the paper's Wikipedia tables.
-        `top_fraction`: the ceil(fraction * num_items) items with the most training pairs, as
-        in its AAI tables; of items with equally many, the lower row comes first.
+      head: `in_training`: the items with at least `min_count` training pairs; with one, as in the
+        paper's Wikipedia tables. `top_fraction`: of these, the ceil(fraction * num_items) items
+        with the most, as in its AAI tables. Items with equally many are all head or all tail: a
+        head item has more than the first one for which there is no room.
       train_count: `[num_items]` int, training pairs that have the item as their item side.
 
     Returns:
       `[num_items]` bool.
     """
     counts = np.asarray(train_count)
-    if head.rule == schema.HEAD_IN_TRAINING:
-        return counts > 0
-    # Rounded first: 0.07 * 100 is 7.000000000000001.
-    num_head = math.ceil(round(head.fraction * len(counts), 6))
-    return popularity_ranks(counts) <= num_head
+    is_head = counts >= head.min_count
+    if head.rule == schema.HEAD_TOP_FRACTION:
+        # Rounded first: 0.07 * 100 is 7.000000000000001.
+        num_head = math.ceil(round(head.fraction * len(counts), 6))
+        is_head &= counts > np.sort(counts)[::-1][num_head:].max(initial=0)
+    return is_head
 
 
 def top_popular_ranks(item_counts: npt.ArrayLike, item_row: npt.ArrayLike) -> _IntArray:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +96,7 @@ class CoOccurrence:
       both_directions: count pairs (item, query) as well.
     """
 
-    both_directions: bool
+    both_directions: bool = True
 
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
@@ -132,10 +131,10 @@ class ContentNeighbours:
       content_weight: weight of the cosine of query and item, which is added.
     """
 
-    num_neighbours: int
-    power: float
-    item_side: bool
-    content_weight: float
+    num_neighbours: int = 30
+    power: float = 1.0
+    item_side: bool = True
+    content_weight: float = 0.5
 
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
@@ -221,8 +220,8 @@ class AlternatingLeastSquares:
       regularization: L2 weight.
     """
 
-    factors: int
-    regularization: float
+    factors: int = 64
+    regularization: float = 1.0
 
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
@@ -242,25 +241,3 @@ class AlternatingLeastSquares:
 
 
 SimpleModel = CoOccurrence | ContentCosine | ContentNeighbours | AlternatingLeastSquares
-
-
-def _grid(kind: Callable[..., SimpleModel], **values: Sequence[object]) -> Iterator[SimpleModel]:
-    for chosen in itertools.product(*values.values()):
-        yield kind(**dict(zip(values, chosen, strict=True)))
-
-
-# Name (see `evaluation.SIMPLE_MODELS`) -> the settings that are tried; validation pairs choose.
-SETTINGS: Mapping[str, tuple[SimpleModel, ...]] = {
-    "co_occurrence": tuple(_grid(CoOccurrence, both_directions=(False, True))),
-    "tfidf": (ContentCosine(),),
-    "content_knn": tuple(
-        _grid(
-            ContentNeighbours,
-            num_neighbours=(10, 30, 100),
-            power=(1.0, 2.0),
-            item_side=(False, True),
-            content_weight=(0.0, 0.5),
-        )
-    ),
-    "als": tuple(_grid(AlternatingLeastSquares, factors=(32, 64, 128), regularization=(0.05, 1.0))),
-}

@@ -40,10 +40,10 @@ class View(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class FeatureDropout:
-    """Drops each categorical and bag feature of each example independently (paper, FD).
+    """Drops each feature of each example independently (paper, FD).
 
-    Dense features are kept: the paper drops categorical features, a dropped one becoming the
-    out-of-vocabulary value.
+    The paper drops categorical features, a dropped one becoming the out-of-vocabulary value. Here a
+    number is dropped as well, to what the data has for a missing one: a new item lacks both.
 
     Attributes:
       rate: probability of dropping a feature.
@@ -53,18 +53,18 @@ class FeatureDropout:
 
     def __call__(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
         """As `View`."""
-        names = [spec.name for spec in looked_up.specs if spec.num_droppable]
-        kept = batch.random_keep(seed, len(names), self.rate)  # [batch, num_names]
-        return dict(looked_up.activations) | {
-            name: looked_up.where(name, kept[:, i : i + 1]) for i, name in enumerate(names)
+        kept = batch.random_keep(seed, len(looked_up.specs), self.rate)  # [batch, num_features]
+        return {
+            spec.name: looked_up.where(spec.name, kept[:, i : i + 1])
+            for i, spec in enumerate(looked_up.specs)
         }
 
 
 @dataclasses.dataclass(frozen=True)
 class ValueDropout:
-    """Drops each value of each bag, and each categorical feature, independently (paper v4).
+    """Drops each value of each bag, and each other feature, independently (paper v4).
 
-    A bag that loses all its values is missing, and a categorical feature has one value to lose.
+    A bag that loses all its values is missing, and a feature that is no bag is dropped whole.
 
     Attributes:
       rate: probability of dropping a value.
@@ -74,12 +74,11 @@ class ValueDropout:
 
     def __call__(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
         """As `View`."""
-        dropped = [spec for spec in looked_up.specs if spec.num_droppable]
-        widths = [spec.num_droppable for spec in dropped]
+        widths = [spec.num_droppable for spec in looked_up.specs]
         kept = batch.random_keep(seed, sum(widths), self.rate)  # [batch, sum of widths]
-        return dict(looked_up.activations) | {
+        return {
             spec.name: looked_up.without_values(spec.name, keep)
-            for spec, keep in zip(dropped, tf.split(kept, widths, axis=1), strict=True)
+            for spec, keep in zip(looked_up.specs, tf.split(kept, widths, axis=1), strict=True)
         }
 
 

@@ -24,6 +24,12 @@ def split_last(embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return first, last
 
 
+def gather_rows(table: tf.Variable, rows: tf.Tensor, width: int | None) -> tf.Tensor:
+    """`[..., width]` rows of a table, without the columns behind `width`, which are padding."""
+    found = tf.gather(table, rows)
+    return found if width in (None, table.shape[1]) else found[..., :width]
+
+
 @dataclasses.dataclass(frozen=True)
 class PaddedBags:
     """Bags of full width.
@@ -45,6 +51,7 @@ class PaddedBags:
         ids: tf.Tensor,
         pooling: str = MEAN,
         log_weights: tf.Variable | None = None,
+        width: int | None = None,
     ) -> tuple[PaddedBags, tf.Tensor]:
         """Looks up `[batch, max_values]` ids, 0 being no value.
 
@@ -53,6 +60,7 @@ class PaddedBags:
           ids: `[batch, max_values]` int32.
           pooling: `mean` or `sqrtn`.
           log_weights: `[vocab_size]` logarithms of the values' weights; None: all weights are 1.
+          width: columns of the table that count; None: all.
 
         Returns:
           The bags, and `[1, dim]` the embedding of id 0 from the same look-up.
@@ -60,7 +68,7 @@ class PaddedBags:
         # A row of zeros is appended to the ids, so that id 0 is fetched in the same gather; a
         # second gather would make TensorFlow concatenate two sparse gradients.
         rows = tf.concat([ids, tf.zeros_like(ids[:1])], axis=0)
-        embeddings = tf.gather(table, rows)
+        embeddings = gather_rows(table, rows, width)
         weights = tf.cast(tf.not_equal(ids, 0), embeddings.dtype)
         if log_weights is not None:
             weights *= tf.exp(tf.gather(log_weights, ids))
@@ -112,11 +120,12 @@ class RaggedBags:
         ids: tf.Tensor,
         pooling: str = MEAN,
         log_weights: tf.Variable | None = None,
+        width: int | None = None,
     ) -> tuple[RaggedBags, tf.Tensor]:
         """As `PaddedBags.look_up`."""
         positions = tf.where(tf.not_equal(ids, 0))
         flat_ids = tf.gather_nd(ids, positions)
-        embeddings = tf.gather(table, tf.concat([flat_ids, [0]], axis=0))
+        embeddings = gather_rows(table, tf.concat([flat_ids, [0]], axis=0), width)
         weights = None if log_weights is None else tf.exp(tf.gather(log_weights, flat_ids))
         size = ids.shape[0] or tf.shape(ids)[0]
         values, nothing = split_last(embeddings)

@@ -7,7 +7,9 @@ once: views are made from the looked-up activations (see `augment`), never by a 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +17,7 @@ import tensorflow as tf
 from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
 from ssl_recsys.data.input_pipeline import Features
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
+from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, gather_rows, split_last
 
 # Feature name -> [batch, width] what a dense layer sees of the feature.
 Activations = Mapping[str, tf.Tensor]
@@ -30,7 +32,8 @@ class LookedUp:
       bags: feature name -> the bag's values, for bag features.
       activations: feature name -> `[batch, width]`, bags pooled.
       missing: feature name -> `[1, width]` activation of the missing value: the embedding of id
-        0, zeros for dense features (their mean after normalisation).
+        0; of dense features what the data has for it, (0, 1) with a mark that the model reads, else
+        zeros (their mean after normalisation).
     """
 
     specs: Sequence[FeatureSpec]
@@ -59,12 +62,14 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
 
     Args:
       features: side -> its features.
-      embedding_dim: width of every table.
+      embedding_dim: width of the rows of every table.
+      column_multiple: tables get columns of zeros up to a multiple of this; they stay zero.
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
       pooling: how bags are pooled, `mean` or `sqrtn`.
       value_weights: `none` or `idf` weights of a bag's values.
       idf: feature name -> `[vocab_size]` weights, for `idf`; they are kept as variables, so that
         an exported tower has them.
+      unread_marks: dense features whose mark of a missing value is taken for 0.
     """
 
     def __init__(
@@ -72,10 +77,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         features: Mapping[str, Sequence[FeatureSpec]],
         embedding_dim: int,
         *,
+        column_multiple: int = 1,
         static_shapes: bool,
         pooling: str = MEAN,
         value_weights: str = NO_WEIGHTS,
         idf: Mapping[str, np.ndarray] | None = None,
+        unread_marks: Collection[str] = (),
     ):
         super().__init__(name="feature_embeddings")
         self._features = {side: tuple(specs) for side, specs in features.items()}
@@ -83,11 +90,13 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self._embedding_dim = embedding_dim
         self._bags_class = PaddedBags if static_shapes else RaggedBags
         self._pooling = pooling
+        self._unread_marks = frozenset(unread_marks)
+        padding = -embedding_dim % column_multiple
         self.tables = {
             name: self.add_weight(
                 name=name,
-                shape=(spec.vocab_size, embedding_dim),
-                initializer=tf.keras.initializers.RandomUniform(-0.05, 0.05),
+                shape=(spec.vocab_size, embedding_dim + padding),
+                initializer=functools.partial(_initial_table, padding=padding),
             )
             for name, spec in self._specs.items()
             if spec.is_embedded
@@ -146,14 +155,36 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         spec, ids = self._specs[name], tf.concat(inputs, axis=0)
         bags: list[Bags] = []
         if not spec.is_embedded:
-            values, missing = tf.cast(ids, tf.float32), tf.zeros([1, spec.max_values])
+            values, missing = self._numbers(spec, ids)
         elif spec.is_pooled:
             looked_up, missing = self._bags_class.look_up(
-                self.tables[name], ids, self._pooling, self._log_weights.get(name)
+                self.tables[name],
+                ids,
+                self._pooling,
+                self._log_weights.get(name),
+                self._embedding_dim,
             )
             values = looked_up.pool(missing)
             bags = list(looked_up.split(len(inputs)))
         else:
             rows = tf.concat([ids[:, 0], [0]], axis=0)  # id 0 in the same gather, as for bags
-            values, missing = split_last(tf.gather(self.tables[name], rows))
+            values, missing = split_last(gather_rows(self.tables[name], rows, self._embedding_dim))
         return tf.split(values, len(inputs)), missing, bags
+
+    def _numbers(self, spec: FeatureSpec, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A dense feature's `[rows, width]` activations, and `[1, width]` of the missing value."""
+        values = tf.cast(values, tf.float32)
+        mark = np.zeros([1, spec.max_values], np.float32)
+        mark[:, -1] = spec.has_mark
+        if spec.name in self._unread_marks:
+            return values * (1 - mark), tf.zeros_like(mark)
+        return values, tf.constant(mark)
+
+
+def _initial_table(
+    shape: Sequence[int], dtype: tf.DType = tf.float32, *, padding: int, **kwargs: Any
+) -> tf.Tensor:
+    """`[rows, columns]` small random values, the last `padding` columns zeros."""
+    uniform = tf.keras.initializers.RandomUniform(-0.05, 0.05)
+    values = uniform((shape[0], shape[1] - padding), dtype, **kwargs)
+    return tf.pad(values, [[0, 0], [0, padding]]) if padding else values

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from ssl_recsys.config import RunConfig, resolve_fm_groups
+from ssl_recsys.config import RunConfig
 from ssl_recsys.data.input_pipeline import Batch, Features
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.methods import FEATURE_MASKING
+from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
 from ssl_recsys.model.augment import DROPOUTS
 from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
 from ssl_recsys.model.main_task import main_loss
@@ -54,13 +54,16 @@ class TwoTowerModel(tfrs.Model):
             tf.distribute.get_strategy()
         )
         statistics = statistics or CatalogStatistics()
+        self.unread_marks = sorted(statistics.unread_marks)
         self.feature_embeddings = FeatureEmbeddings(
             features,
             config.tower.embedding_dim,
+            column_multiple=config.tower.table_column_multiple,
             static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,
             idf=statistics.idf,
+            unread_marks=statistics.unread_marks,
         )
         self.shared_projection = self._make_shared_projection()
         self.towers = {side: self._make_tower(side) for side in SIDES}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.search.exact import count_at_least, num_threads
 from ssl_recsys.search.inputs import (
@@ -152,7 +153,7 @@ class ScannSearch:
             )
         scann = _scann()
         try:
-            fields = json.loads((path / PARAMS_FILE).read_text(encoding="utf-8"))
+            fields = files.read_json(path / PARAMS_FILE)
             params = ScannParams(**fields.pop("params"))
             searcher = scann.load_searcher(str(path), assets_backcompat_shim=False)
             return cls(searcher, params, **fields)

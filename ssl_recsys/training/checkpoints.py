@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+import re
+import shutil
 
 import tensorflow as tf
 
 from ssl_recsys.errors import InputError
+
+_UNFINISHED = re.compile(r"\.tempstate\d+$|_temp$|^checkpoint\.tmp[0-9a-f]+$")
 
 
 def restore_newest(manager: tf.train.CheckpointManager) -> str | None:
@@ -22,21 +26,44 @@ def restore_newest(manager: tf.train.CheckpointManager) -> str | None:
     Raises:
       InputError: if there are checkpoints and none of them can be read.
     """
+    remove_unfinished(pathlib.Path(manager.directory))
     indices = pathlib.Path(manager.directory).glob("*.index")
     paths = sorted((path.with_suffix("") for path in indices), key=_step, reverse=True)
     for path in paths:
         try:
             manager.checkpoint.restore(str(path))
-            return str(path)
         except Exception as error:  # TensorFlow raises many kinds for damaged files
             reason = str(error).splitlines()[0]
             print(f"checkpoint {path} is damaged ({reason}); trying the one before", flush=True)
+        else:
+            _forget_unlisted(manager, path)
+            return str(path)
     if paths:
         raise InputError(
             f"every checkpoint in {manager.directory} is damaged; restore one, or delete the model "
             "directory and train again"
         )
     return None
+
+
+def remove_unfinished(directory: pathlib.Path) -> None:
+    """Removes what TensorFlow leaves if it is killed while it writes a checkpoint."""
+    for path in directory.glob("*"):
+        if _UNFINISHED.search(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _forget_unlisted(manager: tf.train.CheckpointManager, restored: pathlib.Path) -> None:
+    """Leaves what the manager lists, which it deletes in time; a kill may come before it lists."""
+
+    def listed() -> set[str]:
+        return {pathlib.Path(path).name for path in manager.checkpoints}
+
+    if restored.name not in listed():
+        manager.save(_step(restored))
+    for path in pathlib.Path(manager.directory).glob("*-*.*"):
+        if path.name.partition(".")[0] not in listed():
+            path.unlink()
 
 
 def _step(path: pathlib.Path) -> int:

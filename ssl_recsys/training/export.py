@@ -22,7 +22,7 @@ import functools
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,7 @@ def export_run(
     model_dir: pathlib.Path,
     *,
     exclude_query: bool,
+    unread_marks: Collection[str] = (),
 ) -> pathlib.Path:
     """Writes the export directory under a temporary name and renames it.
 
@@ -115,6 +116,7 @@ def export_run(
       pairs: held-out pairs by split.
       model_dir: the run's directory.
       exclude_query: whether each query's own item is left out of its ranking.
+      unread_marks: dense features whose mark of a missing value the towers take for 0.
 
     Returns:
       The export directory.
@@ -138,7 +140,8 @@ def export_run(
     for split, columns in pairs.items():
         np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
     schema.write_dataset_info(temporary, dataset.info)
-    files.write_json(temporary / _SETTINGS, {"exclude_query": exclude_query})
+    settings = {"exclude_query": exclude_query, "unread_marks": sorted(unread_marks)}
+    files.write_json(temporary / _SETTINGS, settings)
     files.write_manifest(temporary)
     files.replace_directory(temporary, target)
     return target
@@ -184,6 +187,9 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     # The signature keeps no reference to the variables that it reads; `saved` does.
     query_tower = functools.partial(_call_signature, saved, signature)
     settings = files.read_json(path / _SETTINGS)
+    files.check_types(
+        str(path / _SETTINGS), settings, {"exclude_query": bool, "unread_marks": list}
+    )
     return Exported(
         info,
         arrays["item_counts"],

@@ -15,12 +15,13 @@ from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_feat
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
-from ssl_recsys.errors import InputError
+from ssl_recsys.errors import InputError, printable
 from ssl_recsys.evaluation import pairs as evaluation
 from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.embedding import embed_rows
+from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT
-from ssl_recsys.training import run_dir
+from ssl_recsys.training import finish, run_dir
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
 from ssl_recsys.training.trainer import Trainer
@@ -33,9 +34,13 @@ def train_and_evaluate(options: TrainOptions) -> None:
       InputError: for anything in the way that the user can mend.
     """
     config, model_dir = options.run, pathlib.Path(options.model_dir)
+    info = schema.read_dataset_info(options.data_dir)
+    check_features(config, info)
+    if (step := finish.steps_if_done(options, info)) is not None:
+        print(f"{model_dir} is finished after {step:,} steps; there is nothing to do", flush=True)
+        return
     # Everything is read before the model directory is touched: bad input leaves no trace.
-    dataset = Dataset(options.data_dir)
-    check_features(config, dataset.info)
+    dataset = Dataset(options.data_dir, verify=options.verify)
     strategy = make_strategy(config.training.strategy)
     training_pairs = _training_pairs(config, dataset)
     # The test pairs are not even read where they are not evaluated.
@@ -44,7 +49,8 @@ def train_and_evaluate(options: TrainOptions) -> None:
     # Workers beside the first one write to directories of their own.
     lock = files.locked(model_dir) if is_chief(strategy) else contextlib.nullcontext()
     with lock:
-        run_dir.open_run(model_dir, config, dataset, resume=options.resume)
+        run_dir.open_run(model_dir, config, dataset.data_dir, info, resume=options.resume)
+        finish.begin(model_dir)
         _train(options, dataset, strategy, training_pairs, held_out)
 
 
@@ -58,8 +64,8 @@ def _train(
     """The part of a run that writes to its directory."""
     config, model_dir = options.run, pathlib.Path(options.model_dir)
     print(
-        f"{dataset.info.name}: {dataset.info.num_items:,} items, {training_pairs.num_pairs:,} "
-        f"training pairs, {training_pairs.steps_per_epoch:,} steps of "
+        f"{printable(dataset.info.name)}: {dataset.info.num_items:,} items, "
+        f"{training_pairs.num_pairs:,} training pairs, {training_pairs.steps_per_epoch:,} steps of "
         f"{training_pairs.batch_size:,} an epoch; {type(strategy).__name__} on "
         f"{strategy.num_replicas_in_sync} x {device_kind(strategy)}",
         flush=True,
@@ -67,9 +73,23 @@ def _train(
     validation = evaluation.sample_queries(
         held_out[schema.VALIDATION], config.training.max_validation_queries
     )
-    model = Trainer(dataset, training_pairs, validation, config, strategy, model_dir).train()
-    if not is_chief(strategy):
-        return
+    trainer = Trainer(dataset, training_pairs, validation, config, strategy, model_dir)
+    model = trainer.train()
+    if is_chief(strategy):
+        _export_and_evaluate(options, dataset, model, training_pairs, held_out)
+        # Several workers resume together, so all keep what they need for that.
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            finish.finish(options, trainer.step)
+
+
+def _export_and_evaluate(
+    options: TrainOptions,
+    dataset: Dataset,
+    model: TwoTowerModel,
+    training_pairs: TrainingPairs,
+    held_out: Mapping[str, Pairs],
+) -> None:
+    config, model_dir = options.run, pathlib.Path(options.model_dir)
     exclude_query = config.training.exclude_query
     export_run(
         model,
@@ -78,6 +98,7 @@ def _train(
         held_out,
         model_dir,
         exclude_query=exclude_query,
+        unread_marks=model.unread_marks,
     )
     if options.eval_split == NO_EVALUATION:
         return

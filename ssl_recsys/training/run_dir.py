@@ -7,19 +7,17 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ssl_recsys import files
+from ssl_recsys import files, schema
 from ssl_recsys.config import RunConfig
 from ssl_recsys.errors import InputError
 from ssl_recsys.search import EXACT
 
-if TYPE_CHECKING:  # the module is used before TensorFlow is loaded
-    from ssl_recsys.data.dataset import Dataset
-
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.json"
+FINISHED_FILE = "finished.json"
 CHECKPOINT_DIR = "checkpoints"
 BEST_DIR = "best"
 LOG_DIR = "logs"
@@ -31,13 +29,15 @@ _TEMPORARY = "*.tmp"
 
 # A run may be resumed with other values of these: they decide how long it trains and how often
 # it saves, not what a step does.
-_MAY_CHANGE = ("max_epochs", "max_steps", "patience", "checkpoint_minutes", "strategy")
+LENGTH_SETTINGS = ("max_epochs", "max_steps", "patience")
+_MAY_CHANGE = (*LENGTH_SETTINGS, "checkpoint_minutes", "strategy")
 
 
 def open_run(
     model_dir: str | os.PathLike[str],
     config: RunConfig,
-    dataset: Dataset,
+    data_dir: str | os.PathLike[str],
+    info: schema.DatasetInfo,
     *,
     resume: bool,
 ) -> pathlib.Path:
@@ -46,7 +46,8 @@ def open_run(
     Args:
       model_dir: the directory; it need not exist.
       config: the run's configuration.
-      dataset: what it trains on.
+      data_dir: the dataset directory that it trains on.
+      info: what that holds.
       resume: whether a run that is already there may be resumed.
 
     Returns:
@@ -57,7 +58,7 @@ def open_run(
         off.
     """
     path = pathlib.Path(model_dir)
-    described = _describe(config, dataset)
+    described = _describe(config, data_dir, info)
     if path.exists() and not path.is_dir():
         raise InputError(f"--model_dir={path} is a file; name a directory")
     if (path / CONFIG_FILE).is_file():
@@ -66,7 +67,7 @@ def open_run(
                 f"--model_dir={path} already holds a run and --resume is off; choose another "
                 "directory or delete this one"
             )
-        _check_same(path, files.read_json(path / CONFIG_FILE), described)
+        check_same_run(path, config, data_dir, info)
     elif path.exists() and {*path.iterdir()} - {*path.glob(_TEMPORARY), path / files.LOCK_FILE}:
         raise InputError(
             f"--model_dir={path} is not empty and holds no run; choose another directory"
@@ -81,10 +82,11 @@ def metrics_file(retrieval: str) -> str:
     return METRICS_FILE if retrieval == EXACT else f"metrics_{retrieval}.json"
 
 
-def _describe(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
-    info = dataset.info
+def _describe(
+    config: RunConfig, data_dir: str | os.PathLike[str], info: schema.DatasetInfo
+) -> dict[str, Any]:
     return {
-        "data_dir": os.path.abspath(dataset.data_dir),
+        "data_dir": os.path.abspath(data_dir),
         "dataset": {
             "name": info.name,
             "num_items": info.num_items,
@@ -96,13 +98,27 @@ def _describe(config: RunConfig, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _check_same(path: pathlib.Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
+def check_same_run(
+    path: pathlib.Path,
+    config: RunConfig,
+    data_dir: str | os.PathLike[str],
+    info: schema.DatasetInfo,
+) -> None:
+    """Checks that a model directory holds a run of these settings on this dataset.
+
+    Raises:
+      InputError: if it holds another.
+    """
+    there = files.read_json(path / CONFIG_FILE)
+    # Tuples become lists, as in the file.
+    wanted = json.loads(json.dumps(_describe(config, data_dir, info)))
     if there.get("dataset") != wanted["dataset"]:
         raise InputError(
             f"--model_dir={path} holds a run on another dataset; choose another directory"
         )
-    before, now = _flatten(there.get("config", {})), _flatten(wanted["config"])
+    types = {name: type(value) for name, value in wanted.items()}
+    files.check_types(str(path / CONFIG_FILE), there, types)
+    before, now = _flatten(there["config"]), _flatten(wanted["config"])
     changed = [
         f"{name}: {before.get(name)!r} there, {now.get(name)!r} now"
         for name in sorted(before.keys() | now.keys())
@@ -116,6 +132,8 @@ def _check_same(path: pathlib.Path, there: Mapping[str, Any], wanted: Mapping[st
 
 
 def _flatten(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    for name, section in config.items():
+        files.check_object(f"{CONFIG_FILE}: {name}", section)
     return {name: value for section in config.values() for name, value in section.items()}
 
 

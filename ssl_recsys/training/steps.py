@@ -38,6 +38,7 @@ def make_model(
             config.training.learning_rate,
             static_shapes=model.static_shapes,
             row_wise=model.table_variables if config.training.row_wise_adagrad else (),
+            table_width=config.tower.embedding_dim,
         )
         optimizer.build([*model.table_variables, *model.dense_variables])
         model.compile(optimizer=optimizer)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-import tqdm
 
 from ssl_recsys import files
 from ssl_recsys.config import RunConfig
@@ -29,16 +28,16 @@ from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
-from ssl_recsys.schema import SIDES
+from ssl_recsys.schema import ITEM, SIDES
 from ssl_recsys.training import run_dir
-from ssl_recsys.training.checkpoints import restore_newest
+from ssl_recsys.training.checkpoints import remove_unfinished, restore_newest
+from ssl_recsys.training.progress import Progress
 from ssl_recsys.training.steps import compile_steps, make_model
 from ssl_recsys.training.stop_signals import StopSignals
-from ssl_recsys.training.strategies import distribute, is_chief
+from ssl_recsys.training.strategies import distribute, is_chief, task_id
 
 # Steps per compiled call. Reading the loss synchronises with the device, so it is read once a call.
 STEPS_PER_CALL = 16
-_VALIDATION_KS = (10, 50)
 
 
 class Trainer:
@@ -73,7 +72,10 @@ class Trainer:
         self._config = config
         self._strategy = strategy
         self._writes = is_chief(strategy)
-        self._dir = model_dir if self._writes else model_dir / f"worker-{_task_id(strategy)}"
+        self._dir = model_dir if self._writes else model_dir / f"worker-{task_id(strategy)}"
+        head_items = metrics.head_items(dataset.info.head, dataset.catalog(ITEM).train_count)
+        self._is_head = head_items[validation_pairs.item_row]  # [validation pairs]
+        _check_select_by(config.training.select_by, self._is_head)
         features = {side: dataset.features(side) for side in SIDES}
         self.model = make_model(features, config, strategy, statistics_for(config, dataset))
         self._state = {
@@ -91,14 +93,16 @@ class Trainer:
             max_to_keep=2,
         )
         self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=self.model),
+            tf.train.Checkpoint(weights=self.model.weights),  # without the optimizer's
             str(self._dir / run_dir.BEST_DIR),
             max_to_keep=1,
         )
-        self._history: list[dict[str, float]] = []
+        self._history: list[dict[str, Any]] = []
         self._last_parts: dict[str, float] = {}
         self._saved_at = time.monotonic()
         self._stop = StopSignals()
+        self._is_traced = False
+        self._is_best = False  # the model has the weights that validated best
         self._joint_steps, self._pretraining_steps = (
             compile_steps(
                 self.model,
@@ -131,12 +135,19 @@ class Trainer:
           nothing was validated.
 
         Raises:
-          InputError: if the loss stops being finite.
+          InputError: if the loss stops being finite, or the best weights are damaged.
           Stopped: by SIGTERM or SIGINT, once a checkpoint is written.
         """
         self._restore()
         writer = tf.summary.create_file_writer(str(self._dir / run_dir.LOG_DIR))
-        with self._stop.caught(), writer.as_default(), self._progress() as progress:
+        show = Progress(
+            self._config.ssl.method,
+            total_steps=self.total_steps,
+            step=self.step,
+            total_epochs=self._config.training.max_epochs,
+            shown=self._writes,
+        )
+        with self._stop.caught(), writer.as_default(), show as progress:
             while self.step < self.total_steps and not self._stops_early():
                 self._train_epoch(progress)
                 if self._read("step_in_epoch") < self._pairs.steps_per_epoch:
@@ -144,20 +155,27 @@ class Trainer:
                 self._end_epoch(progress)
             if self._read("step_in_epoch") > 0:
                 self._end_epoch(progress)
-        if self._best.latest_checkpoint:
-            self._best.checkpoint.restore(self._best.latest_checkpoint).expect_partial()
+        if self._is_best:
+            return self.model
+        # The last weights never stand in for the best ones unnoticed.
+        if restore_newest(self._best) is None and self._read("best") >= 0:
+            raise InputError(
+                f"the weights that validated best are gone from {self._best.directory}; restore "
+                "them, or delete the model directory and train again"
+            )
         return self.model
 
     def _restore(self) -> None:
+        remove_unfinished(pathlib.Path(self._best.directory))
         latest = restore_newest(self._checkpoints)
         if latest is None:
             return
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
-            self._history = files.read_json(history)[: int(self._read("epoch"))]
+            self._history = files.read_json(history, list)[: int(self._read("epoch"))]
         print(f"resuming from step {self.step} of {self.total_steps} ({latest})", flush=True)
 
-    def _train_epoch(self, progress: tqdm.tqdm) -> None:
+    def _train_epoch(self, progress: Progress) -> None:
         """Takes the rest of the epoch's steps, or those that `max_steps` leaves."""
         batches = self.batches(int(self._read("epoch")), int(self._read("step_in_epoch")))
         while True:
@@ -168,12 +186,17 @@ class Trainer:
             if left <= 0:
                 return
             count = min(left, STEPS_PER_CALL)
+            if not self._is_traced:
+                progress.tracing()
+                self._is_traced = True
             begin = time.monotonic()
             parts = self.take_steps(batches, count)
             elapsed = time.monotonic() - begin
+            self._is_best = False
             self._state["step_in_epoch"].assign_add(count)
             self._state["seconds"].assign_add(elapsed)
-            self._report(parts, count, elapsed, progress)
+            self._report(parts, count, elapsed)
+            progress.steps(int(self._read("epoch")) + 1, count, parts["loss"])
             if (received := self._stop.received) is not None:
                 self._save()
                 raise Stopped(
@@ -183,6 +206,7 @@ class Trainer:
                 )
             if time.monotonic() - self._saved_at > 60 * self._config.training.checkpoint_minutes:
                 self._save()
+                progress.saved(int(self._read("epoch")) + 1)
 
     def take_steps(self, batches: Iterator[Any], count: int) -> dict[str, float]:
         """Takes steps in one compiled call, and nothing else: no validation, no checkpoint.
@@ -228,19 +252,21 @@ class Trainer:
             )
         )
 
-    def _end_epoch(self, progress: tqdm.tqdm) -> None:
+    def _end_epoch(self, progress: Progress) -> None:
         """Validates, keeps the best weights, saves."""
-        record = {
+        record: dict[str, Any] = {
             "epoch": int(self._read("epoch")) + 1,
             "step": self.step,
             "seconds": float(self._read("seconds")),
             **self._last_parts,
         }
+        values: dict[str, Any] = {}
+        select_by = self._config.training.select_by
         if self._validation_pairs:
-            record.update(self._validate())
-            score = record[f"validation_{metrics.VALIDATION_METRIC}"]
-            progress.set_postfix_str(f"validation {metrics.VALIDATION_METRIC} {score:.4f}")
-            self._keep_if_best(score)
+            values = self._validate()
+            record |= {f"validation_{name}": value for name, value in values.items()}
+            self._keep_if_best(values[select_by])
+        progress.epoch(int(self._read("epoch")) + 1, values, select_by)
         self._history.append(record)
         if self._writes:
             files.write_json(self._dir / run_dir.HISTORY_FILE, self._history)
@@ -248,30 +274,29 @@ class Trainer:
         self._state["step_in_epoch"].assign(0)
         self._save()
 
-    def _validate(self) -> dict[str, float]:
-        """Recall and MAP of the validation pairs against the whole corpus."""
+    def _validate(self) -> dict[str, Any]:
+        """`metrics.SELECTABLE` of the validation pairs against the whole corpus."""
         ranks = rank_pairs(
             self.embed,
             self._validation_pairs,
-            max(_VALIDATION_KS),
+            max(metrics.DEFAULT_KS),
             own_item_rows=self._dataset.info.own_item_rows
             if self._config.training.exclude_query
             else None,
         )
-        values = {
-            f"{name}@{k}": float(function(ranks, k))
-            for name, function in (("recall", metrics.recall_at), ("map", metrics.map_at))
-            for k in _VALIDATION_KS
-        }
+        slices = metrics.slice_metrics(ranks, self._is_head)
+        values = {name: metrics.selected(slices, name) for name in metrics.SELECTABLE}
         for name, value in values.items():
-            tf.summary.scalar(f"validation/{name}", value, step=self.step)
-        return {f"validation_{name}": value for name, value in values.items()}
+            if value is not None:
+                tf.summary.scalar(f"validation/{name}", value, step=self.step)
+        return values
 
     def _keep_if_best(self, value: float) -> None:
         if value > self._read("best"):
             self._state["best"].assign(value)
             self._state["epochs_without_gain"].assign(0)
             self._best.save(self.step)
+            self._is_best = True
         elif not self._is_pretraining:
             self._state["epochs_without_gain"].assign_add(1)
 
@@ -286,29 +311,21 @@ class Trainer:
     def _read(self, name: str) -> float:
         return self._state[name].numpy()
 
-    def _progress(self) -> tqdm.tqdm:
-        return tqdm.tqdm(
-            desc=f"train {self._config.ssl.method}",
-            total=self.total_steps,
-            initial=self.step,
-            unit="step",
-            disable=not self._writes,
-            mininterval=1.0,
-        )
-
-    def _report(
-        self, parts: dict[str, float], count: int, seconds: float, progress: tqdm.tqdm
-    ) -> None:
+    def _report(self, parts: dict[str, float], count: int, seconds: float) -> None:
         self._last_parts = parts
-        progress.set_description_str(
-            f"train {self._config.ssl.method} epoch {int(self._read('epoch')) + 1} "
-            f"loss {parts['loss']:.4f}",
-            refresh=False,
-        )
-        progress.update(count)
         for name, value in parts.items():
             tf.summary.scalar(f"train/{name}", value, step=self.step)
         tf.summary.scalar("train/steps_per_second", count / seconds, step=self.step)
+
+
+def _check_select_by(select_by: str, is_head: npt.NDArray[np.bool_]) -> None:
+    """Refuses to choose an epoch by a slice without validation pairs."""
+    has_pairs = {metrics.HEAD: is_head.any(), metrics.TAIL: not is_head.all()}
+    if len(is_head) and not has_pairs.get(select_by.partition("_")[0], True):
+        raise InputError(
+            f"--select_by={select_by}, but no validation pair is of that slice; choose one of "
+            f"{', '.join(metrics.NAMES)}"
+        )
 
 
 def _check_strategy(
@@ -329,8 +346,3 @@ def _check_strategy(
             "--jit_compile works on one GPU or CPU, since XLA cannot compile the exchange between "
             f"replicas (here {replicas}); leave it off (a TPU is always compiled)"
         )
-
-
-def _task_id(strategy: tf.distribute.Strategy) -> int:
-    resolver = strategy.cluster_resolver
-    return int(resolver.task_id) if resolver is not None else 0

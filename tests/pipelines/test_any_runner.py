@@ -11,6 +11,9 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 
 from data_prep import probe
 from data_prep.input_files import InputFile
+from data_prep.synthetic import wiki_sql
+from data_prep.synthetic.wiki_pages import pages
+from data_prep.synthetic.wiki_world import WikiWorld
 from data_prep.wiki import read_pages
 from pipelines import app_install, beam_job, beam_runner, wikipedia
 from ssl_recsys.errors import InputError
@@ -22,6 +25,15 @@ from tests.pipelines.test_wikipedia import TINY, contents
 def wiki_job(directory, **fields):
     del directory
     return wikipedia.find(wikipedia.WikipediaOptions(dump=str(TINY), **fields))
+
+
+def sql_job(directory):
+    wiki_sql.write_tables(directory, pages(WikiWorld(10, seed=0)), wiki_sql.LAYOUT_2026)
+    tables = ("page", "pagelinks", "redirect", "linktarget", "categorylinks", "page_props")
+    named = {table: f"{directory}/{table}.sql.gz" for table in tables}
+    return wikipedia.find(
+        wikipedia.WikipediaOptions(source="sql", hidden_categories="drop", **named)
+    )
 
 
 def install_job(directory, **fields):
@@ -61,6 +73,7 @@ def flattened(job):
     "make_job",
     [
         lambda directory: wiki_job(directory, link_targets="all", split_by="link"),
+        sql_job,
         lambda directory: install_job(directory, popularity_from_training=True),
         page_views_job,
     ],

@@ -19,6 +19,7 @@ from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.files import MANIFEST_FILE, check_manifest
 from tests import listening
+from tests.dataset_dir import read
 from tests.install_data import APPS, FRACTIONS, LOG, PAIRS, make, write_input, write_lines
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -27,28 +28,6 @@ MYKET = SHARED / "myket"
 NEEDS_MYKET = pytest.mark.skipif(
     not MYKET.is_dir(), reason="no real install log; SSL_RECSYS_SHARED_DATA names its directory"
 )
-
-
-def read(data_dir):
-    """Catalog records by key, and sorted pairs of keys by split."""
-    import tensorflow_datasets as tfds
-
-    def load(folder, split):
-        builder = tfds.builder_from_directory(data_dir / folder)
-        return list(tfds.as_numpy(builder.as_dataset(split=split)))
-
-    items = load(schema.CATALOG_DIR, schema.CATALOG_SPLIT)
-    assert [item["row"] for item in items] == list(range(len(items)))
-    keys = [item["key"].decode() for item in items]
-    pairs = {
-        split: sorted(
-            (keys[query], keys[item])
-            for record in load(schema.PAIRS_DIR, split)
-            for query, item in zip(record["query_row"], record["item_row"], strict=True)
-        )
-        for split in schema.PAIR_SPLITS
-    }
-    return dict(zip(keys, items, strict=True)), pairs
 
 
 def contents(directory):
@@ -344,6 +323,8 @@ def test_landing_page_log_without_the_flag(tmp_path):
         ({"window": "soon"}, "like 1d or 12h"),
         ({"max_bad_records": -1}, r"--max_bad_records must be at least 0 \(got -1\)"),
         ({"head_fraction": 1.0}, "--head_fraction must be in"),
+        ({"head_min_count": 0}, "--head_min_count must be at least 1"),
+        ({"head": "most"}, "--head must be one of in_training, top_fraction"),
         ({"test_fraction": 0.9, "validation_fraction": 0.2}, "must be below 1"),
         ({"num_shards": 5000}, "--num_shards must be in"),
     ],
@@ -351,6 +332,13 @@ def test_landing_page_log_without_the_flag(tmp_path):
 def test_bad_options(fields, message):
     with pytest.raises(InputError, match=message):
         AppInstallOptions(**({"installs": "x", "apps": "y"} | fields))
+
+
+def test_head_rules():
+    fields = {"installs": "x", "apps": "y", "head_fraction": 0.2, "head_min_count": 5}
+    assert AppInstallOptions(**fields).head_rule == schema.HeadRule("top_fraction", 0.2, 5)
+    in_training = AppInstallOptions(**fields, head="in_training").head_rule
+    assert in_training == schema.HeadRule("in_training", min_count=5)
 
 
 def plain_pairs(path, window):

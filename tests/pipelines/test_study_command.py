@@ -1,4 +1,4 @@
-"""The command: a study of real runs, killed twice, beside one that ran through."""
+"""The command: a study of real runs, killed, beside one that ran through."""
 
 import json
 import os
@@ -14,9 +14,9 @@ import pytest
 
 from pipelines import study
 from pipelines.experiments import runner
-from ssl_recsys import cli, features, schema
+from ssl_recsys import cli, features, files, schema
 from ssl_recsys.errors import InputError
-from tests import command_line, small_dataset, study_runs
+from tests import command_line, small_dataset, study_in_process, study_runs
 from tests.ssl_recsys import commands
 from tests.study_in_process import ARGUMENTS, NUM_RUNS
 
@@ -47,27 +47,25 @@ def comparable(directory):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as only POSIX does")
-def test_a_study_killed_twice_gives_the_report_of_one_that_ran_through(tmp_path):
+def test_a_study_that_was_killed_gives_the_report_of_one_that_ran_through(tmp_path):
+    # `python -m tests.kills study` kills more often.
     small_dataset.write(tmp_path / "data")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    alone = commands.run("tests.study_in_process", tmp_path / "data", whole)
-    assert alone.returncode == 0, alone.stderr
-    assert len(finished(whole)) == NUM_RUNS
     arguments = [*ARGUMENTS, f"--data_dir={tmp_path / 'data'}", f"--output_dir={killed}"]
+    study_in_process.carry_out(command_line.parse(study.StudyOptions, *arguments).study(), whole)
+    assert len(finished(whole)) == NUM_RUNS
     chance = random.Random(20_070_128)
-    times = {}
-    for num_finished in (chance.randint(0, 1), chance.randint(2, 3)):
-        seconds = chance.uniform(0.0, 4.0)
-        print(f"killed {seconds:.2f} s after {num_finished} runs")  # shown when the test fails
-        with subprocess.Popen(
-            commands.command("pipelines.study", *arguments),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            kill_once(process, killed, num_finished, seconds)
-        assert not (killed / "report.html").exists()
-        times |= {path: path.stat().st_mtime_ns for path in finished(killed)}
+    num_finished, seconds = chance.randint(1, 3), chance.uniform(0.0, 4.0)
+    print(f"killed {seconds:.2f} s after {num_finished} runs")  # shown when the test fails
+    with subprocess.Popen(
+        commands.command("pipelines.study", *arguments),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        kill_once(process, killed, num_finished, seconds)
+    assert not (killed / "report.html").exists()
+    times = {path: path.stat().st_mtime_ns for path in finished(killed)}
     done = commands.run("pipelines.study", *arguments)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in times} == times  # nothing twice
@@ -131,6 +129,19 @@ def test_the_cluster_example_of_the_docs_carries_a_study_out(tmp_path, monkeypat
     ((main, kind),) = commands_run
     main(command_line.parse(kind, *ARGUMENTS, "--data_dir=x", f"--output_dir={tmp_path}"))
     assert len(finished(tmp_path)) == NUM_RUNS
+
+
+def test_a_study_has_its_directory_alone(tmp_path):
+    data_dir, output_dir = tmp_path / "data", tmp_path / "study"
+    small_dataset.write(data_dir)
+    given = [*ARGUMENTS, f"--data_dir={data_dir}", f"--output_dir={output_dir}"]
+    with files.locked(output_dir):
+        with pytest.raises(InputError, match="in use by another process"):
+            study.main(command_line.parse(study.StudyOptions, *given))
+        assert [path.name for path in output_dir.iterdir()] == [files.LOCK_FILE]
+        # What is finished may be read meanwhile.
+        study.main(command_line.parse(study.StudyOptions, *given, "--report_only"))
+    assert "INCOMPLETE: 0 of 5" in (output_dir / "report.md").read_text()
 
 
 def test_the_command_names_a_wrong_feature_before_it_runs(tmp_path):

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from pipelines.experiments.studies import figures, plan, process, provenance, report
+from pipelines.experiments.studies import figures, markdown, plan, process, provenance, report
 from pipelines.experiments.studies.results import Results, to_json
 from pipelines.experiments.studies.store import Store
 from ssl_recsys import files
@@ -204,12 +204,39 @@ def test_an_unfinished_study_says_so(tmp_path):
     assert "INCOMPLETE: 0 of 27" in (tmp_path / "empty" / "report.md").read_text()
 
 
+NASTY = "<b>&amp;x|y\n# h\x1b[2J `c` *e* _f_ [a](http://b) ![i](j) ~~k~~ $l$ www.m\\"
+
+
 def test_text_from_outside_is_escaped(tmp_path):
-    info = dataclasses.replace(study_runs.INFO, name="<b>&films|")
-    results = Results(study_runs.study(), {})
-    report.write(tmp_path, results, info, None)
-    assert "<b>" not in (tmp_path / "report.html").read_text()
-    assert "&lt;b&gt;&amp;films|" in (tmp_path / "report.html").read_text()
+    info = dataclasses.replace(
+        study_runs.INFO,
+        name=NASTY,
+        split={"by": NASTY},
+        sources=({"path": f"somewhere/{NASTY}".replace("://b", ""), "sha256": "ab"},),
+    )
+    study = study_runs.study(base={"data_dir": "data/none", "fm_groups": f"{NASTY};*"})
+    report.write(tmp_path, Results(study, {}), info, None)
+    page = (tmp_path / "report.html").read_text()
+    assert "<b>" not in page
+    assert "&lt;b&gt;&amp;amp;x|y" in page
+    text = (tmp_path / "report.md").read_text()
+    # In the title, the summary, the table's title, the protocol; twice in cells.
+    shown = (
+        r"&lt;b>&amp;amp;x\|y \# h\ufffd\[2J \`c\` \*e\* \_f\_ \[a\](http:&#47;/b) !\[i\](j) "
+        r"\~\~k\~\~ \$l\$ www&#46;m\\"
+    ).replace(r"\ufffd", "\ufffd")
+    assert text.count(shown) == 5
+    assert text.count(r"&lt;b>") == 6
+    assert "<b>" not in text
+    lines = {line for line in text.splitlines() if "&lt;b>" in line}
+    assert len(lines) == 6  # none broken
+
+
+@pytest.mark.parametrize(
+    "text", ["FD+FM+SO", "title_ngrams (bag, 1,000 ids)", "p < .001", "AT&T & co", "50 %, a - b"]
+)
+def test_plain_text_stays_as_it_is(text):
+    assert markdown.escape(text) == text
 
 
 def test_starts_are_noted_once_for_each_way_of_running(tmp_path):

@@ -41,6 +41,16 @@ def test_installs(tmp_path):
     ]  # fmt: skip
 
 
+def test_tables(tmp_path):
+    done = _run("--kind=wikipedia_sql", "--num_items=20", f"--output={tmp_path}", "--layout=2024")
+    assert done.returncode == 0, done.stderr
+    assert "20 articles in the layout of 2024" in done.stdout
+    with gzip.open(tmp_path / "pagelinks.sql.gz", "rt", encoding="utf-8") as stream:
+        text = stream.read()
+    assert "  `pl_title` varbinary(255),\n" in text
+    assert text.endswith("-- Dump completed on 2026-01-01 12:00:00\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

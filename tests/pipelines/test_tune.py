@@ -3,11 +3,13 @@
 import json
 import pathlib
 
+import optuna
 import pytest
 
 from pipelines import tune
 from pipelines.experiments import runner, search_space
 from pipelines.experiments.search import Search, possible_runs
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from tests import command_line, small_dataset
 from tests.ssl_recsys import commands
@@ -81,7 +83,8 @@ class FakeRunner:
             model_dir = self.directory / run.name
             model_dir.mkdir(parents=True, exist_ok=True)
             recall = 1 - abs(float(run.flags["alpha"]) - 1) + 0.1 * int(run.flags["seed"])
-            metrics = {"split": run.flags["eval_split"], "overall": {"recall@50": recall}}
+            slices = {"overall": {"recall@50": recall}, "tail": {"map@10": -recall}}
+            metrics = {"split": run.flags["eval_split"], **slices}
             (model_dir / "metrics.json").write_text(json.dumps(metrics))
             yield runner.Finished(run, model_dir, 1.0, "it broke" if self.fail else None)
 
@@ -104,6 +107,21 @@ def test_search_finds_the_best_and_writes_its_flags(tmp_path):
     assert f"{1 - abs(alpha - 1) + 0.05:.4f}" in best  # the mean over both seeds
 
 
+@pytest.mark.parametrize("given", ["--metric=tail_map@10", "--base_flag=select_by=tail_map@10"])
+def test_a_metric_of_a_slice_chooses_epochs_and_trials(given, tmp_path, data_dir, monkeypatch):
+    runs = FakeRunner(tmp_path / "runs")
+    monkeypatch.setattr(tune, "LocalRunner", lambda directory, parallel: runs)
+    flags = (f"--data_dir={data_dir}", f"--output_dir={tmp_path}", "--base_flag=method=fd")
+    searched = ("--search=alpha=0.5|1", "--try_first=alpha=0.5", "--try_first=alpha=1")
+    tune.main(command_line.parse(tune.TuneOptions, *flags, *searched, "--num_trials=2", given))
+    assert [run.flags["select_by"] for run in runs.taken] == ["tail_map@10"] * 2
+    best = (tmp_path / "best.flags").read_text()
+    # Recall is .5 and 1: by the fake runs' metric of the tail, the lower one is better.
+    assert "tail_map@10 -0.5" in best
+    assert "--alpha=0.5" in best
+    assert "--select_by=tail_map@10" in best
+
+
 def test_killed_search_goes_on(tmp_path):
     first = FakeRunner(tmp_path / "runs", stop_after=3)
     with pytest.raises(InterruptedSearchError):
@@ -114,9 +132,31 @@ def test_killed_search_goes_on(tmp_path):
     # The interrupted fourth trial, then the two that are left.
     assert len(second.taken) == 3
     assert len({run.name for run in first.taken + second.taken}) == 6
+    whole = FakeRunner(tmp_path / "whole" / "runs")
+    search(tmp_path / "whole").carry_out(6, whole)
+    assert [run.name for run in first.taken + second.taken] == [run.name for run in whole.taken]
     third = FakeRunner(tmp_path / "runs")
     search(tmp_path).carry_out(6, third)
     assert third.taken == []
+
+
+@pytest.mark.parametrize("step", ["enqueue_trial", "set_user_attr", "tell"])
+def test_a_search_killed_while_it_resumes_goes_on(tmp_path, monkeypatch, step):
+    first = FakeRunner(tmp_path / "runs", stop_after=3)
+    with pytest.raises(InterruptedSearchError):
+        search(tmp_path).carry_out(5, first)
+
+    def kill(*arguments, **named):
+        raise InterruptedSearchError
+
+    monkeypatch.setattr(optuna.study.Study, step, kill)
+    with pytest.raises(InterruptedSearchError):
+        search(tmp_path)
+    monkeypatch.undo()
+    second = FakeRunner(tmp_path / "runs")
+    search(tmp_path).carry_out(5, second)
+    assert len(second.taken) == 2
+    assert len({run.name for run in first.taken + second.taken}) == 5
 
 
 def test_search_with_other_settings_is_refused(tmp_path):
@@ -144,13 +184,14 @@ def test_possible_runs_have_every_choice_and_the_bounds_of_ranges():
 
 @pytest.fixture(name="data_dir", scope="module")
 def _data_dir(tmp_path_factory):
-    """A dataset without test pairs."""
+    """A dataset without test pairs, and without a manifest that would miss them."""
     data_dir = tmp_path_factory.mktemp("tune") / "data"
     small_dataset.write(data_dir)
     removed = list((data_dir / "pairs").rglob("*test*"))
     assert removed
     for path in removed:
         path.unlink()
+    (data_dir / files.MANIFEST_FILE).unlink(missing_ok=True)
     return data_dir
 
 
@@ -203,6 +244,13 @@ def test_a_search_checks_its_flags_before_the_first_run(tmp_path, data_dir, flag
     with pytest.raises((InputError, FileNotFoundError), match=message):
         tune.main(command_line.parse(tune.TuneOptions, *given))
     assert not (tmp_path / "search").exists()
+
+
+def test_a_search_has_its_directory_alone(tmp_path, data_dir):
+    given = arguments(data_dir, tmp_path, "--base_flag=method=fd")
+    with files.locked(tmp_path), pytest.raises(InputError, match="in use by another process"):
+        tune.main(command_line.parse(tune.TuneOptions, *given))
+    assert [path.name for path in tmp_path.iterdir()] == [files.LOCK_FILE]
 
 
 def test_a_search_needs_something_to_search():

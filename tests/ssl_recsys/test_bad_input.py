@@ -1,12 +1,16 @@
 """Everything a user can get wrong ends with its own message, status 2, and nothing written."""
 
+import json
 import pathlib
+import re
 import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from data_prep import encode
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.config import (
     LossConfig,
     SSLConfig,
@@ -22,6 +26,8 @@ from ssl_recsys.features import feature_spec
 from ssl_recsys.schema import ITEM
 from tests.small_dataset import SPECS
 from tests.ssl_recsys import commands
+
+ROOMS = ("ssl_recsys", "data_prep", "pipelines", "benchmarks")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +84,19 @@ def test_commands_say_how_to_make_a_model(module: str, tmp_path: pathlib.Path) -
             lambda: resolve_fm_groups((("id", "words"), ("tags", "quality"), ("*",)), SPECS),
             "has no feature left",
         ),
+        (
+            lambda: resolve_fm_groups((("id", "colour"), ("*",)), SPECS),
+            r"names the feature 'colour'.*pass --fm_groups='id;\*'",
+        ),
+        (
+            lambda: resolve_fm_groups((("colour",), ("words",), ("tags", "size")), SPECS),
+            "'colour'.*pass --fm_groups='words;tags'",
+        ),
+        (
+            lambda: resolve_fm_groups((("colour",), ("words",)), SPECS),
+            r"pass --fm_groups='id;\*'",
+        ),
+        (lambda: resolve_fm_groups((("colour",), ("*",)), SPECS[:1]), "--method without it"),
         (lambda: feature_spec("Id", "categorical", 3), "lower-case"),
         (lambda: feature_spec("row", "categorical", 3), "taken by a catalog column"),
         (lambda: feature_spec("id", "onehot", 3), "kind must be one of"),
@@ -91,13 +110,16 @@ def test_value_out_of_range(make, message: str) -> None:
 
 @pytest.fixture
 def damaged(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
-    return pathlib.Path(shutil.copytree(data_dir, tmp_path / "data"))
+    """A copy without a manifest, as an earlier version wrote it: damage is found by reading."""
+    copy = pathlib.Path(shutil.copytree(data_dir, tmp_path / "data"))
+    (copy / files.MANIFEST_FILE).unlink(missing_ok=True)
+    return copy
 
 
 def test_wrong_data_version(damaged: pathlib.Path) -> None:
     path = damaged / schema.DATASET_FILE
     path.write_text(path.read_text().replace(schema.FORMAT_VERSION, "0.1.0"))
-    with pytest.raises(InputError, match=r"format version 0\.1\.0, this program reads"):
+    with pytest.raises(InputError, match=r"format version .0\.1\.0., this program reads"):
         Dataset(damaged).catalog(ITEM)
 
 
@@ -132,17 +154,25 @@ def test_corrupt_record_stops_train_before_it_writes(
     assert not model_dir.exists()
 
 
+def read_records(path: pathlib.Path) -> list[bytes]:
+    return [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+
+
+def write_records(path: pathlib.Path, records: list[bytes]) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
 def rewrite_catalog(directory: pathlib.Path, **changes: object) -> None:
     """Replaces the second record by one with other columns."""
     path = next((directory / schema.CATALOG_DIR).glob("*tfrecord*"))
     values = {"id": [2], "words": [3], "tags": [], "quality": [0.0, 1.0]}
     columns = {"row": 1, "key": "item 1", "title": "", "train_count": 0, **changes}
     record = encode.item_record(**columns, values=values, features=SPECS)  # type: ignore[arg-type]
-    import tensorflow as tf
-
-    records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
+    records = read_records(path)
     records[1] = record
-    encode.write_records(str(path), records)
+    write_records(path, records)
 
 
 def test_duplicate_keys(damaged: pathlib.Path) -> None:
@@ -171,14 +201,66 @@ def test_unknown_split(data_dir: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_pairs_cut_between_records_are_noticed(damaged: pathlib.Path, split: str) -> None:
-    import tensorflow as tf
-
     path = next((damaged / schema.PAIRS_DIR).glob(f"*{split}*tfrecord*"))
-    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
-    encode.write_records(str(path), records[:-1])
+    write_records(path, read_records(path)[:-1])
     dataset = Dataset(damaged)
     with pytest.raises(InputError, match=rf"{split} pairs, and dataset\.json announces"):
         dataset.pairs(split)
     if split == "train":
         with pytest.raises(InputError, match=r"train pairs, and dataset\.json announces"):
             dataset.training_pairs(batch_size=64, seed=0)
+
+
+def legacy(name: str) -> dict:
+    """JSON in text within JSON, which TFDS reads too."""
+    inner = {"type": name, "content": {}}
+    return {
+        "pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+        "jsonFeature": {"json": json.dumps({"row": inner})},
+    }
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        lambda name: {"pythonClassName": name, "text": {}},
+        lambda name: {"python_class_name": name, "text": {}},
+        lambda name: {"type": name, "content": {}},
+        legacy,
+    ],
+)
+@pytest.mark.parametrize("folder", [schema.CATALOG_DIR, schema.PAIRS_DIR])
+def test_a_dataset_cannot_have_modules_imported(
+    folder: str, foreign, damaged: pathlib.Path, tmp_path: pathlib.Path, monkeypatch
+) -> None:
+    (tmp_path / "some_module.py").write_text("raise SystemExit('was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = damaged / folder / "features.json"
+    content = json.loads(path.read_text())
+    name = next(iter(content["featuresDict"]["features"]))
+    content["featuresDict"]["features"][name] = foreign("some_module.Feature")
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"some_module.*TFDS could import; load only datasets"):
+        Dataset(damaged).catalog(ITEM) if folder == schema.CATALOG_DIR else load_pairs(
+            damaged, "train"
+        )
+
+
+@pytest.mark.parametrize("template", ["../other/{SPLIT}.tfrecord-{SHARD_X_OF_Y}", "/etc/{SPLIT}"])
+def test_a_dataset_cannot_have_files_elsewhere_read(template: str, damaged: pathlib.Path) -> None:
+    path = damaged / schema.PAIRS_DIR / "dataset_info.json"
+    usual = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    path.write_text(path.read_text().replace(usual, template))
+    with pytest.raises(InputError, match="outside itself"):
+        load_pairs(damaged, "train")
+
+
+def test_pickled_arrays_are_refused(tmp_path: pathlib.Path) -> None:
+    """NumPy's default, which no call of ours changes."""
+    np.save(tmp_path / "a.npy", np.array([{"any": "object"}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        np.load(tmp_path / "a.npy")
+    sources = [path for room in ROOMS for path in (commands.ROOT / room).rglob("*.py")]
+    assert len(sources) > 80
+    for path in sources:
+        assert not re.search(r"allow_pickle|\bpickle\b|\bdill\b|yaml\.load", path.read_text()), path

@@ -1,5 +1,6 @@
 """Files and directories are whole or not there, whatever stops a command."""
 
+import errno
 import json
 import os
 import pathlib
@@ -86,6 +87,17 @@ def test_a_directory_has_one_owner_until_it_dies(tmp_path: pathlib.Path) -> None
         pass
 
 
+def test_a_file_system_without_locks_is_used_without(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.locked(tmp_path), files.locked(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
@@ -118,13 +130,16 @@ def test_titles_cannot_act_on_a_terminal() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_items": "3"}, "num_items has a wrong type"),
-        ({"num_items": True}, "num_items has a wrong type"),
-        ({"num_pairs": {"train": 1}}, "num_pairs: test is missing"),
+        ({"num_items": "3"}, 'num_items must be of type int .got "3".'),
+        ({"num_items": True}, "num_items must be of type int"),
+        ({"num_pairs": {"train": 1}}, "num_pairs: validation is missing"),
         ({"features": [{"name": "id"}]}, "feature 1: kind is missing"),
         ({"features": [7]}, "feature 1 must be an object"),
-        ({"head": {"rule": 1, "fraction": 0}}, "head: rule has a wrong type"),
-        ({"colour": 1}, "colour is unknown"),
+        ({"head": {"rule": 1, "fraction": 0}}, "head: rule must be of type str"),
+        ({"head": {"rule": "in_training", "fraction": 0, "min_count": 0}}, "min_count must be at"),
+        ({"counters": {"pairs": "3"}}, "counters: pairs must be of type int"),
+        ({"sources": [7]}, "source 1 must be an object"),
+        ({"colour": 1}, "unknown field 'colour'"),
     ],
 )
 def test_every_field_of_dataset_json_is_checked(
@@ -136,7 +151,16 @@ def test_every_field_of_dataset_json_is_checked(
         schema.read_dataset_info(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "", "null", "[]", "{}"])
+def test_a_dataset_without_a_smallest_count_of_the_head(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    content = json.loads((data_dir / schema.DATASET_FILE).read_text())
+    assert content["head"].pop("min_count") == 1
+    (tmp_path / schema.DATASET_FILE).write_text(json.dumps(content))
+    assert schema.read_dataset_info(tmp_path) == schema.read_dataset_info(data_dir)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "", "null", "[]", "{}"])
 def test_dataset_json_that_is_none(text: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / schema.DATASET_FILE).write_text(text)
     with pytest.raises(InputError, match="damaged"):

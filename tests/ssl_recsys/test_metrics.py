@@ -65,16 +65,37 @@ def test_head_in_training():
     np.testing.assert_array_equal(head, [False, True, True, False])
 
 
-def test_head_top_fraction_takes_the_lower_row_of_a_tie():
-    # ceil(0.1 * 11) = 2 items: row 3 with 9 pairs, then row 1, the first of three with 5.
-    head = metrics.head_items(TOP_TENTH, [0, 5, 5, 9, 5, 0, 0, 0, 0, 0, 0])
-    np.testing.assert_array_equal(np.flatnonzero(head), [1, 3])
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # There is room for ceil(0.1 * 11) = 2 items.
+        ([0, 5, 4, 9, 4, 0, 0, 0, 0, 0, 0], [1, 3]),
+        ([0, 5, 5, 9, 5, 0, 0, 0, 0, 0, 0], [3]),  # none of three with 5
+        ([0, 5, 5, 5, 0, 0, 0, 0, 0, 0, 0], []),
+        ([0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0], [3]),  # an item without a pair is no head item
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], []),
+        ([], []),
+    ],
+)
+def test_head_top_fraction_keeps_ties_together(counts, expected):
+    head = metrics.head_items(TOP_TENTH, counts)
+    np.testing.assert_array_equal(np.flatnonzero(head), expected)
+
+
+def test_head_of_a_smallest_count():
+    counts = [0, 1, 7, 2, 3, 2]
+    rule = schema.HeadRule(min_count=3)
+    np.testing.assert_array_equal(np.flatnonzero(metrics.head_items(rule, counts)), [2, 4])
+    rule = schema.HeadRule(schema.HEAD_TOP_FRACTION, 0.5, min_count=3)  # rows 2, 4 without it
+    np.testing.assert_array_equal(np.flatnonzero(metrics.head_items(rule, counts)), [2, 4])
+    rule = schema.HeadRule(schema.HEAD_TOP_FRACTION, 0.5, min_count=4)
+    np.testing.assert_array_equal(np.flatnonzero(metrics.head_items(rule, counts)), [2])
 
 
 @pytest.mark.parametrize(("fraction", "num_items", "expected"), [(0.07, 100, 7), (0.1, 1, 1)])
 def test_head_top_fraction_is_not_rounded_up_by_float_error(fraction, num_items, expected):
     rule = schema.HeadRule(schema.HEAD_TOP_FRACTION, fraction)
-    assert metrics.head_items(rule, np.arange(num_items)).sum() == expected
+    assert metrics.head_items(rule, np.arange(num_items) + 1).sum() == expected
 
 
 def test_top_popular_ranks():

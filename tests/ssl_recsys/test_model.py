@@ -62,6 +62,7 @@ STATISTICS = CatalogStatistics(
         if spec.is_pooled
     },
     correlated_masks=dict.fromkeys(SIDES, MASKS),
+    missing_shares={"quality": 0.25},  # so that the model reads the mark
 )
 
 
@@ -122,7 +123,7 @@ def look_up(model: TwoTowerModel, batch: Batch):
 def plain_activation(model: TwoTowerModel, spec, values, kept) -> tf.Tensor:
     """One example's feature, value by value; `kept` says which values a view keeps."""
     if not spec.is_embedded:
-        return values
+        return values if kept[0] else tf.constant([0.0, 1.0])
     table = model.feature_embeddings.tables[spec.name]
     rows = [table[value] for value, keep in zip(values, kept, strict=True) if keep and value]
     return tf.reduce_mean(tf.stack(rows), axis=0) if rows else table[0]
@@ -148,12 +149,11 @@ def plain_tower(model: TwoTowerModel, side: str, features, kept=None) -> tf.Tens
 def masks(run: config.RunConfig, seed: tf.Tensor) -> dict[str, np.ndarray]:
     """The view that a seed gives, as feature name -> kept values."""
     batch = ReplicaBatch(BATCH, 1, 0)
-    embedded = [spec for spec in SPECS if spec.is_embedded]
     by_value = run.ssl.dropout_granularity == "value"
-    widths = [spec.max_values if by_value else 1 for spec in embedded]
+    widths = [spec.max_values if by_value and spec.is_embedded else 1 for spec in SPECS]
     drawn = batch.random_keep(seed, sum(widths), run.ssl.dropout_rate).numpy()
     kept = {spec.name: np.ones((BATCH, spec.max_values), bool) for spec in SPECS}
-    for spec, part in zip(embedded, np.split(drawn, np.cumsum(widths)[:-1], axis=1), strict=True):
+    for spec, part in zip(SPECS, np.split(drawn, np.cumsum(widths)[:-1], axis=1), strict=True):
         kept[spec.name] = np.broadcast_to(part, (BATCH, spec.max_values))
     return kept
 

@@ -28,7 +28,7 @@ class Outer(Options):
     quick: bool = option(False, "Quick or not.")
     words: tuple[str, ...] = option((), "Words.", repeated=True)
     groups: tuple[tuple[str, ...], ...] = option(
-        (("x",),), "Groups.", parse=config.parse_fm_groups, show=config._show_fm_groups
+        (("x",),), "Groups.", parse=config.parse_fm_groups, show=config.show_fm_groups
     )
     inner: Inner = dataclasses.field(default_factory=Inner)
 

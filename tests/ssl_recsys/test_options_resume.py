@@ -12,6 +12,7 @@ from ssl_recsys.training import run
 EVERYTHING = config.RunConfig(
     tower=config.TowerConfig(
         embedding_dim=8,
+        table_column_multiple=16,
         hidden_layers=(16, 8),
         pooling="sqrtn",
         value_weights="idf",
@@ -47,7 +48,10 @@ def trained(data_dir: pathlib.Path, model_dir: pathlib.Path, *epochs: int) -> pa
     for max_epochs in epochs:
         training = dataclasses.replace(EVERYTHING.training, max_epochs=max_epochs)
         settings = dataclasses.replace(EVERYTHING, training=training)
-        run.train_and_evaluate(config.TrainOptions(str(data_dir), str(model_dir), run=settings))
+        options = config.TrainOptions(
+            str(data_dir), str(model_dir), keep_checkpoints=True, run=settings
+        )
+        run.train_and_evaluate(options)
     return model_dir
 
 

@@ -1,18 +1,19 @@
 import json
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse
 
-from ssl_recsys import features, schema
+from ssl_recsys import baselines, features, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.pairs import Pairs
-from ssl_recsys.evaluation import SIMPLE_MODELS
+from ssl_recsys.errors import InputError
+from ssl_recsys.evaluation import SIMPLE_MODELS, simple_settings
 from ssl_recsys.evaluation.comparison import Comparison, ranks_by_score
 from ssl_recsys.evaluation.simple_models import (
-    SETTINGS,
     AlternatingLeastSquares,
     ContentCosine,
     ContentNeighbours,
@@ -24,6 +25,7 @@ from ssl_recsys.evaluation.simple_models import (
     tfidf,
 )
 from ssl_recsys.evaluation.table import format_table
+from tests import command_line
 from tests.ssl_recsys import commands
 
 FEATURES = (
@@ -161,6 +163,9 @@ def test_ranks_do_not_depend_on_the_order_of_pairs() -> None:
         assert ranks[number] == 1 + sorted(keys).index(own)
 
 
+NOTED: list[str] = []
+
+
 def chosen_by(validation: tuple[int, int]) -> dict[str, Any]:
     # Item 3 is the only unpopular one: without a count it is far down every list.
     data = Comparison(
@@ -170,12 +175,27 @@ def chosen_by(validation: tuple[int, int]) -> dict[str, Any]:
         validation=Pairs(*np.array([validation]).T),
         evaluated=Pairs(np.array([2, 2]), np.array([0, 3])),
         split="test",
+        note=NOTED.append,
     )
-    return data.results(["co_occurrence"])["co_occurrence"]
+    ((name, result),) = data.results(simple_settings.chosen(["co_occurrence"], ["all"]))
+    assert name == "co_occurrence"
+    return result
 
 
 def test_validation_pairs_choose_the_settings() -> None:
-    assert chosen_by((4, 3))["settings"] == {"both_directions": True}
+    NOTED.clear()
+    result = chosen_by((4, 3))
+    assert result["settings"] == {"both_directions": True}
+    # Of 58 other items with a count, all come before item 3 unless a pair is known.
+    assert result["tried"] == [
+        {"settings": {"both_directions": False}, "validation_recall@50": 0.0},
+        {"settings": {"both_directions": True}, "validation_recall@50": 1.0},
+    ]
+    assert [re.sub(r"[\d.]+ s$", "T", line) for line in NOTED] == [
+        "co_occurrence:both_directions=false  Recall@50 0.0000 on validation pairs  T",
+        "co_occurrence:both_directions=true  Recall@50 1.0000 on validation pairs  T",
+        "co_occurrence:both_directions=true  Recall@50 0.5000 on test pairs  T",
+    ]
     assert chosen_by((3, 4))["settings"] == {"both_directions": False}
 
 
@@ -192,23 +212,79 @@ def test_results_have_the_form_of_a_models_metrics() -> None:
     assert format_table({"co_occurrence": result}).count("0.5000") > 4
 
 
-def test_settings_are_distinct() -> None:
-    assert tuple(SETTINGS) == SIMPLE_MODELS
-    assert all(len(set(settings)) == len(settings) for settings in SETTINGS.values())
+@pytest.mark.parametrize(("grid", "total"), [("all", 33), ("few", 8)])
+def test_settings_are_distinct_and_can_be_given(grid: str, total: int) -> None:
+    settings = simple_settings.chosen(SIMPLE_MODELS, [grid])
+    assert tuple(settings) == SIMPLE_MODELS == tuple(simple_settings.KINDS)
+    assert all(len(set(models)) == len(models) for models in settings.values())
+    assert sum(map(len, settings.values())) == total
+    for name, models in settings.items():
+        for model in models:
+            text = simple_settings.describe(name, model)
+            own = f"{text}:" if ":" not in text else text
+            assert simple_settings.chosen([name], [own])[name] == (model,)
+
+
+def test_own_settings_take_the_place_of_a_methods() -> None:
+    own = ["few", "content_knn:num_neighbours=5|20,item_side=false", "content_knn:power=2"]
+    found = simple_settings.chosen(["als", "content_knn"], own)
+    assert found["content_knn"] == (
+        ContentNeighbours(5, 1.0, False, 0.5),
+        ContentNeighbours(20, 1.0, False, 0.5),
+        ContentNeighbours(30, 2.0, True, 0.5),
+    )
+    assert len(found["als"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["some"], "--settings=some: expected all, few or METHOD:name=value, METHOD being one of"),
+        (["all", "few"], "--settings can be one of all, few"),
+        (["tfidf:"], "METHOD being one of content_knn, als"),
+        (["als:factor=3"], r"expected each of factors, regularization once \(got 'factor=3'\)"),
+        (["als:factors=3,factors=4"], "once"),
+        (["als:factors=0"], "factors cannot be '0'"),
+        (["als:factors=1.5"], "factors cannot be '1.5'"),
+        (["als:regularization=nan"], "regularization cannot be 'nan'"),
+        (["content_knn:num_neighbours=10|101"], "num_neighbours cannot be '10|101'"),
+        (["content_knn:item_side=yes"], "item_side cannot be 'yes'"),
+    ],
+)
+def test_bad_settings(texts: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message) if "|" in message else message):
+        simple_settings.chosen(["content_knn", "als"], texts)
+
+
+def test_results_are_kept_as_they_come(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop(model: object, found: Evidence) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(AlternatingLeastSquares, "fit", stop)
+    arguments = (f"--data_dir={data_dir}", "--settings=few", f"--output={tmp_path / 'all.json'}")
+    with pytest.raises(StoppedError):
+        baselines.main(command_line.parse(baselines.BaselinesOptions, *arguments))
+    assert list(json.loads((tmp_path / "all.json").read_text())) == list(SIMPLE_MODELS[:3])
 
 
 def test_command_shows_baselines_and_models_in_one_table(
-    data_dir: pathlib.Path, tmp_path: pathlib.Path
+    data_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands.train(*commands.small_run(data_dir, tmp_path / "fd", "--method=fd"))
-    done = commands.run(
-        "ssl_recsys.baselines",
+    arguments = (
         f"--data_dir={data_dir}",
         f"--model_dir={tmp_path / 'fd'}",
         f"--output={tmp_path / 'all.json'}",
+        "--settings=few",
     )
-    assert done.returncode == 0, done.stderr
-    first_words = [line.split()[0] for line in done.stdout.splitlines() if line]
+    capsys.readouterr()
+    baselines.main(command_line.parse(baselines.BaselinesOptions, *arguments))
+    first_words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
     assert {"TopPopular", "co_occurrence", "tfidf", "content_knn", "als", "fd"} <= set(first_words)
     results = json.loads((tmp_path / "all.json").read_text())
     # Topics show in the content alone, and the pairs follow the topics.

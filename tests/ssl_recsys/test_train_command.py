@@ -98,9 +98,9 @@ def test_evaluate_and_recommend_need_only_the_run(
         (tmp_path / "run" / "export").rename(trained / "export")
     assert shown.returncode == 0, shown.stderr
     lines = [line for line in shown.stdout.splitlines() if line.strip()]
-    assert lines[0].startswith("Item 5 of topic")
+    assert lines[0].startswith("item 5  Item 5 of topic")
     assert len(lines) == 4
-    assert not any(line.split("  ")[-2].startswith("Item 5 ") for line in lines[1:])
+    assert not any("item 5  " in line for line in lines[1:])
 
 
 def test_an_export_of_another_version_is_refused(
@@ -135,12 +135,6 @@ def test_damage_of_any_file_of_an_export_is_named(
     (export / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"no manifest.json: it is not complete, or an earlier"):
         load_export(tmp_path / "run")
-
-
-def test_recommend_suggests_similar_keys(trained: pathlib.Path) -> None:
-    done = commands.run("ssl_recsys.recommend", f"--model_dir={trained}", "--query=itm 5")
-    assert done.returncode == 2
-    assert "error: no item 'itm 5' in the catalog; similar: item 5" in done.stderr
 
 
 def test_other_settings_are_refused_in_the_same_directory(
@@ -232,7 +226,7 @@ def test_a_signal_leaves_a_checkpoint_and_a_line(
 def test_a_damaged_newest_checkpoint_falls_back_on_the_one_before(
     data_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = commands.small_run(data_dir, tmp_path / "run")
+    arguments = commands.small_run(data_dir, tmp_path / "run", "--keep_checkpoints")
     commands.train(*arguments, "--max_epochs=2")
     checkpoints = tmp_path / "run" / "checkpoints"
     newest = sorted(checkpoints.glob("*.data*"), key=lambda path: path.stat().st_mtime)[-1]
@@ -256,6 +250,33 @@ def test_a_first_write_that_was_killed_does_not_refuse_the_run(
     (tmp_path / "config.json.123.tmp").write_text("{")
     commands.train(*commands.small_run(data_dir, tmp_path, "--max_epochs=1"))
     assert (tmp_path / "metrics.json").is_file()
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_kill_while_a_checkpoint_was_written_leaves_nothing_behind(
+    data_dir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    arguments = commands.small_run(data_dir, tmp_path / "run", "--eval_split=none")
+    commands.train(*arguments, "--max_epochs=1")
+    checkpoints, best = tmp_path / "run" / "checkpoints", tmp_path / "run" / "best"
+    state = (checkpoints / "checkpoint").read_bytes()
+    commands.train(*arguments, "--max_epochs=2")
+    (checkpoints / "checkpoint").write_bytes(state)  # the newest checkpoint is not listed yet
+    for directory in (checkpoints, best):
+        (directory / "ckpt-70_temp").mkdir()
+        (directory / "ckpt-70_temp" / "part-00000-of-00001.index").touch()
+        (directory / "ckpt-70.index.tempstate123").touch()
+        (directory / "checkpoint.tmp0af3").touch()
+    commands.train(*arguments, "--max_epochs=4")
+    steps = {
+        directory.name: sorted(path.name for path in directory.iterdir())
+        for directory in (checkpoints, best)
+    }
+    kept = [
+        f"ckpt-{step}.{part}" for step in (124, 93) for part in ("data-00000-of-00001", "index")
+    ]
+    assert steps["checkpoints"] == sorted(["checkpoint", *kept])
+    assert len(steps["best"]) == 3
 
 
 def _wait_for_checkpoint(process: subprocess.Popen, model_dir: pathlib.Path) -> None:

@@ -37,7 +37,7 @@ def note_start(directory: pathlib.Path, arguments: Sequence[str]) -> None:
 def read(directory: pathlib.Path) -> list[dict[str, Any]]:
     """The starts so far that differed from the one before."""
     path = directory / FILE
-    return files.read_json(path) if path.is_file() else []
+    return files.read_json(path, list) if path.is_file() else []
 
 
 def _version(name: str) -> str:

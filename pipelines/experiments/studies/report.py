@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.experiments.studies import figures, plan, provenance, tables
+from pipelines.experiments.studies import figures, markdown, plan, provenance, tables
 from pipelines.experiments.studies.report_style import PAGE
 from pipelines.experiments.studies.results import Results
 from pipelines.experiments.studies.tables import Cell, Table
@@ -121,17 +121,18 @@ def to_html(title: str, sections: Sequence[Section]) -> str:
 
 def to_markdown(title: str, sections: Sequence[Section]) -> str:
     """The same for a reader of plain text; figures are files beside it."""
-    lines = [f"# {title}"]
+    lines = [f"# {markdown.escape(title)}"]
     for section in sections:
         if not (section.paragraphs or section.tables or section.figures):
             continue
-        lines += ["", f"## {section.title}"]
+        lines += ["", f"## {markdown.escape(section.title)}"]
         for text in section.paragraphs:
-            lines += ["", text]
+            lines += ["", markdown.escape(text)]
         for table in section.tables:
-            lines += ["", *_table_markdown(table)]
+            lines += ["", *markdown.table(table)]
         for name, caption, _ in section.figures:
-            lines += ["", f"![{caption}]({_FIGURES_DIR}/{name}.svg)", "", caption]
+            shown = markdown.escape(caption)
+            lines += ["", f"![{shown}]({_FIGURES_DIR}/{name}.svg)", "", shown]
     return "\n".join(lines) + "\n"
 
 
@@ -159,11 +160,14 @@ def _verdict_table(results: Results) -> Table:
 
 
 def _head_text(info: schema.DatasetInfo) -> str:
+    fewer = f"fewer than {info.head.min_count} training pairs"
     if info.head.rule == schema.HEAD_IN_TRAINING:
-        return "Tail: test pairs whose item has no training pair, as in the paper's Wikipedia."
+        few = "no training pair, as in the paper's Wikipedia" if info.head.min_count == 1 else fewer
+        return f"Tail: test pairs whose item has {few}."
     return (
         f"Tail: test pairs whose item is not among the {100 * info.head.fraction:g} % of the items "
-        "with the most training pairs, as in the paper's AAI."
+        "with the most training pairs, as in the paper's AAI"
+        + (f", or has {fewer}." if info.head.min_count > 1 else ".")
     )
 
 
@@ -270,24 +274,3 @@ def _figure_html(name: str, caption: str, svg: bytes) -> str:
         f'src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
-
-
-def _table_markdown(table: Table) -> list[str]:
-    def text(value: str) -> str:
-        return value.replace("|", "\\|").replace("\n", " ")
-
-    def shown(cell: Cell) -> str:
-        first, *rest = [text(line) for line in cell.lines]
-        return "<br>".join([f"**{first}**" if cell.best else first, *rest])
-
-    return [
-        f"### {table.title}",
-        "",
-        "| " + " | ".join(text(one) for one in table.columns) + " |",
-        "|" + "---|" * len(table.columns),
-        *(
-            "| " + " | ".join([text(label), *(shown(cell) for cell in cells)]) + " |"
-            for label, cells in table.rows
-        ),
-        *(["", table.note] if table.note else []),
-    ]

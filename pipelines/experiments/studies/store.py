@@ -60,7 +60,7 @@ class Store:
 
     Args:
       directory: the study's directory.
-      keep_models: whether a finished run keeps its checkpoints and exported model.
+      keep_models: whether a finished run keeps its exported model, and what checkpoints it has.
     """
 
     def __init__(self, directory: pathlib.Path, *, keep_models: bool = False):
@@ -126,7 +126,7 @@ class Store:
 
     def _record(self, run: Setting) -> Record:
         directory = self.runs_dir / run.name
-        history = files.read_json(directory / run_dir.HISTORY_FILE)
+        history = files.read_json(directory / run_dir.HISTORY_FILE, list)
         metrics = files.read_json(directory / run_dir.METRICS_FILE)
         if metrics["split"] != run.split:
             raise InputError(

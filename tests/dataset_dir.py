@@ -1,0 +1,25 @@
+"""The contents of a dataset directory, read by TensorFlow Datasets."""
+
+from ssl_recsys import schema
+
+
+def read(data_dir):
+    """Catalog records by key, and sorted pairs of keys by split."""
+    import tensorflow_datasets as tfds
+
+    def load(folder, split):
+        builder = tfds.builder_from_directory(data_dir / folder)
+        return list(tfds.as_numpy(builder.as_dataset(split=split)))
+
+    items = load(schema.CATALOG_DIR, schema.CATALOG_SPLIT)
+    assert [item["row"] for item in items] == list(range(len(items)))
+    keys = [item["key"].decode() for item in items]
+    pairs = {
+        split: sorted(
+            (keys[query], keys[item])
+            for record in load(schema.PAIRS_DIR, split)
+            for query, item in zip(record["query_row"], record["item_row"], strict=True)
+        )
+        for split in schema.PAIR_SPLITS
+    }
+    return dict(zip(keys, items, strict=True)), pairs

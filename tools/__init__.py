@@ -1,0 +1,1 @@
+"""Commands for those who build and maintain: requirements, the image, the TPU library."""
