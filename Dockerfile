@@ -67,7 +67,7 @@ COPY configs configs
 COPY data_prep data_prep
 COPY pipelines pipelines
 COPY ssl_recsys ssl_recsys
-RUN python -m pip install --quiet --no-cache-dir --root-user-action=ignore \
+RUN PYTHONWARNINGS=ignore python -m pip install --quiet --no-cache-dir --root-user-action=ignore \
       --no-deps --no-build-isolation --editable . \
     && rm -rf ./*.egg-info
 COPY tools/image_entrypoint.sh /usr/local/bin/ssl-recsys

@@ -14,7 +14,7 @@ setup: $(VENV)/.installed
 define install
 	$(BIN)/python tools/requirements.py $(1) > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --require-hashes --constraint=$(CONSTRAINTS) --requirement=$(VENV)/requirements.txt setuptools
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 endef
 
 # The stamp makes an unchanged environment cost nothing.
