@@ -256,7 +256,9 @@ def test_a_first_write_that_was_killed_does_not_refuse_the_run(
 def test_a_kill_while_a_checkpoint_was_written_leaves_nothing_behind(
     data_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    arguments = commands.small_run(data_dir, tmp_path / "run", "--eval_split=none")
+    arguments = commands.small_run(
+        data_dir, tmp_path / "run", "--eval_split=none", "--keep_checkpoints"
+    )
     commands.train(*arguments, "--max_epochs=1")
     checkpoints, best = tmp_path / "run" / "checkpoints", tmp_path / "run" / "best"
     state = (checkpoints / "checkpoint").read_bytes()
