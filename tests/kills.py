@@ -258,7 +258,7 @@ def undisturbed(subject: Subject, work: pathlib.Path) -> float:
         begin = time.monotonic()
         Started(subject, whole, work / "whole.log").ends_within(None)
         files.write_json(times, time.monotonic() - begin)
-    return float(files.read_json(times))
+    return float(files.read_json(times, float))
 
 
 def check(subject: Subject, directory: pathlib.Path, whole: pathlib.Path) -> None:
