@@ -8,7 +8,6 @@ data alone, so that it does not matter which attempt is last.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pathlib
 import uuid
@@ -123,8 +122,7 @@ def remove_attempts(directory: str) -> None:
 def write_manifest(directory: str, written: Iterable[WrittenFile]) -> None:
     """Writes the manifest that `files.check_manifest` checks; the last file to write."""
     described = {file.name: {"bytes": file.size, "sha256": file.sha256} for file in sorted(written)}
-    text = json.dumps({"files": described}, indent=2, ensure_ascii=False) + "\n"
-    write_text(directory, files.MANIFEST_FILE, text)
+    write_text(directory, files.MANIFEST_FILE, files.json_text({"files": described}))
 
 
 def _sizes(directory: str) -> dict[str, int]:

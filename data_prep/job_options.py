@@ -11,6 +11,10 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 
 MAX_SHARDS = 4096
+HEAD_MEANING = (
+    "Which items are the head in evaluations, the others being the tail. in_training: those "
+    "with --head_min_count training pairs. top_fraction: of these, the most frequent ones."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +33,7 @@ class JobOptions(Options):
     test_fraction: float = option(0.05, "Share for testing.", above=0, below=1)
     head: str = option(
         schema.HEAD_IN_TRAINING,
-        "Which items are the head in evaluations, the others being the tail. in_training: those "
-        "with --head_min_count training pairs. top_fraction: of these, the most frequent ones.",
+        HEAD_MEANING,
         choices=schema.HEAD_RULES,
     )
     head_fraction: float = option(

@@ -24,7 +24,7 @@ from data_prep.installs.items import ItemOptions, ReadItems
 from data_prep.installs.logs import BY_TIME, BY_USER
 from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
 from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
-from data_prep.job_options import JobOptions
+from data_prep.job_options import HEAD_MEANING, JobOptions
 from data_prep.write import EncodedDataset
 from pipelines import beam_job
 from ssl_recsys import schema
@@ -99,8 +99,7 @@ class AppInstallOptions(JobOptions):
     )
     head: str = option(
         schema.HEAD_TOP_FRACTION,
-        "Which items are the head in evaluations, the others being the tail. in_training: those "
-        "with --head_min_count training pairs. top_fraction: of these, the most frequent ones.",
+        HEAD_MEANING,
         choices=schema.HEAD_RULES,
     )
     popularity_from_training: bool = option(

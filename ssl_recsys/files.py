@@ -57,7 +57,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes a JSON file."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """The text of a JSON file, for people to read."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def replace_directory(new: pathlib.Path, target: pathlib.Path) -> None:
@@ -252,7 +257,7 @@ def read_json(path: str | os.PathLike[str], kind: type = dict) -> Any:
 
     Args:
       path: the file.
-      kind: the type of its content, dict or list.
+      kind: the type of its content.
 
     Raises:
       InputError: if it is damaged.
