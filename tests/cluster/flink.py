@@ -19,6 +19,8 @@ _JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 _CONFIG = {
     "rest.address": HOST,
     "rest.bind-address": HOST,
+    # For how long answers about a job may be old: milliseconds.
+    "web.refresh-interval": 100,
     "jobmanager.rpc.address": HOST,
     "jobmanager.bind-host": HOST,
     "jobmanager.memory.process.size": "1024m",
@@ -137,15 +139,14 @@ class Flink:
         """The options that run a Beam pipeline here, in the workers that a program starts."""
         return portable_args(self._jobs, worker)
 
-    def running(self, step: str = "") -> set[str]:
-        """The task managers that now carry out a step of a job, by a part of its name."""
+    def carried_out(self, step: str) -> set[str]:
+        """The task managers that had a part of a step of any job, by a part of its name."""
         found = set()
         for job in self.get("jobs")["jobs"]:
-            if job["status"] == "RUNNING":
-                for vertex in self.get(f"jobs/{job['id']}")["vertices"]:
-                    if step in vertex["name"] and vertex["status"] == "RUNNING":
-                        tasks = self.get(f"jobs/{job['id']}/vertices/{vertex['id']}")["subtasks"]
-                        found |= {t["taskmanager-id"] for t in tasks if t["status"] == "RUNNING"}
+            for vertex in self.get(f"jobs/{job['id']}")["vertices"]:
+                if step in vertex["name"]:
+                    tasks = self.get(f"jobs/{job['id']}/vertices/{vertex['id']}")["subtasks"]
+                    found |= {task["taskmanager-id"] for task in tasks}
         return found
 
     def restarts(self) -> int:
@@ -171,20 +172,21 @@ def write_worker(
     scratch: pathlib.Path,
     *,
     hidden: pathlib.Path | None = None,
-    kill_once: pathlib.Path | None = None,
+    kill_once: tuple[str, pathlib.Path] | None = None,
 ) -> pathlib.Path:
     """Writes the program that starts a Python worker.
 
     Args:
       scratch: directory for it, and for the workers' logs.
       hidden: a directory in whose place the workers see an empty one.
-      kill_once: see `worker.KILL_ONCE`.
+      kill_once: the moment at which a worker kills its task manager, and a file that is made
+        then; see `worker.KILL_ONCE`.
     """
     logs, empty = scratch / "workers", scratch / "empty"
     logs.mkdir(parents=True)
     run = f'exec "{sys.executable}" -m tests.cluster.worker "$@"'
     if kill_once is not None:
-        run = f'export {KILL_ONCE}="{kill_once}"; {run}'
+        run = f'export {KILL_ONCE}="{kill_once[0]} {kill_once[1]}"; {run}'
     if hidden is not None:
         empty.mkdir()
         run = (

@@ -7,11 +7,10 @@ import itertools
 import os
 import re
 import sys
-import time
 
 import pytest
 
-from tests.cluster import jobs
+from tests.cluster import jobs, worker
 from tests.cluster.flink import Flink, write_worker
 from tests.cluster.processes import HOST, free_port, is_open, wait_for
 
@@ -33,14 +32,10 @@ def _beam_args(flink, scratch):
 def test_workers_are_on_both(scratch, flink, beam_args, wiki):
     dump, local = wiki
     output = scratch / "wiki-flink"
-
-    def look():
-        workers = [flink.processes.children(name) for name in flink.names]
-        return len(flink.running("ReadPages")) == 2 and all(workers)
-
     command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
-    seconds, both = jobs.timed(jobs.run_watched, command, look)
-    assert both
+    seconds, _ = jobs.timed(jobs.run, *command)
+    assert flink.carried_out("ReadPages") == set(flink.names)
+    assert all(flink.processes.children(name) for name in flink.names)
     jobs.compare("wikipedia, Flink", seconds, local, jobs.digests(output))
 
 
@@ -51,62 +46,31 @@ def test_app_install(scratch, beam_args, installs):
     jobs.compare("app_install, Flink", seconds, local, jobs.digests(output))
 
 
-def run_with_a_death(flink, label, command, output, local, kill=lambda: None):
-    """Runs the job until it was restarted for a dead task manager, and has its bytes compared.
-
-    Args:
-      kill: kills a task manager if this is the moment to. It is called again if the job did not
-        need that one any more.
-    """
-    alive = len(flink.get("taskmanagers")["taskmanagers"])
-    restarts, dead, replaced = flink.restarts(), flink.processes.killed(), set()
-    last = 0.0
-
-    def act():
-        nonlocal last
-        for name in flink.processes.killed() - dead - replaced:
-            replaced.add(name)
-            flink.add_task_manager()
-            last = time.monotonic()
-        if flink.restarts() > restarts:
-            return True
-        if time.monotonic() > last + 3:
-            kill()
-        return False
-
-    seconds, restarted = jobs.timed(jobs.run_watched, command, act)
-    assert restarted, f"the job did not need what was killed: {replaced or 'nothing'}"
-    names = " and ".join(sorted(replaced))
-    jobs.compare(f"wikipedia, Flink, {names} killed {label}", seconds, local, jobs.digests(output))
-    flink.wait_for_task_managers(alive)
-
-
 @pytest.mark.parametrize(
-    ("label", "step"),
+    ("moment", "label"),
     [
-        ("while pages are read", "ReadPages"),
-        ("while links are shuffled", "Graph/"),
+        (worker.READING, "while pages are read"),
+        (worker.SHUFFLING, "while links are shuffled"),
+        (worker.WRITING, "in the middle of a record file"),
     ],
 )
-def test_a_task_manager_dies(scratch, flink, beam_args, wiki, label, step):
+def test_a_task_manager_dies_and_its_worker_goes_on(scratch, flink, wiki, moment, label):
     dump, local = wiki
-    output = scratch / f"killed-{step.rstrip('/')}"
+    output, marker = scratch / f"killed-{moment}", scratch / f"killer-{moment}" / "killed"
+    beam_args = flink.beam_args(write_worker(marker.parent, kill_once=(moment, marker)))
+    restarts, dead = flink.restarts(), flink.processes.killed()
 
-    def kill():
-        for name in sorted(flink.running(step))[:1]:
-            flink.processes.kill(name)
+    def replace():
+        for _ in flink.processes.killed() - dead:
+            flink.add_task_manager()
+            return True
+        return False
 
     command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
-    run_with_a_death(flink, label, command, output, local, kill)
-
-
-def test_a_task_manager_dies_and_its_worker_writes_on(scratch, flink, wiki):
-    dump, local = wiki
-    output, marker = scratch / "written-on", scratch / "killed-once"
-    beam_args = flink.beam_args(write_worker(scratch / "killers", kill_once=marker))
-    command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
-    run_with_a_death(flink, "in the middle of a record file", command, output, local)
-    assert marker.exists()
+    seconds, _ = jobs.timed(jobs.run_watched, command, replace)
+    (killed,) = flink.processes.killed() - dead
+    assert flink.restarts() == restarts + 1
+    jobs.compare(f"wikipedia, Flink, {killed} killed {label}", seconds, local, jobs.digests(output))
 
 
 def test_hosts_without_a_common_disk(scratch, flink, wiki):

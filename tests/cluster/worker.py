@@ -7,10 +7,12 @@ where to get work.
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import grpc
 from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
@@ -18,10 +20,12 @@ from apache_beam.runners.worker import sdk_worker_main
 from google.protobuf import json_format
 
 from data_prep import dataset_files
+from data_prep.wiki import link_graph, read_pages
 
-# Names a file that does not exist yet. The first worker to write records makes it, kills its task
-# manager in the middle of the file, and goes on writing for as long as nobody stops it.
+# A moment and the path of a file that does not exist yet. The first worker that comes to the
+# moment makes the file, kills its task manager, and goes on for as long as nobody stops it.
 KILL_ONCE = "SSL_RECSYS_KILL_ONCE"
+READING, SHUFFLING, WRITING = "reading", "shuffling", "writing"
 
 
 def main(argv: list[str]) -> None:
@@ -39,31 +43,40 @@ def main(argv: list[str]) -> None:
         url = getattr(info, f"{name}_endpoint").url
         if url:
             os.environ[f"{name.upper()}_API_SERVICE_DESCRIPTOR"] = f'url: "{url}"'
-    if marker := os.environ.get(KILL_ONCE):
-        kill_while_writing(marker)
+    if KILL_ONCE in os.environ:
+        moment, marker = os.environ[KILL_ONCE].split(" ", 1)
+        kill_once(moment, pathlib.Path(marker))
     sdk_worker_main.main(argv)
 
 
-def kill_while_writing(marker: str) -> None:
-    write = dataset_files.write_file
+def kill_once(moment: str, marker: pathlib.Path) -> None:
+    """Has this process kill its parent in the middle of a step, unless one of them has done so."""
 
-    def write_and_kill(directory: str, name: str, pieces: Iterable[bytes]):
-        return write(directory, name, kill_after_one(pieces) if ".tfrecord" in name else pieces)
-
-    def kill_after_one(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def after_one(pieces: Iterable[Any]) -> Iterator[Any]:
         for number, piece in enumerate(pieces):
             yield piece
             if number == 0 and make(marker):
                 os.kill(os.getppid(), signal.SIGKILL)
                 time.sleep(2)
 
-    dataset_files.write_file = write_and_kill
+    read, write = read_pages.PageReader.pages, dataset_files.write_file
+    resolve = link_graph._resolve_links
+    if moment == READING:
+        read_pages.PageReader.pages = lambda *given: after_one(read(*given))
+    elif moment == SHUFFLING:
+        link_graph._resolve_links = lambda *given: after_one(resolve(*given))
+    elif moment == WRITING:
+        dataset_files.write_file = lambda directory, name, pieces: write(
+            directory, name, after_one(pieces) if ".tfrecord" in name else pieces
+        )
+    else:
+        raise ValueError(f"no such moment: {moment}")
 
 
-def make(path: str) -> bool:
+def make(path: pathlib.Path) -> bool:
     """Whether this call made a file, rather than one before."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        path.touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
