@@ -26,6 +26,13 @@ class Stopped(KeyboardInterrupt):
         self.status = 128 + signum
 
 
+class WorkerLostError(RuntimeError):
+    """Another worker of the cluster is gone, without which training cannot go on.
+
+    Commands print the message and exit with `cli.LOST_STATUS`: to be started again on all workers.
+    """
+
+
 def printable(text: str) -> str:
     """Text from data without characters that act on a terminal, such as escape sequences."""
     return "".join("\ufffd" if _is_control(character) else character for character in text)

@@ -45,11 +45,11 @@ def train_and_evaluate(options: TrainOptions) -> None:
     # The test pairs are not even read where they are not evaluated.
     splits = {schema.VALIDATION, options.eval_split} - {NO_EVALUATION}
     held_out = {split: dataset.pairs(split) for split in sorted(splits)}
-    # Workers beside the first one write to directories of their own.
-    lock = files.locked(model_dir) if is_chief(strategy) else contextlib.nullcontext()
-    with lock:
-        run_dir.open_run(model_dir, config, dataset.data_dir, info, resume=options.resume)
-        finish.begin(model_dir)
+    with contextlib.ExitStack() as held:
+        if is_chief(strategy):  # other workers write nothing
+            held.enter_context(files.locked(model_dir))
+            run_dir.open_run(model_dir, config, dataset.data_dir, info, resume=options.resume)
+            finish.begin(model_dir)
         _train(options, dataset, strategy, training_pairs, held_out)
 
 
@@ -76,7 +76,7 @@ def _train(
     model = trainer.train()
     if is_chief(strategy):
         _export_and_evaluate(options, dataset, model, training_pairs, held_out)
-        # Several workers resume together, so all keep what they need for that.
+        # Where the model directory is not shared, other workers cannot see that a run is finished.
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             finish.finish(options, trainer.step)
 
