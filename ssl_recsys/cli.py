@@ -10,12 +10,12 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
 from ssl_recsys import options
-from ssl_recsys.errors import InputError, printable
+from ssl_recsys.errors import InputError, printable, system_message
 
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 128 + signal.SIGINT
@@ -126,11 +126,19 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(argv)
         except (InputError, OSError) as error:
-            lines = map(printable, str(error).split("\n"))  # it may hold text from data
-            print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
-            sys.exit(USAGE_STATUS)
+            _end(str(error))
         except KeyboardInterrupt as stop:
             print(str(stop) or "interrupted", file=sys.stderr, flush=True)
             sys.exit(getattr(stop, "status", INTERRUPTED_STATUS))
+        except Exception as error:
+            if message := system_message(error):
+                _end(message)
+            raise
 
     return call
+
+
+def _end(message: str) -> NoReturn:
+    lines = map(printable, message.split("\n"))  # it may hold text from data
+    print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
+    sys.exit(USAGE_STATUS)
