@@ -53,11 +53,22 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         return
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with naming(path), temporary.open("wb") as stream:
             yield stream
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names `path` in what the system says of a file without its name, as of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -151,7 +162,8 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
         for path in directory.rglob("*.tmp"):
             if _TEMPORARY.fullmatch(path.name) and path.is_file():
                 path.unlink()
-        yield
+        with naming(directory):
+            yield
 
 
 def try_lock(descriptor: int) -> bool:

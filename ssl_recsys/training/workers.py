@@ -50,7 +50,8 @@ class Workers:
         """For each flag whether it is set on any worker; all workers must ask."""
         if not self._are_several:
             return list(flags)
-        return [count > 0 for count in self._sum(tf.constant(flags, tf.int32)).numpy()]
+        counts = self._sum(tf.cast(tf.constant(flags), tf.float32))
+        return [count > 0 for count in counts.numpy()]
 
     def share(self, variables: Iterable[tf.Variable]) -> None:
         """Gives the variables of all workers the first worker's values; all must call it."""
