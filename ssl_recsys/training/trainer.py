@@ -29,7 +29,7 @@ from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
-from ssl_recsys.training import run_dir
+from ssl_recsys.training import run_dir, warm_start
 from ssl_recsys.training.checkpoints import remove_unfinished, restore_newest
 from ssl_recsys.training.progress import Progress
 from ssl_recsys.training.steps import compile_steps, make_model
@@ -169,6 +169,8 @@ class Trainer:
         remove_unfinished(paths.as_path(self._best.directory))
         latest = restore_newest(self._checkpoints)
         if latest is None:
+            if old := self._config.training.init_from:
+                warm_start.begin(self.model, self._dataset, old, self._dir)
             return
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
