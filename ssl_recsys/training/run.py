@@ -20,7 +20,7 @@ from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT
-from ssl_recsys.training import finish, run_dir
+from ssl_recsys.training import finish, run_dir, warm_start
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
 from ssl_recsys.training.trainer import Trainer
@@ -40,6 +40,8 @@ def train_and_evaluate(options: TrainOptions) -> None:
         return
     # Everything is read before the model directory is touched: bad input leaves no trace.
     dataset = Dataset(options.data_dir, verify=options.verify)
+    if config.training.init_from:
+        warm_start.check(info, paths.as_path(config.training.init_from))
     strategy = make_strategy(config.training.strategy)
     training_pairs = _training_pairs(config, dataset)
     # The test pairs are not even read where they are not evaluated.

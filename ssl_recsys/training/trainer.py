@@ -30,7 +30,7 @@ from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
-from ssl_recsys.training import run_dir
+from ssl_recsys.training import run_dir, warm_start
 from ssl_recsys.training.checkpoints import remove_unfinished, restore_newest
 from ssl_recsys.training.checks import check_select_by, check_strategy
 from ssl_recsys.training.progress import Progress
@@ -181,6 +181,8 @@ class Trainer:
             remove_unfinished(paths.as_path(self._best.directory))
             latest = restore_newest(self._checkpoints)
         if not any(self._workers.any(latest is not None)):
+            if old := self._config.training.init_from:
+                warm_start.begin(self.model, self._dataset, old, self._dir, self._workers.is_chief)
             return
         state = [*self.model.variables, *self.model.optimizer.variables(), *self._state.values()]
         self._workers.share(state)
