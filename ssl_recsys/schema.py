@@ -163,7 +163,7 @@ def vocab_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
 
 def scale_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
     """Path of a JSON file with how a number is scaled, see `raw.rules.Scale`."""
-    return pathlib.Path(data_dir) / SCALES_DIR / f"{feature}.json"
+    return paths.as_path(data_dir) / SCALES_DIR / f"{feature}.json"
 
 
 def to_json(info: DatasetInfo) -> str:

@@ -88,6 +88,7 @@ class Workers:
                 raise
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             said = next((line for line in lines if "aborted by" in line), lines[0])
+            said = said.rpartition("aborted by: ")[2]
             raise WorkerLostError(
                 f"a worker of the cluster is gone ({said}); run the same command on all workers "
                 "again to resume from the last checkpoint"
