@@ -82,7 +82,7 @@ class ScannSearch:
             raise InputError("expected at least one item to index, got an empty catalog")
         start = time.perf_counter()
         index = cls._build(
-            items, params or choose_scann_params(*items.shape, reorder_dtype=reorder_dtype)
+            items, params or choose_scann_params(len(items), items.shape[1], reorder_dtype)
         )
         if params is None and index.params.num_leaves:
             queries = None if sample_queries is None else check_queries(sample_queries, index.dim)
