@@ -10,12 +10,12 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from ssl_recsys import options
-from ssl_recsys.errors import InputError, printable
+from ssl_recsys import options, paths
+from ssl_recsys.errors import InputError, printable, system_message
 
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 128 + signal.SIGINT
@@ -121,14 +121,22 @@ def _parse(argv: Sequence[str], known_only: bool = False) -> list[str]:
         raise InputError(f"{error} (--help lists the flags)") from error
 
 
+def _fail(message: str) -> NoReturn:
+    lines = map(printable, message.split("\n"))  # it may hold text from data
+    print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
+    sys.exit(USAGE_STATUS)
+
+
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(argv: Sequence[str]) -> Any:
         try:
             return function(argv)
         except (InputError, OSError) as error:
-            lines = map(printable, str(error).split("\n"))  # it may hold text from data
-            print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
-            sys.exit(USAGE_STATUS)
+            _fail(str(error))
+        except Exception as error:
+            if (said := system_message(error) or paths.what_storage_says(error)) is None:
+                raise
+            _fail(said)
         except KeyboardInterrupt as stop:
             print(str(stop) or "interrupted", file=sys.stderr, flush=True)
             sys.exit(getattr(stop, "status", INTERRUPTED_STATUS))

@@ -21,14 +21,13 @@ import dataclasses
 import functools
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, paths, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
@@ -123,9 +122,7 @@ def export_run(
     """
     catalog = dataset.catalog(ITEM)
     target = model_dir / run_dir.EXPORT_DIR
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    temporary = files.new_directory(target)
     for side in SIDES:
         _save_tower(model, side, dataset, temporary / f"{side}_tower")
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
@@ -158,7 +155,8 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
       FileNotFoundError: if the run is not finished.
       InputError: if a file is damaged, or another version wrote them.
     """
-    path = run_dir.finished_run(model_dir)
+    # Embeddings are mapped into memory, which only a local file can be.
+    path = paths.local_copy(run_dir.finished_run(model_dir))
     if verify:
         files.check_manifest(path)
     info = schema.read_dataset_info(path)

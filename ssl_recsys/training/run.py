@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, paths, schema
 from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_features
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
@@ -33,7 +32,7 @@ def train_and_evaluate(options: TrainOptions) -> None:
     Raises:
       InputError: for anything in the way that the user can mend.
     """
-    config, model_dir = options.run, pathlib.Path(options.model_dir)
+    config, model_dir = options.run, paths.as_path(options.model_dir)
     info = schema.read_dataset_info(options.data_dir)
     check_features(config, info)
     if (step := finish.steps_if_done(options, info)) is not None:
@@ -62,7 +61,7 @@ def _train(
     held_out: Mapping[str, Pairs],
 ) -> None:
     """The part of a run that writes to its directory."""
-    config, model_dir = options.run, pathlib.Path(options.model_dir)
+    config, model_dir = options.run, paths.as_path(options.model_dir)
     print(
         f"{printable(dataset.info.name)}: {dataset.info.num_items:,} items, "
         f"{training_pairs.num_pairs:,} training pairs, {training_pairs.steps_per_epoch:,} steps of "
@@ -89,7 +88,7 @@ def _export_and_evaluate(
     training_pairs: TrainingPairs,
     held_out: Mapping[str, Pairs],
 ) -> None:
-    config, model_dir = options.run, pathlib.Path(options.model_dir)
+    config, model_dir = options.run, paths.as_path(options.model_dir)
     exclude_query = config.training.exclude_query
     export_run(
         model,

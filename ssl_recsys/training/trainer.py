@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ssl_recsys import files
+from ssl_recsys import files, paths
 from ssl_recsys.config import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
@@ -166,7 +166,7 @@ class Trainer:
         return self.model
 
     def _restore(self) -> None:
-        remove_unfinished(pathlib.Path(self._best.directory))
+        remove_unfinished(paths.as_path(self._best.directory))
         latest = restore_newest(self._checkpoints)
         if latest is None:
             return
