@@ -64,14 +64,14 @@ class Vocabulary:
         return unknown_row(token, len(self.tokens), self._hash_buckets)
 
     def ids_of(self, tokens: Iterable[str], max_values: int) -> tuple[list[int], int, int]:
-        """Encodes a bag.
+        """Encodes a bag, in which an id comes once, also one that several tokens share.
 
         Returns:
           The first `max_values` ids, how many tokens were out of vocabulary, and how many that
           have an id there was no room for.
         """
         found = [(token in self._ids, self.id_of(token)) for token in tokens]
-        ids = [number for _, number in found if number]
+        ids = list(dict.fromkeys(number for _, number in found if number))
         num_unknown = sum(not is_known for is_known, _ in found)
         return ids[:max_values], num_unknown, max(0, len(ids) - max_values)
 

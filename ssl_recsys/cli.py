@@ -1,7 +1,7 @@
 """How every command starts: flag files checked, a user's errors printed plainly.
 
 Exit status: 0 done, 2 unusable input (`InputError`, a bad flag, what the system says of files and
-disks), 128 + N stopped by signal N, 1 a defect.
+disks), 75 another worker of a cluster is gone, 128 + N stopped by signal N, 1 a defect.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from ssl_recsys import options, paths
-from ssl_recsys.errors import InputError, printable, system_message
+from ssl_recsys.errors import InputError, WorkerLostError, printable, system_message
 
 USAGE_STATUS = 2
+LOST_STATUS = 75  # EX_TEMPFAIL: the same command again may succeed
 INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 flags.disclaim_key_flags()
@@ -121,10 +122,10 @@ def _parse(argv: Sequence[str], known_only: bool = False) -> list[str]:
         raise InputError(f"{error} (--help lists the flags)") from error
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = USAGE_STATUS) -> NoReturn:
     lines = map(printable, message.split("\n"))  # it may hold text from data
     print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
-    sys.exit(USAGE_STATUS)
+    sys.exit(status)
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -133,6 +134,8 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(argv)
         except (InputError, OSError) as error:
             _fail(str(error))
+        except WorkerLostError as error:
+            _fail(str(error), LOST_STATUS)
         except Exception as error:
             if (said := system_message(error) or paths.what_storage_says(error)) is None:
                 raise

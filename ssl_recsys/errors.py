@@ -33,6 +33,13 @@ class Stopped(KeyboardInterrupt):
         self.status = 128 + signum
 
 
+class WorkerLostError(RuntimeError):
+    """Another worker of the cluster is gone, without which training cannot go on.
+
+    Commands print the message and exit with `cli.LOST_STATUS`: to be started again on all workers.
+    """
+
+
 def system_message(error: BaseException) -> str | None:
     """What the system says of a file in an error of TensorFlow, None if it is another error."""
     if not type(error).__module__.startswith("tensorflow."):

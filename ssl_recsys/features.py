@@ -92,6 +92,11 @@ class FeatureSpec:
             raise InputError(f"feature {self.name}: a {self.kind} feature has no vocabulary")
 
     @property
+    def num_tokens(self) -> int:
+        """Tokens of the vocabulary, each with an id of its own."""
+        return self.vocab_size - 1 - self.hash_buckets
+
+    @property
     def column(self) -> Column:
         """The feature's column of a catalog record."""
         raise NotImplementedError

@@ -123,6 +123,7 @@ def test_data_model_and_search_know_nothing_of_training_and_commands() -> None:
 CONTRACT = {
     f"ssl_recsys.{name}" for name in ("errors", "files", "features", "schema", "options", "tokens")
 }
+CONTRACT |= {"ssl_recsys.raw", "ssl_recsys.raw.rules", "ssl_recsys.raw.words"}
 
 
 @pytest.mark.parametrize("path", modules("data_prep"), ids=module_name)
