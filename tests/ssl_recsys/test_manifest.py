@@ -82,13 +82,13 @@ def test_a_process_reads_unchanged_files_once(
     dataset: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    plain = files._sha256
+    plain = manifest._sha256
 
     def counted(path: pathlib.Path) -> str:
         read.append(path.name)
         return plain(path)
 
-    monkeypatch.setattr(files, "_sha256", counted)
+    monkeypatch.setattr(manifest, "_sha256", counted)
     Dataset(dataset)
     Dataset(dataset)
     assert len(read) == 10
