@@ -15,9 +15,9 @@ import pytest
 
 from data_prep import tables
 from pipelines.app_install import AppInstallOptions
-from ssl_recsys import schema
+from ssl_recsys import manifest, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.files import MANIFEST_FILE, check_manifest
+from ssl_recsys.files import MANIFEST_FILE
 from ssl_recsys.tokens import fingerprint64
 from tests import listening
 from tests.dataset_dir import read
@@ -436,7 +436,7 @@ def test_command(tmp_path):
     assert re.search(r"^  items_without_metadata +1  items that the log has", done.stdout, re.M)
     assert "Wrote 7 items and 10 pairs (5 train, 3 validation, 2 test)" in done.stdout
     assert f"--flagfile=configs/aai_best.flags --data_dir={tmp_path}/data" in done.stdout
-    check_manifest(tmp_path / "data")
+    manifest.check(tmp_path / "data")
     again = command(*flags, f"--output_dir={tmp_path}/data")
     assert again.returncode == 2
     assert "is in use" in again.stderr
