@@ -15,7 +15,8 @@ import pathlib
 import tempfile
 from typing import Any
 
-from benchmarks import harness, synthetic_dataset
+from benchmarks import harness
+from data_prep.synthetic import dataset as synthetic_dataset
 from ssl_recsys.options import option
 from ssl_recsys.schema import ITEM, TRAIN, VALIDATION
 

@@ -11,7 +11,8 @@ import dataclasses
 import pathlib
 import tempfile
 
-from benchmarks import harness, processes, synthetic_dataset
+from benchmarks import harness, processes
+from data_prep.synthetic import dataset as synthetic_dataset
 from ssl_recsys import schema
 from ssl_recsys.options import option
 

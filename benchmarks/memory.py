@@ -15,7 +15,8 @@ import tempfile
 
 import numpy as np
 
-from benchmarks import harness, processes, synthetic_dataset
+from benchmarks import harness, processes
+from data_prep.synthetic import dataset as synthetic_dataset
 from ssl_recsys.options import option
 
 _KINDS = ("training", "evaluation")

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import harness, processes, synthetic_dataset, synthetic_embeddings
+from benchmarks import harness, processes, synthetic_embeddings
+from data_prep.synthetic import dataset as synthetic_dataset
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import option
 from ssl_recsys.schema import ITEM, QUERY, VALIDATION

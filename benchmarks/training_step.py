@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks import harness
 from pipelines.experiments.studies.paper import STEPS_PER_SECOND
-from ssl_recsys.config import DROPOUTS
+from ssl_recsys.config import DROPOUTS, RunConfig
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
@@ -106,12 +106,8 @@ def baseline_flops(options: Options) -> int:
 
 
 def _make_step(method: str, options: Options) -> Callable[[], Any]:
-    """One call of the trainer's compiled steps, for a single step."""
-    import tensorflow as tf
-
+    """One call of the trainer's compiled steps, for a single step of a method."""
     from ssl_recsys import config
-    from ssl_recsys.training.steps import compile_steps, make_model
-    from ssl_recsys.training.strategies import make_strategy
 
     run = config.RunConfig(
         tower=config.TowerConfig(
@@ -127,15 +123,33 @@ def _make_step(method: str, options: Options) -> Callable[[], Any]:
             batch_size=options.batch_size, mixed_precision=options.mixed_precision
         ),
     )
+    return make_step(run, _specs(options))
+
+
+def make_step(
+    run: RunConfig, specs: Sequence[FeatureSpec], num_batches: int = _NUM_BATCHES
+) -> Callable[[], Any]:
+    """One call of the trainer's compiled steps, for a single step.
+
+    Args:
+      run: the run's configuration.
+      specs: the features of both sides; batches hold random ids, bags as many as they may.
+      num_batches: different batches, which come again and again.
+    """
+    import tensorflow as tf
+
+    from ssl_recsys.training.steps import compile_steps, make_model
+    from ssl_recsys.training.strategies import make_strategy
+
     strategy = make_strategy(run.training.strategy)
-    model = make_model(dict.fromkeys(SIDES, _specs(options)), run, strategy)
+    model = make_model(dict.fromkeys(SIDES, specs), run, strategy)
     steps = compile_steps(
         model,
         strategy,
-        batch_size=options.batch_size,
+        batch_size=run.training.batch_size,
         jit_compile=run.training.jit_compile,
     )
-    batches = iter(_batches(options))
+    batches = iter(_batches(specs, run.training.batch_size, num_batches))
     return lambda: float(steps(batches, tf.constant(1))["loss"])
 
 
@@ -147,25 +161,25 @@ def _specs(options: Options) -> tuple[FeatureSpec, ...]:
     )
 
 
-def _batches(options: Options) -> Any:
+def _batches(specs: Sequence[FeatureSpec], batch_size: int, num_batches: int) -> Any:
     """A dataset that repeats a few batches."""
     import tensorflow as tf
 
     from ssl_recsys.data.input_pipeline import Batch
 
     rng = np.random.default_rng(0)
-    shape = (_NUM_BATCHES, options.batch_size)
+    shape = (num_batches, batch_size)
 
     def features() -> dict[str, np.ndarray]:
         return {
             spec.name: rng.integers(1, spec.vocab_size, (*shape, spec.max_values), dtype=np.int32)
-            for spec in _specs(options)
+            for spec in specs
         }
 
     batches = Batch(
         query=features(),
         item=features(),
-        item_row=np.tile(np.arange(options.batch_size, dtype=np.int32), (_NUM_BATCHES, 1)),
+        item_row=np.tile(np.arange(batch_size, dtype=np.int32), (num_batches, 1)),
         item_log_q=np.zeros(shape, np.float32),
         ssl={},
     )

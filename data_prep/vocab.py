@@ -1,7 +1,7 @@
 """Vocabularies: which token has which id.
 
-Ids go by descending frequency, ties by token, and start at 1: id 0 is the missing or
-out-of-vocabulary value.
+Ids go by descending frequency, ties by token, and start at 1. `ssl_recsys.tokens` has the rule for
+all others: id 0 is the missing value, and an out-of-vocabulary one where there are no hash buckets.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from data_prep.shards import find
 from data_prep.splits import text_digest, text_digests
+from ssl_recsys.tokens import unknown_row
 
 _NUM_TOKEN_SHARDS = 64
 
@@ -38,31 +39,41 @@ def ordered_tokens(counts: Iterable[tuple[str, int]], min_count: int, max_size: 
 
 
 class Vocabulary:
-    """Maps tokens to ids; line i (from 1) of the vocabulary file is the token of id i."""
+    """Maps tokens to ids; line i (from 1) of the vocabulary file is the token of id i.
 
-    def __init__(self, tokens: Sequence[str]):
+    Args:
+      tokens: in id order.
+      hash_buckets: ids behind theirs, which all other tokens share.
+    """
+
+    def __init__(self, tokens: Sequence[str], hash_buckets: int = 0):
         self.tokens = tokens
+        self._hash_buckets = hash_buckets
         self._ids = {token: index for index, token in enumerate(tokens, start=1)}
 
     @property
     def size(self) -> int:
-        """Number of ids, id 0 counted."""
+        """Number of ids, id 0 counted and hash buckets not."""
         return len(self.tokens) + 1
 
     def id_of(self, token: str) -> int:
         """The token's id, 0 if it has none."""
-        return self._ids.get(token, 0)
+        return self._ids.get(token) or self._unknown(token)
+
+    def _unknown(self, token: str) -> int:
+        return unknown_row(token, len(self.tokens), self._hash_buckets)
 
     def ids_of(self, tokens: Iterable[str], max_values: int) -> tuple[list[int], int, int]:
-        """Encodes a bag.
+        """Encodes a bag, in which an id comes once, also one that several tokens share.
 
         Returns:
-          The first `max_values` ids, how many tokens were out of vocabulary, and how many known
-          ones there was no room for.
+          The first `max_values` ids, how many tokens were out of vocabulary, and how many that
+          have an id there was no room for.
         """
-        tokens = list(tokens)
-        ids = [self._ids[token] for token in tokens if token in self._ids]
-        return ids[:max_values], len(tokens) - len(ids), max(0, len(ids) - max_values)
+        found = [(token in self._ids, self.id_of(token)) for token in tokens]
+        ids = list(dict.fromkeys(number for _, number in found if number))
+        num_unknown = sum(not is_known for is_known, _ in found)
+        return ids[:max_values], num_unknown, max(0, len(ids) - max_values)
 
 
 class IdTable(NamedTuple):
@@ -71,27 +82,42 @@ class IdTable(NamedTuple):
     Attributes:
       digests: `[tokens]` uint64, ascending.
       ids: `[tokens]` int64, the ids of their tokens.
+      hash_buckets: ids behind those, which all other tokens share.
     """
 
     digests: np.ndarray
     ids: np.ndarray
+    hash_buckets: int = 0
 
     @classmethod
-    def of(cls, tokens: Sequence[str]) -> IdTable:
+    def of(cls, tokens: Sequence[str], hash_buckets: int = 0) -> IdTable:
         """The table of tokens in id order."""
         digests = text_digests(list(tokens))
         order = np.argsort(digests)
-        return cls(digests[order], order + 1)
+        return cls(digests[order], order + 1, hash_buckets)
 
     @property
     def size(self) -> int:
-        """Number of ids, id 0 counted."""
+        """Number of ids, id 0 counted and hash buckets not."""
         return len(self.ids) + 1
 
-    def ids_of(self, digests: np.ndarray) -> np.ndarray:
-        """The ids of tokens with these digests, int64; 0 for those without one."""
+    def ids_of(self, digests: np.ndarray, tokens: Sequence[str] = ()) -> tuple[np.ndarray, int]:
+        """The ids of tokens with these digests.
+
+        Args:
+          digests: `[n]` uint64.
+          tokens: the `n` tokens themselves, which hash buckets need.
+
+        Returns:
+          `[n]` int64 ids, 0 for tokens without one; how many were out of vocabulary.
+        """
         position, is_known = find(digests, self.digests)
-        return np.where(is_known, self.ids[position] if len(self.ids) else 0, 0)
+        ids = np.where(is_known, self.ids[position] if len(self.ids) else 0, 0)
+        unknown = np.flatnonzero(~is_known)
+        if self.hash_buckets:
+            for place in unknown.tolist():
+                ids[place] = unknown_row(tokens[place], len(self.ids), self.hash_buckets)
+        return ids, len(unknown)
 
 
 def vocabulary_text(tokens: Iterable[str]) -> str:

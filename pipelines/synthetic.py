@@ -1,8 +1,11 @@
 """Writes made-up raw data of any size, for trying the jobs out and for measuring them.
 
+Or a dataset directory without a data job, for measuring what trains on it and searches it.
+
 python -m pipelines.synthetic --kind=wikipedia --num_items=3000 --output=demo.xml.bz2
 python -m pipelines.synthetic --kind=wikipedia_sql --num_items=3000 --output=demo_tables
 python -m pipelines.synthetic --kind=app_install --num_items=3000 --output=demo_installs
+python -m pipelines.synthetic --kind=dataset --num_items=100000 --output=demo_dataset
 """
 
 from __future__ import annotations
@@ -11,18 +14,25 @@ import dataclasses
 import time
 from pathlib import Path
 
-from data_prep.synthetic import install_files, wiki_sql
+from data_prep.output_dir import staged
+from data_prep.synthetic import dataset, install_files, wiki_sql
 from data_prep.synthetic.install_world import InstallWorld
 from data_prep.synthetic.wiki_pages import pages
 from data_prep.synthetic.wiki_world import WikiWorld
 from data_prep.synthetic.wiki_xml import write_dump
-from ssl_recsys import cli
+from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 
-_WIKIPEDIA, _APP_INSTALL, _WIKIPEDIA_SQL = _KINDS = ("wikipedia", "app_install", "wikipedia_sql")
+_WIKIPEDIA, _APP_INSTALL, _WIKIPEDIA_SQL, _DATASET = _KINDS = (
+    "wikipedia",
+    "app_install",
+    "wikipedia_sql",
+    "dataset",
+)
 _DUMP_ENDINGS = (".xml", ".bz2", ".gz", ".xz")
 _EVENTS_PER_ITEM = 20
+_PAIRS_PER_ITEM = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +41,13 @@ class SyntheticOptions(Options):
 
     kind: str = option(
         _WIKIPEDIA,
-        "What to make: a MediaWiki XML dump, a log of installs with a table of apps, or the SQL "
-        "tables of a wiki.",
+        "What to make: a MediaWiki XML dump, a log of installs with a table of apps, the SQL "
+        "tables of a wiki, or a dataset directory.",
         choices=_KINDS,
     )
     num_items: int = option(
         3000,
-        "Number of articles (redirects and other pages come on top), or of apps.",
+        "Number of articles (redirects and other pages come on top), of apps, or of items.",
         at_least=1,
     )
     num_events: int | None = option(
@@ -45,13 +55,18 @@ class SyntheticOptions(Options):
         f"Number of installs; {_EVENTS_PER_ITEM} for each app if it is not given.",
         at_least=1,
     )
+    num_pairs: int | None = option(
+        None,
+        f"dataset: pairs of all splits; {_PAIRS_PER_ITEM} for each item if it is not given.",
+        at_least=1,
+    )
     output: str = option(
         "",
         "wikipedia: file to write, compressed by its ending: .xml (not), .bz2, .gz, .xz. "
         f"app_install: directory for {install_files.LOG_FILE} and {install_files.ITEMS_FILE}. "
         "wikipedia_sql: directory for page.sql.gz and the other tables. Existing files are "
-        "replaced.",
-        required="name the dump file, or the directory of tables, to write",
+        "replaced. dataset: the dataset directory, which must not be in use.",
+        required="name the dump file, or the directory, to write",
     )
     layout: str = option(
         wiki_sql.LAYOUT_2026,
@@ -64,6 +79,10 @@ class SyntheticOptions(Options):
         super().__post_init__()
         if self.kind != _APP_INSTALL and self.num_events is not None:
             raise InputError("--num_events is for --kind=app_install; a wiki has no events")
+        if self.kind != _DATASET and self.num_pairs is not None:
+            raise InputError(
+                "--num_pairs is for --kind=dataset; elsewhere pairs follow from the data"
+            )
 
 
 def main(options: SyntheticOptions) -> None:
@@ -73,6 +92,7 @@ def main(options: SyntheticOptions) -> None:
         _WIKIPEDIA: _write_wikipedia,
         _APP_INSTALL: _write_app_install,
         _WIKIPEDIA_SQL: _write_wikipedia_sql,
+        _DATASET: _write_dataset,
     }[options.kind]
     for path in write(options, Path(options.output)):
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
@@ -107,6 +127,17 @@ def _write_app_install(options: SyntheticOptions, output: Path) -> list[Path]:
     count = install_files.write_items(output, world)
     print(f"{num_events:,} installs of {world.num_items:,} apps, {count:,} of them in the table")
     return [output / install_files.LOG_FILE, output / install_files.ITEMS_FILE]
+
+
+def _write_dataset(options: SyntheticOptions, output: Path) -> list[Path]:
+    sizes = dataset.Sizes(
+        options.num_items, options.num_pairs or _PAIRS_PER_ITEM * options.num_items
+    )
+    with staged(str(output), overwrite=False) as directory:
+        info = dataset.write(directory, sizes, seed=options.seed)
+    pairs = ", ".join(f"{count:,} {split}" for split, count in info.num_pairs.items())
+    print(f"{info.num_items:,} items; pairs: {pairs}")
+    return [output / schema.DATASET_FILE]
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ssl_recsys.options import Options, option
 VERIFY_DATASET = "Compare the dataset's files with their manifest, which reads all of them."
 
 MEAN, SQRTN = POOLINGS = ("mean", "sqrtn")
+FLOAT32, BFLOAT16 = TABLE_DTYPES = ("float32", "bfloat16")
 NO_WEIGHTS, IDF = VALUE_WEIGHTS = ("none", "idf")
 # Keys of `model.augment.DROPOUTS` and `MASKS`.
 DROPOUTS = ("feature", "value")
@@ -64,6 +65,12 @@ class TowerConfig(Options):
         "the towers' outputs: items that share values with the query begin near it, as by TF-IDF "
         "cosine, and the layers learn what differs. 0: none.",
         at_least=0,
+    )
+    table_dtype: str = option(
+        FLOAT32,
+        "What embedding tables are kept in. bfloat16 halves them; an updated row is rounded "
+        "up or down at random, so that on average small updates are not lost.",
+        choices=TABLE_DTYPES,
     )
     table_column_multiple: int = option(
         1,

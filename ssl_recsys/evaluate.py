@@ -12,7 +12,7 @@ import dataclasses
 
 from ssl_recsys import cli, files, paths, schema
 from ssl_recsys.options import Options, option
-from ssl_recsys.search import EXACT, RETRIEVALS
+from ssl_recsys.search import EXACT, FLOAT32, REORDER_DTYPES, RETRIEVALS
 from ssl_recsys.training import run_dir
 
 MAX_QUERIES = "Evaluate on a seeded sample of this many queries; 0: on all."
@@ -29,6 +29,12 @@ class EvaluateOptions(Options):
         required="a directory that ssl_recsys.train wrote",
     )
     retrieval: str = option(EXACT, "How the corpus is searched.", choices=RETRIEVALS)
+    scann_reorder: str = option(
+        FLOAT32,
+        "What a ScaNN index keeps of each item to score the best candidates again: bfloat16 takes "
+        "half of the memory, int8 a quarter.",
+        choices=REORDER_DTYPES,
+    )
     split: str = option(
         schema.TEST, "Pairs to evaluate on.", choices=(schema.TEST, schema.VALIDATION)
     )
@@ -56,6 +62,7 @@ def main(options: EvaluateOptions) -> None:
             retrieval=options.retrieval,
             max_queries=options.max_queries,
             exclude_query=options.exclude_query,
+            scann_reorder=options.scann_reorder,
         )
         results[path] = metrics
     print(format_table({path.name: metrics for path, metrics in results.items()}), flush=True)

@@ -51,6 +51,8 @@ class FeatureSpec:
       vocab_size: number of ids, the missing / out-of-vocabulary id 0 included; 0 without a
         vocabulary.
       max_values: largest number of values of an item.
+      hash_buckets: of the ids, the last so many, which tokens outside the vocabulary share; see
+        `ssl_recsys.tokens`.
 
     Raises:
       InputError: if a field does not fit the others.
@@ -63,6 +65,7 @@ class FeatureSpec:
     name: str
     vocab_size: int = 0
     max_values: int = 1
+    hash_buckets: int = 0
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -80,8 +83,18 @@ class FeatureSpec:
                 f"feature {self.name}: vocab_size counts id 0 and so is at least 1 "
                 f"(got {self.vocab_size})"
             )
+        if not 0 <= self.hash_buckets <= max(0, self.vocab_size - 1):
+            raise InputError(
+                f"feature {self.name}: hash_buckets must be in [0, {max(0, self.vocab_size - 1)}], "
+                f"since vocab_size counts them and id 0 (got {self.hash_buckets})"
+            )
         if not self.is_embedded and self.vocab_size != 0:
             raise InputError(f"feature {self.name}: a {self.kind} feature has no vocabulary")
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the vocabulary, each with an id of its own."""
+        return self.vocab_size - 1 - self.hash_buckets
 
     @property
     def column(self) -> Column:
@@ -127,8 +140,11 @@ class FeatureSpec:
         return f"between 0 and {self.vocab_size - 1}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as `dataset.json` keeps it."""
-        return {"kind": self.kind, **dataclasses.asdict(self)}
+        """The spec as `dataset.json` keeps it, `hash_buckets` only where there are any."""
+        fields = {"kind": self.kind, **dataclasses.asdict(self)}
+        if not self.hash_buckets:
+            del fields["hash_buckets"]
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,14 +221,16 @@ class Dense(FeatureSpec):
 KINDS: dict[str, type[FeatureSpec]] = {kind.kind: kind for kind in (Categorical, Bag, Dense)}
 
 
-def feature_spec(name: str, kind: str, vocab_size: int = 0, max_values: int = 1) -> FeatureSpec:
+def feature_spec(
+    name: str, kind: str, vocab_size: int = 0, max_values: int = 1, hash_buckets: int = 0
+) -> FeatureSpec:
     """The spec of a feature whose kind is given by name.
 
     Raises:
       InputError: for an unknown kind, or a field that does not fit it.
     """
     check_kind(name, kind, KINDS)
-    return KINDS[kind](name, vocab_size, max_values)
+    return KINDS[kind](name, vocab_size, max_values, hash_buckets)
 
 
 def check_kind(feature: str, kind: str, kinds: Collection[str]) -> None:

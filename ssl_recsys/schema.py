@@ -244,7 +244,13 @@ _TYPES: dict[str, type] = {
     "format_version": str,
     "raw": list,
 }
-_FEATURE_TYPES = {"name": str, "kind": str, "vocab_size": int, "max_values": int}
+_FEATURE_TYPES = {
+    "name": str,
+    "kind": str,
+    "vocab_size": int,
+    "max_values": int,
+    "hash_buckets": int,
+}
 _HEAD_TYPES = {"rule": str, "fraction": float, "min_count": int}
 _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 
@@ -252,7 +258,7 @@ _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 def _from_json(fields: Any) -> DatasetInfo:
     files.check_types("the file", fields, _TYPES, optional=("raw",))  # earlier ones have none
     for number, spec in enumerate(fields["features"], start=1):
-        files.check_types(f"feature {number}", spec, _FEATURE_TYPES)
+        files.check_types(f"feature {number}", spec, _FEATURE_TYPES, optional=("hash_buckets",))
     # Earlier datasets have no min_count.
     files.check_types("head", fields["head"], _HEAD_TYPES, optional=("min_count",))
     files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))

@@ -120,7 +120,9 @@ def test_data_model_and_search_know_nothing_of_training_and_commands() -> None:
 
 
 # What data jobs may use of the library, none of which reads a flag or loads TensorFlow.
-CONTRACT = {f"ssl_recsys.{name}" for name in ("errors", "files", "features", "schema", "options")}
+CONTRACT = {
+    f"ssl_recsys.{name}" for name in ("errors", "files", "features", "schema", "options", "tokens")
+}
 CONTRACT |= {"ssl_recsys.raw", "ssl_recsys.raw.rules", "ssl_recsys.raw.words"}
 
 

@@ -29,8 +29,9 @@ from ssl_recsys.raw.words import ngrams, words
 
 # Features are float32; a single larger value would make one of all others zero when scaled.
 _MAX_NUMBER = float(np.finfo(np.float32).max)
-# Largest values of a feature's fields.
+# Largest values of a feature's fields, which are at least 1; hash_buckets may be 0.
 _LARGEST = {"ngrams": 10, "max_values": 10**6, "min_count": 2**31 - 1, "max_vocab": 2**31 - 1}
+_LARGEST |= {"hash_buckets": 2**30}
 _BAG_TYPE = pa.list_(pa.string())
 
 # Raw values of one feature and many items: Arrow text or lists of text, or numbers.
@@ -51,6 +52,7 @@ class ItemFeature:
       max_values: bag: how many values of an item are kept.
       min_count: categorical, bag: values that fewer training items have get no id.
       max_vocab: categorical, bag: how many values get an id, the most frequent ones.
+      hash_buckets: categorical, bag: ids that the values without one of their own share; 0: none.
       normalize: dense: `log` (log(1 + x), then mean 0 and variance 1), `quantile` (share of
         training items below, from -1 to 1), `standard` (mean 0, variance 1) or `none`.
       from_training: dense: the value is the number of training pairs that lead to the item.
@@ -65,6 +67,7 @@ class ItemFeature:
     max_values: int = 20
     min_count: int = 1
     max_vocab: int = 1_000_000
+    hash_buckets: int = 0
     normalize: str = QUANTILE
     from_training: bool = False
 
@@ -80,12 +83,15 @@ class ItemFeature:
         if not self.separator:
             raise InputError(f"feature {self.name}: separator must not be empty")
         for field, most in _LARGEST.items():
-            if not 1 <= getattr(self, field) <= most:
+            least = int(field != "hash_buckets")
+            if not least <= getattr(self, field) <= most:
                 raise InputError(
-                    f"feature {self.name}: {field} must be in [1, {most}] "
+                    f"feature {self.name}: {field} must be in [{least}, {most}] "
                     f"(got {getattr(self, field)})"
                 )
         encoder = ENCODERS[self.kind](self)
+        if self.hash_buckets and not encoder.has_vocabulary:
+            raise InputError(f"feature {self.name}: hash_buckets are not for kind {self.kind}")
         encoder.spec(vocab_size=1)  # the dataset's rules hold for the name, too
         if self.from_training and not encoder.may_be_from_training:
             raise InputError(
@@ -111,6 +117,7 @@ class Encoder:
     """Encodes one feature; a kind that learns nothing overrides read, missing, encode and spec."""
 
     may_be_from_training = False
+    has_vocabulary = True
 
     def __init__(self, feature: ItemFeature):
         self.feature = feature
@@ -129,7 +136,7 @@ class Encoder:
 
     def learn(self, learned_from: Any) -> Any:
         """What `encode` needs: ids of a vocabulary's tokens, or made of a sample of the numbers."""
-        return Vocabulary(learned_from)
+        return Vocabulary(learned_from, self.feature.hash_buckets)
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
@@ -138,7 +145,7 @@ class Encoder:
         raise NotImplementedError
 
     def spec(self, vocab_size: int) -> FeatureSpec:
-        """The feature as the dataset holds it; `vocab_size` counts id 0."""
+        """The feature as the dataset holds it; `vocab_size` counts id 0 and no hash buckets."""
         raise NotImplementedError
 
 
@@ -164,13 +171,15 @@ class CategoricalEncoder(Encoder):
         texts = column.to_pylist()
         ids = [[learned.id_of(text)] for text in texts]
         num_missing = texts.count("")
+        num_unknown = sum(not 1 <= number < learned.size for (number,) in ids)
         counters[f"{self.feature.name}_missing"] += num_missing
-        counters[f"{self.feature.name}_out_of_vocabulary"] += ids.count([0]) - num_missing
+        counters[f"{self.feature.name}_out_of_vocabulary"] += num_unknown - num_missing
         return ids
 
     def spec(self, vocab_size: int) -> FeatureSpec:
         """A categorical feature."""
-        return features.Categorical(self.feature.name, vocab_size)
+        buckets = self.feature.hash_buckets
+        return features.Categorical(self.feature.name, vocab_size + buckets, hash_buckets=buckets)
 
 
 class KeyEncoder(CategoricalEncoder):
@@ -188,14 +197,14 @@ class KeyEncoder(CategoricalEncoder):
 
     def learn(self, learned_from: Any) -> Any:
         """Ids by digest."""
-        return IdTable.of(learned_from)
+        return IdTable.of(learned_from, self.feature.hash_buckets)
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
     ) -> Sequence[Values]:
         """Id 0 for an item without one."""
-        ids = learned.ids_of(uses.digests)
-        counters["items_without_id"] += int((ids == 0).sum())
+        ids, without_id = learned.ids_of(uses.digests, column.to_pylist())
+        counters["items_without_id"] += without_id
         return ids[:, np.newaxis].tolist()
 
 
@@ -248,13 +257,17 @@ class BagEncoder(Encoder):
 
     def spec(self, vocab_size: int) -> FeatureSpec:
         """A bag."""
-        return features.Bag(self.feature.name, vocab_size, self.feature.max_values)
+        buckets = self.feature.hash_buckets
+        return features.Bag(
+            self.feature.name, vocab_size + buckets, self.feature.max_values, buckets
+        )
 
 
 class DenseEncoder(Encoder):
     """A number to its scaled value and the mark of a missing one."""
 
     may_be_from_training = True
+    has_vocabulary = False
 
     def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
         """Float64, NaN for missing."""

@@ -45,6 +45,15 @@ class FeatureOptions(JobOptions):
         2, "Training pages that a title n-gram must occur in.", at_least=1
     )
     category_min_count: int = option(2, "Training pages that a category must have.", at_least=1)
+    id_hash_buckets: int = option(
+        0, "Ids that pages without one of their own share, by their titles; 0: none.", at_least=0
+    )
+    title_hash_buckets: int = option(
+        0, "Ids that title n-grams without one share; 0: they are left out.", at_least=0
+    )
+    category_hash_buckets: int = option(
+        0, "Ids that categories without one share; 0: they are left out.", at_least=0
+    )
     max_title_ngrams: int = option(16, "Most n-grams of one title.", at_least=1)
     max_categories: int = option(16, "Most categories of one page.", at_least=1)
     max_vocab: int = option(
@@ -61,6 +70,14 @@ class FeatureOptions(JobOptions):
             CATEGORIES: (self.category_min_count, self.max_vocab),
         }
 
+    def hash_buckets(self) -> dict[str, int]:
+        """Ids that each feature's tokens without one of their own share."""
+        return {
+            ID: self.id_hash_buckets,
+            TITLE_NGRAMS: self.title_hash_buckets,
+            CATEGORIES: self.category_hash_buckets,
+        }
+
     def raw(self, *, dotless_i: bool) -> tuple[RawFeature, ...]:
         """The rules of the features; `dotless_i` as for `words`."""
         return (
@@ -72,11 +89,13 @@ class FeatureOptions(JobOptions):
         )
 
     def specs(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
-        """The dataset's features; `vocab_sizes` counts id 0."""
+        """The dataset's features; `vocab_sizes` counts id 0 and no hash buckets."""
+        buckets = self.hash_buckets()
+        sizes = {name: vocab_sizes[name] + buckets[name] for name in buckets}
         return (
-            Categorical(ID, vocab_sizes[ID]),
-            Bag(TITLE_NGRAMS, vocab_sizes[TITLE_NGRAMS], self.max_title_ngrams),
-            Bag(CATEGORIES, vocab_sizes[CATEGORIES], self.max_categories),
+            Categorical(ID, sizes[ID], hash_buckets=buckets[ID]),
+            Bag(TITLE_NGRAMS, sizes[TITLE_NGRAMS], self.max_title_ngrams, buckets[TITLE_NGRAMS]),
+            Bag(CATEGORIES, sizes[CATEGORIES], self.max_categories, buckets[CATEGORIES]),
         )
 
 
@@ -116,7 +135,7 @@ def encode_wiki(graph: Graph, options: FeatureOptions, *, dotless_i: bool) -> En
         | "CountTokens" >> beam.FlatMap(_count_tokens, options.split, dotless_i)
         | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits())
     )
-    ids = vocabularies | "MakeIds" >> beam.MapTuple(_make_ids)
+    ids = vocabularies | "MakeIds" >> beam.Map(_make_ids, options.hash_buckets())
     items = counted | "EncodeItems" >> beam.FlatMap(
         _encode_items, item_counts, AsDict(ids), options, dotless_i
     )
@@ -175,8 +194,12 @@ def _count_tokens(
     yield CATEGORIES, TokenCounts(list(names), list(names.values()))
 
 
-def _make_ids(feature: str, tokens: Sequence[str]) -> tuple[str, IdTable | Vocabulary]:
-    return feature, IdTable.of(tokens) if feature == ID else Vocabulary(tokens)
+def _make_ids(
+    vocabulary: tuple[str, Sequence[str]], hash_buckets: Mapping[str, int]
+) -> tuple[str, IdTable | Vocabulary]:
+    feature, tokens = vocabulary
+    make = IdTable.of if feature == ID else Vocabulary
+    return feature, make(tokens, hash_buckets[feature])
 
 
 def _encode_items(
@@ -188,8 +211,8 @@ def _encode_items(
 ) -> Iterator[ItemBatch]:
     shard, (items, as_item, _) = element
     specs = options.specs({name: known.size for name, known in ids.items()})
-    item_ids = ids[ID].ids_of(items.digests)
-    dropped: Counter[str] = Counter(items_without_id=int((item_ids == 0).sum()))
+    item_ids, without_id = ids[ID].ids_of(items.digests, items.titles)
+    dropped: Counter[str] = Counter(items_without_id=without_id)
 
     def encoded() -> Iterator[Item]:
         for index, title in enumerate(items.titles):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,10 @@ def load_catalog(data_dir: str | os.PathLike[str], info: schema.DatasetInfo, sid
             record_files(data_dir, folder, schema.CATALOG_SPLIT), num_parallel_reads=1
         )
         .batch(_PARSE_BATCH)
-        .map(lambda records: _parse(records, description), tf.data.AUTOTUNE)
+        .map(lambda records: _parse(records, description, specs), tf.data.AUTOTUNE)
         .prefetch(2)
     )
-    parts = list(read_all(dataset, data_dir, folder))
-    columns = {name: _stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+    columns = _read_columns(read_all(dataset, data_dir, folder))
     rows = columns.pop("row", np.zeros(0, np.int64))
     if len(rows) != num_rows or not np.array_equal(rows, np.arange(num_rows)):
         raise InputError(
@@ -76,23 +75,43 @@ def load_catalog(data_dir: str | os.PathLike[str], info: schema.DatasetInfo, sid
             f"{schema.DATASET_FILE} announces; make the dataset again"
         )
     catalog = Catalog(
-        keys=_to_text(columns.pop("key")),
-        titles=_to_text(columns.pop("title")),
+        keys=columns.pop("key"),
+        titles=columns.pop("title"),
         train_count=columns.pop("train_count"),
-        features={
-            spec.name: _as_matrix(columns[spec.name]).astype(spec.array_dtype) for spec in specs
-        },
+        features={spec.name: _as_matrix(columns[spec.name]) for spec in specs},
     )
     _check_catalog(catalog, specs, f"{data_dir}/{folder}")
     return catalog
 
 
-def _parse(records: tf.Tensor, description: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+def _parse(
+    records: tf.Tensor, description: Mapping[str, Any], specs: Sequence[FeatureSpec]
+) -> dict[str, tf.Tensor]:
+    """Columns of a batch; features in the type of their arrays, half as wide as in the records."""
     parsed = tf.io.parse_example(records, description)
-    return {
+    columns = {
         name: value.to_tensor() if isinstance(value, tf.RaggedTensor) else value
         for name, value in parsed.items()
     }
+    return columns | {spec.name: _narrowed(columns[spec.name], spec) for spec in specs}
+
+
+def _narrowed(values: tf.Tensor, spec: FeatureSpec) -> tf.Tensor:
+    """`values` in the type of the feature's array; ids that it cannot hold stay out of range."""
+    dtype = tf.as_dtype(spec.array_dtype)
+    if values.dtype.is_integer:
+        values = tf.clip_by_value(values, dtype.min, dtype.max)
+    return tf.cast(values, dtype)
+
+
+def _read_columns(batches: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """All batches' columns, none of which is in memory twice but the one that is put together."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        for name, values in batch.items():
+            is_text = values.dtype == object
+            parts.setdefault(name, []).append(_to_text(values) if is_text else values)
+    return {name: _stack(parts.pop(name)) for name in list(parts)}
 
 
 def _stack(arrays: list[np.ndarray]) -> np.ndarray:

@@ -22,7 +22,13 @@ from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation import pairs as evaluation
-from ssl_recsys.evaluation.simple_models import Evidence, Scorer, SimpleModel
+from ssl_recsys.evaluation.simple_models import (
+    Evidence,
+    Scorer,
+    SimpleModel,
+    block_rows,
+    check_memory,
+)
 from ssl_recsys.evaluation.simple_settings import describe
 
 _QUERIES_AT_ONCE = 256
@@ -48,8 +54,11 @@ def compare(
       note: is told what was tried, in a line, as soon as it is.
 
     Raises:
-      InputError: if the dataset has no pairs of the split, or none to train on.
+      InputError: if the dataset has no pairs of the split, or none to train on, or a method
+        would need too much memory for so many items.
     """
+    for name, models in settings.items():
+        check_memory(name, models, dataset.info.num_items)
     names = dict.fromkeys((schema.TRAIN, split, schema.VALIDATION))
     pairs = {name: dataset.pairs(name) for name in names}
     for name in (schema.TRAIN, split):
@@ -85,8 +94,9 @@ def ranks_by_score(
     distinct, query_of_pair = pairs.distinct_queries()
     order = np.argsort(query_of_pair, kind="stable")
     bounds = np.searchsorted(query_of_pair[order], np.arange(len(distinct) + 1))
-    for begin in range(0, len(distinct), _QUERIES_AT_ONCE):
-        queries = distinct[begin : begin + _QUERIES_AT_ONCE]
+    size = block_rows(len(train_count), _QUERIES_AT_ONCE)
+    for begin in range(0, len(distinct), size):
+        queries = distinct[begin : begin + size]
         scores = np.asarray(scorer(queries), np.float32)
         scores[np.arange(len(queries)), queries] = -np.inf
         for number, row in enumerate(scores, start=begin):

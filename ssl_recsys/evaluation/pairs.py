@@ -17,7 +17,7 @@ from ssl_recsys import schema
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
-from ssl_recsys.search import EXACT, SCANN
+from ssl_recsys.search import EXACT, FLOAT32, SCANN
 from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.search.inputs import check_embeddings, check_pairs, check_positive
 from ssl_recsys.search.interface import Search, check_retrieval
@@ -81,6 +81,7 @@ def evaluate_pairs(
     *,
     retrieval: str = EXACT,
     scann: ScannSearch | None = None,
+    reorder_dtype: str = FLOAT32,
     ks: Sequence[int] = metrics.DEFAULT_KS,
 ) -> dict[str, Any]:
     """The contents of `metrics.json`.
@@ -89,6 +90,7 @@ def evaluate_pairs(
       data: pairs and embeddings.
       retrieval: `exact` or `scann`, what the ranks come from.
       scann: the index for `scann`, over the same items; built if None.
+      reorder_dtype: what an index that is built keeps of the items, see `ScannParams`.
       ks: the values of K of Recall@K and MAP@K.
 
     Returns:
@@ -108,7 +110,9 @@ def evaluate_pairs(
     comparison: dict[str, Any] = {}
     if retrieval == SCANN:
         index = scann or ScannSearch.build(
-            data.item_embeddings, sample_queries=data.query_embeddings
+            data.item_embeddings,
+            sample_queries=data.query_embeddings,
+            reorder_dtype=reorder_dtype,
         )
         if (index.num_items, index.dim) != (num_items, dim):
             raise InputError(

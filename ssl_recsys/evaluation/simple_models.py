@@ -2,7 +2,8 @@
 
 Each is fitted to the training pairs and the catalog and scores the whole corpus for a query. They
 are baselines: they hold sparse `[num_items, num_items]` matrices, and a query costs the time of a
-dense row of scores.
+dense row of scores. Rows of scores are made in blocks of bounded memory; `check_memory` refuses
+models whose own arrays would not be.
 """
 
 from __future__ import annotations
@@ -19,13 +20,28 @@ import scipy.sparse
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import value_counts
+from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 
 _BLOCK_ROWS = 512
 MOST_NEIGHBOURS = 100
 
+# Of a block of scores; a score takes 4 bytes dense, 12 sparse, and copies of them.
+_BLOCK_BYTES = 1 << 30
+_BYTES_OF_A_SCORE = 40
+# Of a sparse matrix that saves time only.
+_PRODUCT_BYTES = 1 << 32
+_SPARSE_BYTES = 12  # of an entry
+# Of what a model must hold.
+MOST_BYTES = 1 << 33
+
 # `[n]` query rows -> `[n, num_items]` scores, higher is better.
 Scorer = Callable[[npt.NDArray[np.integer]], npt.NDArray[np.floating]]
+
+
+def block_rows(num_items: int, most: int = _BLOCK_ROWS) -> int:
+    """How many rows of `num_items` scores are made at once: at most `most`, within a gigabyte."""
+    return max(1, min(most, _BLOCK_BYTES // (_BYTES_OF_A_SCORE * num_items)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +64,7 @@ class Evidence:
         return cls(pair_counts(train, catalog.num_items), tfidf(catalog, features))
 
     @functools.cached_property
-    def nearest(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def nearest(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Each item's `MOST_NEIGHBOURS` nearest ones by content, see `nearest_neighbours`."""
         return nearest_neighbours(self.content, MOST_NEIGHBOURS)
 
@@ -98,6 +114,10 @@ class CoOccurrence:
 
     both_directions: bool = True
 
+    def memory(self, num_items: int) -> int:
+        """Nothing that grows faster than the pairs."""
+        return 0
+
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
         counts = evidence.pairs
@@ -109,6 +129,10 @@ class CoOccurrence:
 @dataclasses.dataclass(frozen=True)
 class ContentCosine:
     """Cosine of TF-IDF vectors of the features; knows no pairs."""
+
+    def memory(self, num_items: int) -> int:
+        """Nothing that grows faster than the values."""
+        return 0
 
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
@@ -136,28 +160,41 @@ class ContentNeighbours:
     item_side: bool = True
     content_weight: float = 0.5
 
+    def memory(self, num_items: int) -> int:
+        """Bytes of the neighbours, their similarities and those scaled."""
+        entries = min(self.num_neighbours, MOST_NEIGHBOURS) + 1
+        return num_items * (8 * MOST_NEIGHBOURS + 2 * _SPARSE_BYTES * entries)
+
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
         similar = similarities(*evidence.nearest, self.num_neighbours, self.power)
         if self.item_side:
             # Each candidate's weights sum to 1, or items with many neighbours would always win.
             sums = np.asarray(similar.sum(axis=1)).ravel()
-            normalised = scipy.sparse.diags(1.0 / sums) @ similar
-            propagated = (evidence.pairs @ normalised.T).tocsr()
+            items = (scipy.sparse.diags(1.0 / sums) @ similar).T.tocsr()
         else:
-            propagated = evidence.pairs
+            items = None
+        pairs = evidence.pairs
+        if items is not None and _product_entries(pairs, items) * _SPARSE_BYTES <= _PRODUCT_BYTES:
+            pairs, items = (pairs @ items).tocsr(), None  # once instead of in every block
         cosine = ContentCosine().fit(evidence)
 
         def scores(queries: npt.NDArray[np.integer]) -> npt.NDArray[np.floating]:
-            found = (similar[queries] @ propagated).toarray()
+            sparse = similar[queries] @ pairs
+            found = (sparse if items is None else sparse @ items).toarray()
             return found + self.content_weight * cosine(queries) if self.content_weight else found
 
         return scores
 
 
+def _product_entries(left: scipy.sparse.csr_matrix, right: scipy.sparse.csr_matrix) -> int:
+    """The most entries that `left @ right` can have."""
+    return int(np.diff(right.indptr).astype(np.int64)[left.indices].sum())
+
+
 def nearest_neighbours(
     content: scipy.sparse.csr_matrix, num_neighbours: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Each item's nearest other items, the nearest first.
 
     Args:
@@ -170,10 +207,11 @@ def nearest_neighbours(
     num_items = content.shape[0]
     kept = min(num_neighbours, num_items - 1)
     transposed = content.T.tocsr()
-    rows = np.zeros((num_items, kept), np.int64)
+    rows = np.zeros((num_items, kept), np.int32)
     cosines = np.zeros((num_items, kept), np.float32)
-    for begin in range(0, num_items if kept else 0, _BLOCK_ROWS):
-        block = (content[begin : begin + _BLOCK_ROWS] @ transposed).toarray()
+    size = block_rows(num_items)
+    for begin in range(0, num_items if kept else 0, size):
+        block = (content[begin : begin + size] @ transposed).toarray()
         places = np.arange(len(block))
         block[places, begin + places] = -1.0  # the item itself comes last
         best = np.argpartition(-block, kept - 1, axis=1)[:, :kept]
@@ -186,7 +224,7 @@ def nearest_neighbours(
 
 
 def similarities(
-    rows: npt.NDArray[np.int64], cosines: npt.NDArray[np.float32], num_neighbours: int, power: float
+    rows: npt.NDArray[np.int32], cosines: npt.NDArray[np.float32], num_neighbours: int, power: float
 ) -> scipy.sparse.csr_matrix:
     """Cosines, raised to `power`, of each item with its nearest neighbours; with itself 1.
 
@@ -223,6 +261,10 @@ class AlternatingLeastSquares:
     factors: int = 64
     regularization: float = 1.0
 
+    def memory(self, num_items: int) -> int:
+        """Bytes of both sides' factors."""
+        return 2 * 4 * self.factors * num_items
+
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
         import implicit.cpu.als
@@ -241,3 +283,18 @@ class AlternatingLeastSquares:
 
 
 SimpleModel = CoOccurrence | ContentCosine | ContentNeighbours | AlternatingLeastSquares
+
+
+def check_memory(name: str, models: Sequence[SimpleModel], num_items: int) -> None:
+    """Refuses a method of which a model would hold more than `MOST_BYTES`.
+
+    Raises:
+      InputError: with the method's name and what to do.
+    """
+    needed = max(model.memory(num_items) for model in models)
+    if needed > MOST_BYTES:
+        raise InputError(
+            f"{name} would hold {needed / 1e9:.1f} GB for {num_items:,} items, and more than "
+            f"{MOST_BYTES / 1e9:.1f} is refused; leave it out of --methods, or give it smaller "
+            "--settings"
+        )

@@ -15,6 +15,7 @@ import dataclasses
 import tensorflow as tf
 
 from ssl_recsys.config import MEAN, SQRTN
+from ssl_recsys.model.tables import gather_rows
 
 
 def split_last(embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -22,12 +23,6 @@ def split_last(embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     rows = embeddings.shape[0] or tf.shape(embeddings)[0]
     first, last = tf.split(embeddings, [rows - 1, 1])
     return first, last
-
-
-def gather_rows(table: tf.Variable, rows: tf.Tensor, width: int | None) -> tf.Tensor:
-    """`[..., width]` rows of a table, without the columns behind `width`, which are padding."""
-    found = tf.gather(table, rows)
-    return found if width in (None, table.shape[1]) else found[..., :width]
 
 
 @dataclasses.dataclass(frozen=True)

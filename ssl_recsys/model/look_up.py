@@ -17,7 +17,8 @@ import tensorflow as tf
 from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
 from ssl_recsys.data.input_pipeline import Features
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, gather_rows, split_last
+from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
+from ssl_recsys.model.tables import gather_rows
 
 # Feature name -> [batch, width] what a dense layer sees of the feature.
 Activations = Mapping[str, tf.Tensor]
@@ -63,6 +64,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
     Args:
       features: side -> its features.
       embedding_dim: width of the rows of every table.
+      table_dtype: what the tables are kept in; looked-up rows are float32.
       column_multiple: tables get columns of zeros up to a multiple of this; they stay zero.
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
       pooling: how bags are pooled, `mean` or `sqrtn`.
@@ -77,6 +79,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         features: Mapping[str, Sequence[FeatureSpec]],
         embedding_dim: int,
         *,
+        table_dtype: str = "float32",
         column_multiple: int = 1,
         static_shapes: bool,
         pooling: str = MEAN,
@@ -96,6 +99,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             name: self.add_weight(
                 name=name,
                 shape=(spec.vocab_size, embedding_dim + padding),
+                dtype=table_dtype,
                 initializer=functools.partial(_initial_table, padding=padding),
             )
             for name, spec in self._specs.items()
@@ -186,5 +190,6 @@ def _initial_table(
 ) -> tf.Tensor:
     """`[rows, columns]` small random values, the last `padding` columns zeros."""
     uniform = tf.keras.initializers.RandomUniform(-0.05, 0.05)
-    values = uniform((shape[0], shape[1] - padding), dtype, **kwargs)
+    # Drawn in float32 whatever the type: a few bits of it would be a coarse grid.
+    values = tf.cast(uniform((shape[0], shape[1] - padding), tf.float32, **kwargs), dtype)
     return tf.pad(values, [[0, 0], [0, padding]]) if padding else values

@@ -17,6 +17,7 @@ from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
 from ssl_recsys.model.main_task import main_loss
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes, sum_gradients
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
+from ssl_recsys.model.tables import RowGradients
 from ssl_recsys.model.towers import Tower, dense_layer
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 
@@ -58,6 +59,7 @@ class TwoTowerModel(tfrs.Model):
         self.feature_embeddings = FeatureEmbeddings(
             features,
             config.tower.embedding_dim,
+            table_dtype=config.tower.table_dtype,
             column_multiple=config.tower.table_column_multiple,
             static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
@@ -202,16 +204,17 @@ class TwoTowerModel(tfrs.Model):
         self, inputs: Batch, *, self_supervised_only: bool = False
     ) -> dict[str, tf.Tensor]:
         """One update; returns this replica's shares of the losses (see `compute_losses`)."""
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, RowGradients(tape) as rows:
             parts = self.compute_losses(
                 inputs, self._step(), self_supervised_only=self_supervised_only
             )
-        variables = self.trainable_variables
-        gradients = tape.gradient(parts["loss"], variables)
-        used = [number for number, part in enumerate(gradients) if part is not None]
-        summed = sum_gradients([gradients[number] for number in used])
+        variables = self.dense_variables
+        of_rows, of_dense = tape.gradient(parts["loss"], (rows.sources, variables))
+        pairs = rows.with_tables(of_rows)
+        pairs += [pair for pair in zip(of_dense, variables, strict=True) if pair[0] is not None]
+        gradients, updated = zip(*pairs, strict=True)
         self.optimizer.apply_gradients(
-            zip(summed, [variables[number] for number in used], strict=True),
+            zip(sum_gradients(gradients), updated, strict=True),
             experimental_aggregate_gradients=False,
         )
         return parts

@@ -48,7 +48,9 @@ class RawEncoder(tf.Module):
         self._specs = {spec.name: spec for spec in specs}
         self.vocabularies = {
             feature.name: Vocabulary(
-                schema.vocab_path(data_dir, feature.name), self._specs[feature.name].vocab_size - 1
+                schema.vocab_path(data_dir, feature.name),
+                self._specs[feature.name].num_tokens,
+                self._specs[feature.name].hash_buckets,
             )
             for feature in raw
             if feature.rule in (rules.TOKEN, rules.TOKENS, rules.WORDS)
@@ -136,10 +138,12 @@ class Vocabulary(tf.Module):
     Args:
       path: the file, an asset of the graph.
       size: its number of lines.
+      hash_buckets: ids behind those, which all other tokens share; see `ssl_recsys.tokens`.
     """
 
-    def __init__(self, path: pathlib.Path, size: int):
+    def __init__(self, path: pathlib.Path, size: int, hash_buckets: int = 0):
         super().__init__(name="vocabulary")
+        self._size, self._hash_buckets = size, hash_buckets
         self.table = None
         if size:  # TensorFlow reads no empty file
             lines = tf.lookup.TextFileInitializer(
@@ -155,8 +159,13 @@ class Vocabulary(tf.Module):
     def ids(self, tokens: tf.Tensor) -> tf.Tensor:
         """`[n]` int64, 0 for a token without an id."""
         if self.table is None:
-            return tf.zeros_like(tokens, tf.int64)
-        return self.table.lookup(tokens) + 1
+            known = tf.zeros_like(tokens, tf.int64)
+        else:
+            known = self.table.lookup(tokens) + 1
+        if not self._hash_buckets:
+            return known
+        shared = self._size + 1 + tf.strings.to_hash_bucket_fast(tokens, self._hash_buckets)
+        return tf.where((known > 0) | (tokens == ""), known, shared)
 
 
 def read_scale(data_dir: pathlib.Path, feature: str) -> Scale:

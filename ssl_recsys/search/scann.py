@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
+from ssl_recsys.search import FLOAT32
 from ssl_recsys.search.exact import count_at_least, num_threads
 from ssl_recsys.search.inputs import (
     check_embeddings,
@@ -36,8 +37,8 @@ _QUERY_CHUNK = 1 << 14
 class ScannSearch:
     """ScaNN over item embeddings: the methods of `ExactSearch`, approximate.
 
-    Made by `build` or `load`. Memory: the float32 corpus and, with leaves, a code of dim / 4
-    bytes for each item.
+    Made by `build` or `load`. Memory: the corpus as `params.reorder_dtype` and, with leaves, a code
+    of dim / 4 bytes for each item; while it is built, a copy in float32 besides.
 
     Attributes:
       params: how the index was built and is searched.
@@ -60,6 +61,7 @@ class ScannSearch:
         params: ScannParams | None = None,
         *,
         sample_queries: npt.ArrayLike | None = None,
+        reorder_dtype: str = FLOAT32,
     ) -> ScannSearch:
         """Builds an index.
 
@@ -69,6 +71,7 @@ class ScannSearch:
             so that recall@10 against exact search is 0.97 or more.
           sample_queries: `[num_queries, dim]` float32, queries as they will come, to sample from;
             if None, items with noise added are used.
+          reorder_dtype: see `ScannParams`, for parameters that are chosen.
 
         Raises:
           InputError: if ScaNN is not installed, there is no item, or an embedding holds NaN or
@@ -78,13 +81,17 @@ class ScannSearch:
         if len(items) == 0:
             raise InputError("expected at least one item to index, got an empty catalog")
         start = time.perf_counter()
-        index = cls._build(items, params or choose_scann_params(*items.shape))
+        index = cls._build(
+            items, params or choose_scann_params(len(items), items.shape[1], reorder_dtype)
+        )
         if params is None and index.params.num_leaves:
             queries = None if sample_queries is None else check_queries(sample_queries, index.dim)
             index.params = calibrate(
                 index.params,
                 items,
-                lambda tried, sample, k: index.with_params(tried).search(sample, k)[0],
+                lambda tried, sample, k: _exact_scores(
+                    sample, items, index.with_params(tried).search(sample, k)[1]
+                ),
                 queries,
             )
         index.build_seconds = time.perf_counter() - start
@@ -107,7 +114,10 @@ class ScannSearch:
                     anisotropic_quantization_threshold=params.anisotropic_threshold,
                     training_sample_size=params.training_sample,
                 )
-                .reorder(params.reorder_factor * _DEFAULT_NEIGHBORS)
+                .reorder(
+                    params.reorder_factor * _DEFAULT_NEIGHBORS,
+                    quantize=_reorder_type(params.reorder_dtype),
+                )
             )
         else:
             builder = builder.score_brute_force()
@@ -231,6 +241,23 @@ def _listed_ranks(
         own = scores[query_of_pair[found], column]
         ranks[found] = count_at_least(scores, query_of_pair[found], own)
     return ranks
+
+
+def _exact_scores(
+    queries: npt.NDArray[np.float32],
+    items: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int32],
+) -> npt.NDArray[np.float32]:
+    """`[n, k]` scores of each query with the items that were found for it; -inf for row -1."""
+    scores = np.einsum("qd,qkd->qk", queries, items[np.maximum(rows, 0)])
+    return np.where(rows < 0, -np.inf, scores).astype(np.float32)
+
+
+def _reorder_type(name: str) -> Any:
+    """ScaNN's word for a type of `REORDER_DTYPES`."""
+    from scann.scann_ops.py.scann_builder import ReorderType
+
+    return ReorderType[name.upper()]
 
 
 def _scann() -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl_recsys.errors import InputError
+from ssl_recsys.search import FLOAT32, REORDER_DTYPES
 from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.search.inputs import check_positive
 
@@ -57,9 +58,11 @@ class ScannParams:
       anisotropic_threshold: share of the norm above which quantisation errors along the item
         weigh more, T in the ScaNN paper; 0.2 is its value for unit vectors.
       training_sample: items that partitions and codebooks are learned from.
+      reorder_dtype: what the index keeps of an item to score it again: float32, bfloat16 (half the
+        memory) or int8 (a quarter). Scores are then of these values, too.
 
     Raises:
-      InputError: if a number is out of range.
+      InputError: if a number is out of range, or the type unknown.
     """
 
     num_leaves: int
@@ -68,8 +71,14 @@ class ScannParams:
     dimensions_per_block: int = 2
     anisotropic_threshold: float = 0.2
     training_sample: int = _TRAINING_SAMPLE
+    reorder_dtype: str = FLOAT32
 
     def __post_init__(self) -> None:
+        if self.reorder_dtype not in REORDER_DTYPES:
+            raise InputError(
+                f"reorder_dtype must be one of {', '.join(REORDER_DTYPES)} "
+                f"(got {self.reorder_dtype!r})"
+            )
         if self.num_leaves < 0:
             raise InputError(f"num_leaves must be 0 (brute force) or more (got {self.num_leaves})")
         if self.num_leaves and not 1 <= self.leaves_to_search <= self.num_leaves:
@@ -84,7 +93,7 @@ class ScannParams:
         )
 
 
-def choose_scann_params(num_items: int, dim: int) -> ScannParams:
+def choose_scann_params(num_items: int, dim: int, reorder_dtype: str = FLOAT32) -> ScannParams:
     """Parameters to build an index with; `ScannSearch.build` then finds out how much to search.
 
     Brute force up to 20,000 items. Beyond, leaves of 250 items, of 125 from half a million items
@@ -93,6 +102,7 @@ def choose_scann_params(num_items: int, dim: int) -> ScannParams:
     Args:
       num_items: size of the corpus.
       dim: width of the embeddings.
+      reorder_dtype: what the index keeps of the items; brute force keeps float32 all the same.
 
     Raises:
       InputError: if a number is below 1.
@@ -110,10 +120,12 @@ def choose_scann_params(num_items: int, dim: int) -> ScannParams:
         leaves_to_search=num_leaves,
         dimensions_per_block=min(2, dim),
         training_sample=min(num_items, max(_TRAINING_SAMPLE, _SAMPLE_PER_LEAF * num_leaves)),
+        reorder_dtype=reorder_dtype,
     )
 
 
-# Parameters, `[num_queries, dim]` queries and k to the `[num_queries, k]` scores found, descending.
+# Parameters, `[num_queries, dim]` queries and k to the `[num_queries, k]` float32 scores of the
+# items found, -inf for none.
 TriedSearch = Callable[[ScannParams, npt.NDArray[np.float32], int], npt.NDArray[np.float32]]
 
 

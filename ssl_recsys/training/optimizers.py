@@ -1,11 +1,23 @@
-"""Adagrad, with updates of embedding tables that go through memory in order."""
+"""Adagrad, with updates of embedding tables that go through memory in order.
+
+Tables kept in bfloat16 are read as float32, updated, and rounded up or down at random, with
+probabilities that make the rounded value right on average: an update far smaller than the distance
+of two neighbouring bfloat16 numbers then still moves a row in the long run (Gupta et al. 2015).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+from ssl_recsys.model.replicas import fold_in, random_bits
+
+# Rows of random bits for a step; a table's row r takes number r modulo this many.
+_ROUNDING_ROWS = 4096
+_ROUNDING_STREAM = 1
 
 
 class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
@@ -21,6 +33,8 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
       row_wise: tables with one accumulator for each row, of the mean of its squared gradients, as
         in FBGEMM's EXACT_ROWWISE_ADAGRAD; it halves the memory of a table in training.
       table_width: columns of these tables that count, the others being padding; None: all.
+      rounding_seed: of the random rounding of bfloat16 tables. Together with the step, the row and
+        the column it decides the bits, so that all replicas and a resumed run round alike.
     """
 
     def __init__(
@@ -30,10 +44,12 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         static_shapes: bool = False,
         row_wise: Sequence[tf.Variable] = (),
         table_width: int | None = None,
+        rounding_seed: int = 0,
     ):
         super().__init__(learning_rate)
         self._static_shapes = static_shapes
         self._table_width = table_width
+        self._rounding_seed = rounding_seed
         self._row_wise = {variable.ref() for variable in row_wise}
 
     def build(self, variables: Sequence[tf.Variable]) -> None:
@@ -41,6 +57,10 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         self._create_all_weights(variables)
 
     def _create_slots(self, var_list: Sequence[tf.Variable]) -> None:
+        for variable in var_list:
+            if variable.dtype == tf.bfloat16:
+                # Where Keras looks for the type of accumulators, which is not that of the table.
+                variable.true_dtype = tf.float32
         row_wise = [variable for variable in var_list if variable.ref() in self._row_wise]
         super()._create_slots([v for v in var_list if v.ref() not in self._row_wise])
         initial = tf.constant_initializer(self._initial_accumulator_value)
@@ -51,28 +71,77 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         self, grad: tf.Tensor, handle: tf.Variable, indices: tf.Tensor, **kwargs: Any
     ) -> tf.Operation:
         if self._static_shapes:
-            summed, rows = _sum_rows(grad, indices)
-            return self._update_rows(summed, handle, rows)
-        order = tf.argsort(indices)
-        rows, place = tf.unique(tf.gather(indices, order))
-        summed = tf.math.segment_sum(tf.gather(grad, order), place)
-        accumulator = self.get_slot(handle, "accumulator")
-        if accumulator.shape != handle.shape:
-            return self._update_rows(summed, handle, rows)
-        return self._resource_apply_sparse(summed, handle, rows, **kwargs)
+            summed, rows, last = _sum_rows(grad, indices)
+        else:
+            order = tf.argsort(indices)
+            rows, place = tf.unique(tf.gather(indices, order))
+            summed, last = tf.math.segment_sum(tf.gather(grad, order), place), None
+        if handle.dtype == tf.bfloat16:
+            return self._update_rounded(summed, handle, rows, last)
+        is_wide = self.get_slot(handle, "accumulator").shape == handle.shape
+        if is_wide and not self._static_shapes:
+            return self._resource_apply_sparse(summed, handle, rows, **kwargs)
+        return self._update_rows(summed, handle, rows)
 
     def _update_rows(self, grad: tf.Tensor, table: tf.Variable, rows: tf.Tensor) -> tf.Operation:
         """`_resource_apply_sparse` without its fused kernel, which XLA does not have."""
-        accumulator, squares = self.get_slot(table, "accumulator"), tf.square(grad)
-        if accumulator.shape != table.shape:
-            squares = tf.reduce_mean(squares[:, : self._table_width], axis=1, keepdims=True)
+        accumulator = self.get_slot(table, "accumulator")
+        squares = self._squares(grad, table, accumulator)
         accumulator.scatter_add(tf.IndexedSlices(squares, rows))
         scale = tf.sqrt(tf.gather(accumulator, rows)) + self.epsilon
         rate = self._decayed_lr(tf.float32)
         return table.scatter_sub(tf.IndexedSlices(rate * grad / scale, rows))
 
+    def _squares(self, grad: tf.Tensor, table: tf.Variable, accumulator: tf.Variable) -> tf.Tensor:
+        """What a step adds to the accumulators of the rows."""
+        squares = tf.square(grad)
+        if accumulator.shape == table.shape:
+            return squares
+        return tf.reduce_mean(squares[:, : self._table_width], axis=1, keepdims=True)
 
-def _sum_rows(grad: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _update_rounded(
+        self, grad: tf.Tensor, table: tf.Variable, rows: tf.Tensor, last: tf.Tensor | None
+    ) -> tf.Operation:
+        """`_update_rows` of a bfloat16 table.
+
+        The rows' new values are written, not added to: the difference of two bfloat16 numbers may
+        be none. So slots beyond `last`, whose row is that of `last`, get its value, too.
+        """
+        if last is not None:
+            grad = tf.gather(grad, tf.minimum(tf.range(tf.shape(grad)[0]), last))
+        accumulator = self.get_slot(table, "accumulator")
+        squares = self._squares(grad, table, accumulator)
+        total = tf.gather(accumulator, rows) + squares
+        accumulator.scatter_update(tf.IndexedSlices(total, rows))
+        before = tf.cast(tf.gather(table, rows), tf.float32)
+        after = before - self._decayed_lr(tf.float32) * grad / (tf.sqrt(total) + self.epsilon)
+        seed = fold_in(
+            tf.constant([self._rounding_seed, _ROUNDING_STREAM]), tf.cast(self.iterations, tf.int32)
+        )
+        bits = random_bits([_ROUNDING_ROWS, table.shape[1]], seed)
+        rounded = round_at_random(after, tf.gather(bits, rows % _ROUNDING_ROWS))
+        return table.scatter_update(tf.IndexedSlices(rounded, rows))
+
+
+def round_at_random(values: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
+    """Rounds to one of the two neighbouring bfloat16 numbers, the nearer one more often.
+
+    A bfloat16 number is a float32 without its last 16 bits; random bits are added to those, and
+    what carries over rounds up. Over uniform bits the mean is `values`.
+
+    Args:
+      values: `[...]` finite float32.
+      bits: `[...]` uint32, of which the upper 16 count.
+
+    Returns:
+      `[...]` bfloat16; values that bfloat16 has stay as they are.
+    """
+    pattern = tf.bitcast(values, tf.uint32) + tf.bitwise.right_shift(bits, np.uint32(16))
+    upper = tf.bitwise.bitwise_and(pattern, np.uint32(0xFFFF0000))
+    return tf.cast(tf.bitcast(upper, tf.float32), tf.bfloat16)  # exact
+
+
+def _sum_rows(grad: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Sums the gradients of equal rows, in shapes that do not depend on the indices.
 
     `tf.unique` has a result of dynamic size, and XLA compiles it to a loop over the indices, one
@@ -84,7 +153,7 @@ def _sum_rows(grad: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
       indices: `[n]` their rows, in any order and any number of times.
 
     Returns:
-      `[n, dim]` the sums, then zeros; `[n]` their rows, ascending.
+      `[n, dim]` the sums, then zeros; `[n]` their rows, ascending; the place of the last sum.
     """
     indices = tf.convert_to_tensor(indices)
     size = indices.shape[0] or tf.size(indices)
@@ -97,4 +166,4 @@ def _sum_rows(grad: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
     summed = tf.math.unsorted_segment_sum(
         grad, tf.scatter_nd(order[:, tf.newaxis], place, [size]), size
     )
-    return summed, rows
+    return summed, rows, place[-1]

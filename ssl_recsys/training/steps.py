@@ -39,6 +39,7 @@ def make_model(
             static_shapes=model.static_shapes,
             row_wise=model.table_variables if config.training.row_wise_adagrad else (),
             table_width=config.tower.embedding_dim,
+            rounding_seed=config.training.seed,
         )
         optimizer.build([*model.table_variables, *model.dense_variables])
         model.compile(optimizer=optimizer)

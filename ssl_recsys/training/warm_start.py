@@ -70,7 +70,7 @@ def carry(model: TwoTowerModel, dataset: Dataset, old: pathlib.Path) -> dict[str
             _assign(variable, saved, f"tower/variables/{index}/{_VALUE}", old)
         for name in model.feature_embeddings.tables:
             if name in [spec.name for spec in dataset.features(side)] and name not in carried:
-                matched = _match_rows(name, dataset.data_dir, export)
+                matched = _match_rows(name, dataset, export)
                 carried[name] = _carry_table(model, name, saved, slots, matched)
     model.optimizer.iterations.assign(0)
     return carried
@@ -137,11 +137,18 @@ def _restore_dense(model: TwoTowerModel, checkpoint: str, old: pathlib.Path) -> 
         raise _other_layers(old) from error
 
 
-def _match_rows(name: str, new: pathlib.Path, old: pathlib.Path) -> np.ndarray:
-    """`[1 + tokens]` row of each new row in the old table, 0 where there is none."""
+def _match_rows(name: str, dataset: Dataset, old: pathlib.Path) -> np.ndarray:
+    """`[vocab_size]` row of each new row in the old table, 0 where there is none.
+
+    Rows that tokens share are matched one by one if there are as many of them as before.
+    """
+    spec, before = dataset.info.feature(name), schema.read_dataset_info(old).feature(name)
     place = {token: row for row, token in enumerate(_tokens(old, name), start=1)}
-    rows = [place.get(token, 0) for token in _tokens(new, name)]
-    return np.array([0, *rows], np.int64)
+    rows = [place.get(token, 0) for token in _tokens(dataset.data_dir, name)]
+    shared = np.zeros(spec.hash_buckets, np.int64)
+    if spec.hash_buckets == before.hash_buckets:
+        shared = before.num_tokens + 1 + np.arange(spec.hash_buckets)
+    return np.concatenate([np.array([0, *rows], np.int64), shared])
 
 
 def _tokens(directory: pathlib.Path, name: str) -> Sequence[str]:
@@ -165,7 +172,7 @@ def _carry_table(
     known = matched > 0
     known[0] = True
     values = old[matched]
-    table.assign(values)
+    table.assign(tf.cast(values, table.dtype))
     key, with_accumulator = f"model/{path}/{_SLOT}/{_VALUE}", 0
     if slots is not None and slots.has_tensor(key):
         accumulator = model.optimizer.get_slot(table, "accumulator")

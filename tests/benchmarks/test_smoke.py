@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     processes,
     scann_search,
+    table_rows,
     wikipedia_scale,
 )
 
@@ -128,6 +129,17 @@ def test_end_to_end():
     # By chance it were 50 of 600.
     assert found["ours, validation Recall@50"] > 0.12
     assert found["tutorial, validation Recall@50"] > 0.12
+
+
+def test_table_rows():
+    options = table_rows.Options(
+        rows=(100, 1000), batch_size=8, embedding_dim=4, hidden_layers=(8, 4), repetitions=2
+    )
+    found = values(table_rows.measure(options))
+    assert sum(spec.vocab_size for spec in table_rows.specs(1003, 3)) == 1003
+    assert found["largest over smallest"] == pytest.approx(
+        found["step, 1,000 rows"] / found["step, 100 rows"]
+    )
 
 
 def test_memory(monkeypatch):

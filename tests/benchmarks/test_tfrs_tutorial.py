@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import synthetic_dataset, tfrs_tutorial, training
+from benchmarks import tfrs_tutorial, training
+from data_prep.synthetic import dataset as synthetic_dataset
 from ssl_recsys import config
 from ssl_recsys.data.input_pipeline import Batch
 from ssl_recsys.features import FeatureSpec

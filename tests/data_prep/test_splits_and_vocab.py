@@ -8,6 +8,7 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from data_prep import shards, splits, vocab
 from data_prep.wiki.link_splits import BY_LINK, BY_PAGE, item_splits, pair_splits
+from ssl_recsys.tokens import fingerprint64
 
 DIGESTS = splits.text_digests([f"title {index}" for index in range(20_000)])
 
@@ -115,8 +116,21 @@ def test_id_table():
     table = vocab.IdTable.of(["often", "rare"])
     assert table.size == 3
     digests = splits.text_digests(["rare", "unknown", "often"])
-    assert table.ids_of(digests).tolist() == [2, 0, 1]
-    assert vocab.IdTable.of([]).ids_of(digests).tolist() == [0, 0, 0]
+    ids, num_unknown = table.ids_of(digests)
+    assert (ids.tolist(), num_unknown) == ([2, 0, 1], 1)
+    assert vocab.IdTable.of([]).ids_of(digests)[0].tolist() == [0, 0, 0]
+
+
+def test_hash_buckets_hold_what_the_vocabulary_lacks():
+    of_x, of_unknown = (fingerprint64(token.encode()) % 5 for token in ("x", "unknown"))
+    words = vocab.Vocabulary(["a", "b", "c"], hash_buckets=5)
+    assert words.size == 4  # of the vocabulary; the table has 5 rows more
+    assert words.ids_of(["c", "x", "a", "b"], 3) == ([3, 4 + of_x, 1], 1, 1)
+    assert words.id_of("") == 0  # a missing value stays one
+    table = vocab.IdTable.of(["often", "rare"], hash_buckets=5)
+    tokens = ["rare", "unknown", "often"]
+    ids, num_unknown = table.ids_of(splits.text_digests(tokens), tokens)
+    assert (ids.tolist(), num_unknown) == ([2, 3 + of_unknown, 1], 1)
 
 
 def test_vocabularies_of_several_features():

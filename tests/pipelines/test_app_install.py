@@ -15,9 +15,10 @@ import pytest
 
 from data_prep import tables
 from pipelines.app_install import AppInstallOptions
-from ssl_recsys import schema
+from ssl_recsys import manifest, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.files import MANIFEST_FILE, check_manifest
+from ssl_recsys.files import MANIFEST_FILE
+from ssl_recsys.tokens import fingerprint64
 from tests import listening
 from tests.dataset_dir import read
 from tests.install_data import APPS, FRACTIONS, LOG, PAIRS, make, write_input, write_lines
@@ -114,6 +115,43 @@ def test_features(small):
     # Training values 0.9 and 0.1: c's 0.5 has half of them below.
     np.testing.assert_allclose(items["c"]["quality"], [0, 0])
     np.testing.assert_allclose(items["a"]["quality"], [0.5, 0])
+
+
+def test_hash_buckets_of_a_spec(small, tmp_path):
+    buckets = {"id": 2, "developer_name": 3, "categories": 5, "title_unigram": 4}
+    fields = [
+        {"name": "id", "kind": "categorical", "column": "app_id"},
+        {"name": "developer_name", "kind": "categorical", "column": "developer_name"},
+        {"name": "categories", "kind": "bag", "column": "categories"},
+        {"name": "title_unigram", "kind": "bag", "column": "title", "words": True, "min_count": 2},
+    ]
+    spec = [field | {"hash_buckets": buckets[field["name"]]} for field in fields]
+    (tmp_path / "spec.json").write_text(json.dumps({"features": spec}))
+    info = make(
+        tmp_path / "data", features_spec=str(tmp_path / "spec.json"), **write_input(tmp_path)
+    )
+    assert [(s.vocab_size, s.hash_buckets) for s in info.features] == [
+        (5 + 2, 2), (3 + 3, 3), (3 + 5, 5), (3 + 4, 4)
+    ]  # fmt: skip
+    items, _ = read(tmp_path / "data")
+    before, _ = read(small[1])
+
+    def bucket(token, count):
+        return fingerprint64(token.encode()) % count
+
+    assert items["a"]["id"] == before["a"]["id"]
+    assert items["c"]["id"] == 5 + bucket("c", 2)
+    assert items["e"]["developer_name"] == 3 + bucket("dev3", 3)
+    assert items["x"]["developer_name"] == 0  # of x nothing is known
+    assert items["c"]["categories"].tolist() == [3 + bucket("G3", 5)]
+    assert items["f"]["title_unigram"].tolist() == [3 + bucket("phi", 4), 2]
+    assert info.counters == before_counters(small)
+
+
+def before_counters(small):
+    """Without the two features that the spec leaves out."""
+    gone = ("popularity_missing", "quality_missing")
+    return {name: count for name, count in small[0].counters.items() if name not in gone}
 
 
 def test_popularity_from_training(small, tmp_path):
@@ -398,7 +436,7 @@ def test_command(tmp_path):
     assert re.search(r"^  items_without_metadata +1  items that the log has", done.stdout, re.M)
     assert "Wrote 7 items and 10 pairs (5 train, 3 validation, 2 test)" in done.stdout
     assert f"--flagfile=configs/aai_best.flags --data_dir={tmp_path}/data" in done.stdout
-    check_manifest(tmp_path / "data")
+    manifest.check(tmp_path / "data")
     again = command(*flags, f"--output_dir={tmp_path}/data")
     assert again.returncode == 2
     assert "is in use" in again.stderr

@@ -7,7 +7,12 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+
+from pipelines import synthetic
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.errors import InputError
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess:
@@ -51,6 +56,29 @@ def test_tables(tmp_path):
     assert text.endswith("-- Dump completed on 2026-01-01 12:00:00\n")
 
 
+def test_a_dataset_has_topics_popularity_and_held_out_items(tmp_path):
+    options = synthetic.SyntheticOptions(
+        kind="dataset", num_items=2000, num_pairs=40_000, output=str(tmp_path / "data"), seed=1
+    )
+    synthetic.main(options)
+    dataset = Dataset(tmp_path / "data")
+    assert sum(dataset.info.num_pairs.values()) == 40_000
+    pairs, catalog = dataset.pairs("train"), dataset.catalog("item")
+    np.testing.assert_array_equal(np.bincount(pairs.item_row, minlength=2000), catalog.train_count)
+    held_out = np.concatenate([dataset.pairs(split).query_row for split in ("validation", "test")])
+    assert set(pairs.query_row.tolist()).isdisjoint(np.flatnonzero(catalog.features["id"] == 0))
+    assert len(held_out) == pytest.approx(0.19 * 40_000, rel=0.2)  # 1 - 0.9 * 0.9
+    # Ten topics of some 200 items; four pairs of five stay within theirs, and a tenth of the rest.
+    distance = np.abs(pairs.query_row - pairs.item_row)
+    assert (distance < 240).mean() > 0.8
+    # Of a topic's 200 ranks, with a density of rank ** -0.75, the first tenth has
+    # (21 ** 0.25 - 1) / (201 ** 0.25 - 1) = 0.41; items without popularity had 0.13.
+    counts = np.sort(catalog.train_count)[::-1]
+    assert counts[:200].sum() / counts.sum() == pytest.approx(0.41, abs=0.06)
+    with pytest.raises(InputError, match="in use"):
+        synthetic.main(options)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -59,6 +87,7 @@ def test_tables(tmp_path):
         (["--output=x.xml", "--num_items=3"], "at least 10"),
         (["--output=x.xml", "--kind=books"], "--kind must be one of wikipedia, app_install"),
         (["--output=x.xml", "--num_events=3"], "--num_events is for --kind=app_install"),
+        (["--output=x.xml", "--num_pairs=3"], "--num_pairs is for --kind=dataset"),
         (["--output=x.xml", "more"], "unexpected argument 'more'"),
     ],
 )

@@ -64,6 +64,44 @@ def tiny(tmp_path_factory):
     return make(directory, title_min_count=1, category_min_count=1), directory
 
 
+def test_hash_buckets_are_what_tensorflow_looks_up(tiny, tmp_path):
+    import tensorflow as tf
+
+    counters = make(
+        tmp_path / "data",
+        id_min_count=3,
+        title_min_count=2,
+        category_min_count=1,
+        id_hash_buckets=3,
+        title_hash_buckets=4,
+    ).counters
+    info = schema.read_dataset_info(tmp_path / "data")
+    all_items, _ = read(tiny[1])
+    items, _ = read(tmp_path / "data")
+    tokens = {
+        name: schema.vocab_path(tmp_path / "data", name).read_text().splitlines()
+        for name in ("id", "title_ngrams")
+    }
+    every_ngram = schema.vocab_path(tiny[1], "title_ngrams").read_text().splitlines()
+
+    def row(name, token):
+        known, spec = tokens[name], info.feature(name)
+        assert spec.vocab_size == len(known) + 1 + spec.hash_buckets
+        bucket = int(tf.strings.to_hash_bucket_fast(token, spec.hash_buckets))
+        return known.index(token) + 1 if token in known else len(known) + 1 + bucket
+
+    num_unknown = 0
+    for item, before in zip(items, all_items, strict=True):
+        key = item["key"].decode()
+        assert item["id"] == row("id", key)
+        num_unknown += key not in tokens["id"]
+        # Without a minimum all n-grams of training titles have an id, which names them.
+        known = [row("title_ngrams", every_ngram[number - 1]) for number in before["title_ngrams"]]
+        assert [number for number in item["title_ngrams"] if number in known] == known
+    assert counters["items_without_id"] == num_unknown > 0
+    assert "hash_buckets" not in (tiny[1] / "dataset.json").read_text().split('"options"')[0]
+
+
 # By hand from tests/testdata/tiny_wiki.xml. "hop one" goes through two redirects, Chain 1 through
 # four; Chain 0 would need five.
 TINY_LINKS = {

@@ -14,6 +14,7 @@ from ssl_recsys.model import augment, losses
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, QUERY, SIDES
+from ssl_recsys.training import steps
 from tests.small_dataset import SPECS
 
 BATCH = 16
@@ -386,8 +387,14 @@ def losses_and_weights(name: str, strategy: tf.distribute.Strategy) -> tuple[lis
     run = named_config(name, logq_correction=True, remove_accidental_hits=True)
     with strategy.scope():
         model = make_model(run)
+    return take_three_steps(model, batch_for(run), strategy)
+
+
+def take_three_steps(
+    model: TwoTowerModel, batch: Batch, strategy: tf.distribute.Strategy
+) -> tuple[list, list]:
+    """The losses, and the weights after the steps."""
     replicas = strategy.num_replicas_in_sync
-    batch = batch_for(run)
 
     def local_batch(context: tf.distribute.experimental.ValueContext) -> Batch:
         size = BATCH // replicas
@@ -425,6 +432,26 @@ def test_two_replicas_equal_one(name: str, two_replicas: tf.distribute.Strategy)
     # Adagrad's first update is the sign of the gradient times the rate: weights show gradients.
     for one_weight, two_weight in zip(one_weights, two_weights, strict=True):
         np.testing.assert_allclose(two_weight, one_weight, atol=2e-4)
+
+
+def test_two_replicas_round_bfloat16_tables_as_one(two_replicas: tf.distribute.Strategy) -> None:
+    run = make_config(VARIANTS["fd"])
+    run = dataclasses.replace(
+        run,
+        tower=dataclasses.replace(run.tower, table_dtype="bfloat16"),
+        training=dataclasses.replace(run.training, row_wise_adagrad=True),
+    )
+    found = []
+    for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), two_replicas):
+        model = steps.make_model(dict.fromkeys(SIDES, SPECS), run, strategy, STATISTICS)
+        losses, weights = take_three_steps(model, make_batch(), strategy)
+        tables = [part for part in weights if part.dtype == tf.bfloat16.as_numpy_dtype]
+        assert len(tables) == len(model.table_variables)
+        found.append(([part["loss"] for part in losses], np.concatenate(tables, axis=None)))
+    (one_losses, one), (two_losses, two) = found
+    assert two_losses == pytest.approx(one_losses, rel=1e-3)
+    # Sums in another order may fall on the other side of a random threshold.
+    assert (one == two).mean() > 0.98
 
 
 def test_mixed_precision_keeps_weights_and_losses_in_float32() -> None:

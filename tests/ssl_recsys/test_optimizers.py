@@ -1,8 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys.training.optimizers import OrderedAdagrad
+from ssl_recsys.training.optimizers import OrderedAdagrad, round_at_random
 
 
 def updated(static_shapes: bool, ids: list[int], jit_compile: bool = False) -> np.ndarray:
@@ -75,3 +77,50 @@ def test_accumulators_are_there_before_the_first_step() -> None:
     optimizer = OrderedAdagrad(0.01)
     optimizer.build([table])
     np.testing.assert_allclose(optimizer.get_slot(table, "accumulator"), tf.fill([2, 2], 0.1))
+
+
+def test_rounding_at_random_is_right_on_average() -> None:
+    # Between the neighbouring bfloat16 numbers 1 and 1 + 2^-7; -3 and 0 are bfloat16 numbers.
+    values = tf.constant([1 + 0.25 * 2**-7, -(1 + 0.75 * 2**-7), -3.0, 0.0])
+    bits = tf.constant(np.arange(1 << 16, dtype=np.uint32)[:, np.newaxis] << 16)
+    rounded = tf.cast(round_at_random(tf.tile(values[tf.newaxis], [1 << 16, 1]), bits), tf.float32)
+    np.testing.assert_array_equal(np.unique(rounded[:, 0]), [1, 1 + 2**-7])
+    np.testing.assert_allclose(tf.reduce_mean(rounded, axis=0), values, rtol=1e-7)
+    np.testing.assert_array_equal(rounded[:, 2:], tf.tile(values[tf.newaxis, 2:], [1 << 16, 1]))
+
+
+def rounded_table(*, static_shapes: bool, row_wise: bool, seed: int = 0, steps: int = 20) -> Any:
+    """A bfloat16 table after steps that are each smaller than its numbers' distances."""
+    table = tf.Variable(tf.ones([5, 64], tf.bfloat16))
+    optimizer = OrderedAdagrad(
+        0.001,
+        static_shapes=static_shapes,
+        row_wise=[table] if row_wise else (),
+        rounding_seed=seed,
+    )
+    optimizer.build([table])
+    assert optimizer.get_slot(table, "accumulator").dtype == tf.float32
+    gradient = tf.IndexedSlices(tf.ones([6, 64]), tf.constant([4, 1, 4, 0, 4, 1]), [5, 64])
+    for _ in range(steps):
+        optimizer.apply_gradients([(gradient, table)])
+    return tf.cast(table, tf.float32).numpy()
+
+
+@pytest.mark.parametrize("row_wise", [False, True])
+def test_bfloat16_tables_move_by_small_steps(row_wise: bool) -> None:
+    found = rounded_table(static_shapes=False, row_wise=row_wise)
+    plain, accumulator = np.ones(5), np.full(5, 0.1)
+    for _ in range(20):
+        gradient = np.array([1, 2, 0, 0, 3])
+        accumulator += gradient**2
+        plain -= 0.001 * gradient / np.sqrt(accumulator)
+    # A column of a row is off by up to 2^-8 in each rounding; 64 columns are averaged.
+    np.testing.assert_allclose(found.mean(axis=1), plain, atol=4 * 2**-8 / np.sqrt(64))
+    np.testing.assert_array_equal(found[2:4], 1)
+    assert (found[4] < 1).mean() > 0.8
+
+
+def test_bfloat16_updates_are_the_same_in_both_forms_and_by_the_seed() -> None:
+    first = rounded_table(static_shapes=False, row_wise=True)
+    np.testing.assert_array_equal(rounded_table(static_shapes=True, row_wise=True), first)
+    assert (rounded_table(static_shapes=False, row_wise=True, seed=1) != first).any()

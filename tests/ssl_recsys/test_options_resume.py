@@ -13,6 +13,7 @@ EVERYTHING = config.RunConfig(
     tower=config.TowerConfig(
         embedding_dim=8,
         table_column_multiple=16,
+        table_dtype="bfloat16",
         hidden_layers=(16, 8),
         pooling="sqrtn",
         value_weights="idf",

@@ -346,6 +346,22 @@ def test_scann_finds_what_exact_search_finds(params):
 
 
 @needs_scann
+@pytest.mark.parametrize(("dtype", "error"), [("bfloat16", 2**-8), ("int8", 2**-6)])
+def test_scann_keeps_less_of_an_item_and_finds_as_much(dtype, error, tmp_path):
+    items, queries = clustered(4_000, 200)
+    index = ScannSearch.build(items, dataclasses.replace(TREE, reorder_dtype=dtype))
+    scores, rows = index.search(queries, 10)
+    _, exact_rows = ExactSearch(items).search(queries, 10)
+    found = [len(set(a) & set(b)) for a, b in zip(rows.tolist(), exact_rows.tolist(), strict=True)]
+    assert np.mean(found) / 10 >= 0.95
+    np.testing.assert_allclose(scores, np.einsum("qd,qkd->qk", queries, items[rows]), atol=error)
+    index.save(tmp_path)
+    np.testing.assert_array_equal(ScannSearch.load(tmp_path).search(queries, 10)[1], rows)
+    sizes = {path.suffix: path.stat().st_size for path in tmp_path.iterdir()}
+    assert max(sizes.values()) <= items.nbytes // (2 if dtype == "bfloat16" else 4) + 1000, sizes
+
+
+@needs_scann
 def test_chosen_params_reach_the_recall_beyond_brute_force():
     items, queries = clustered(24_000, 300, dim=32)
     index = ScannSearch.build(items)

@@ -11,7 +11,7 @@ from ssl_recsys import baselines, features, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation import SIMPLE_MODELS, simple_settings
+from ssl_recsys.evaluation import SIMPLE_MODELS, simple_models, simple_settings
 from ssl_recsys.evaluation.comparison import Comparison, ranks_by_score
 from ssl_recsys.evaluation.simple_models import (
     AlternatingLeastSquares,
@@ -19,6 +19,7 @@ from ssl_recsys.evaluation.simple_models import (
     ContentNeighbours,
     CoOccurrence,
     Evidence,
+    check_memory,
     nearest_neighbours,
     pair_counts,
     similarities,
@@ -130,6 +131,34 @@ def test_pairs_spread_to_like_queries_and_like_items() -> None:
     np.testing.assert_allclose(one_side[1], [0, 0, 0.8, 0], rtol=1e-5, atol=1e-7)
     mixed = ContentNeighbours(1, 1.0, item_side=False, content_weight=0.5).fit(known)(ALL)
     np.testing.assert_allclose(mixed[1], one_side[1] + 0.5 * COSINES[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("item_side", [False, True])
+def test_little_memory_changes_no_score(monkeypatch: pytest.MonkeyPatch, item_side: bool) -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.abs(rng.normal(size=(9, 3))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    train = [tuple(pair) for pair in rng.integers(0, 9, (30, 2)).tolist()]
+    model = ContentNeighbours(num_neighbours=3, item_side=item_side)
+    pairs = Pairs(*(np.repeat(np.arange(9), 9), np.tile(np.arange(9), 9)))
+    found = []
+    for limit in (1 << 30, 0):  # bytes of a product, then of a block: one row at a time
+        monkeypatch.setattr(simple_models, "_PRODUCT_BYTES", limit)
+        monkeypatch.setattr(simple_models, "_BLOCK_BYTES", limit)
+        some = Evidence(pair_counts(Pairs(*np.array(train).T), 9), scipy.sparse.csr_matrix(vectors))
+        scores = model.fit(some)(np.arange(9))
+        found.append((scores, ranks_by_score(lambda rows, s=scores: s[rows], pairs, np.ones(9))))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found[1][1], found[0][1])
+
+
+def test_models_of_too_many_items_are_refused() -> None:
+    check_memory("tfidf", [ContentCosine()], 10**9)
+    check_memory("als", [AlternatingLeastSquares(factors=64)], 5_300_000)
+    # 100 neighbours of 8 bytes and two sparse matrices with 101 entries of 12 bytes an item.
+    assert ContentNeighbours(num_neighbours=100).memory(1000) == 1000 * (800 + 2424)
+    with pytest.raises(InputError, match=r"content_knn would hold 17.1 GB for 5,300,000 items"):
+        check_memory("content_knn", [ContentNeighbours(n) for n in (30, 100)], 5_300_000)
 
 
 def test_als_finds_the_block_that_a_missing_pair_belongs_to() -> None:
