@@ -21,6 +21,7 @@ from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT
+from ssl_recsys.search.scann import ScannSearch
 from ssl_recsys.training import finish, run_dir
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
@@ -132,6 +133,7 @@ def evaluate(
     retrieval: str = EXACT,
     max_queries: int = 0,
     exclude_query: bool | None = None,
+    scann: ScannSearch | None = None,
 ) -> dict[str, Any]:
     """Metrics of a finished run, in the form of metrics.json.
 
@@ -142,6 +144,7 @@ def evaluate(
       max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
       exclude_query: leave each query's own item out of its ranking; None: as the model was
         validated.
+      scann: the index for `scann`, over the run's items; built if None.
 
     Raises:
       InputError: if the run kept no pairs of the split.
@@ -163,4 +166,4 @@ def evaluate(
         split=split,
         own_item_row=exported.info.own_item_rows(queries) if exclude_query else None,
     )
-    return evaluation.evaluate_pairs(data, retrieval=retrieval)
+    return evaluation.evaluate_pairs(data, retrieval=retrieval, scann=scann)
