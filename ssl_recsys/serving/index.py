@@ -199,8 +199,8 @@ class Index:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
         spare, most = _SPARE if len(self._hidden) else 0, len(self._hidden)
         while True:
-            scores, rows = search.search(queries, k + min(spare, most))
-            scores, rows = scores.copy(), rows.astype(np.int64)
+            found, of_build = search.search(queries, k + min(spare, most))
+            scores, rows = found.copy(), of_build.astype(np.int64)
             is_hidden = np.isin(rows, self._hidden)
             if spare >= most or (is_hidden.sum(axis=1) <= spare).all():
                 break

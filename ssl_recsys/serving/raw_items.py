@@ -104,25 +104,6 @@ def read_items(paths: Sequence[str], raw: RawItem) -> RawItems:
     return RawItems([*lines], titles or [*lines], values)
 
 
-def one_item(record: Mapping[str, Any], raw: RawItem) -> dict[str, Sequence[Any]]:
-    """The columns of a single item, of a JSON object; a column that is not there is missing.
-
-    Raises:
-      InputError: for a value that is neither text, nor a number, nor a list of them.
-    """
-    columns = {}
-    for name, is_list in raw.columns().items():
-        value = record.get(name)
-        parts = value if isinstance(value, list) else [value]
-        if not all(part is None or isinstance(part, str | int | float) for part in parts):
-            raise InputError(f"{name} must be a text, a number or a list of them")
-        array = pa.array([[str(one) for one in parts if one is not None]])
-        if not isinstance(value, list):
-            array = pa.array([None if value is None else str(value)], pa.string())
-        columns[name] = _cells(array, raw, name, is_list=is_list)
-    return columns
-
-
 def _read(paths: Sequence[str], wanted: list[str], key: str) -> Iterator[tables.Rows]:
     for path in paths:
         there = tables.column_names(path)
