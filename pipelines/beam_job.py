@@ -155,7 +155,7 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
         try:
             counters = beam_runner.run(lambda pipeline: _build(job, pipeline, staging), beam_args)
         except Exception as error:
-            if message := problems.read_report(staging) or probe.message_in(error):
+            if message := problems.read_report(staging) or problems.unreported(error):
                 raise InputError(message) from error
             raise
         probe.remove(staging)

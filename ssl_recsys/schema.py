@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from ssl_recsys import files
+from ssl_recsys import files, manifest, paths
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Column, FeatureSpec, feature_spec
 from ssl_recsys.options import check_distinct
@@ -158,7 +158,7 @@ class DatasetInfo:
 
 def vocab_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
     """Path of a feature's vocabulary: line i (from 1) holds the token of id i."""
-    return pathlib.Path(data_dir) / VOCAB_DIR / f"{feature}.txt"
+    return paths.as_path(data_dir) / VOCAB_DIR / f"{feature}.txt"
 
 
 def scale_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
@@ -174,7 +174,7 @@ def to_json(info: DatasetInfo) -> str:
 
 def write_dataset_info(data_dir: str | os.PathLike[str], info: DatasetInfo) -> None:
     """Writes `dataset.json`."""
-    files.write_text(pathlib.Path(data_dir) / DATASET_FILE, to_json(info))
+    files.write_text(paths.as_path(data_dir) / DATASET_FILE, to_json(info))
 
 
 def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False) -> DatasetInfo:
@@ -190,7 +190,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
       InputError: if the file is malformed or of another format version, or, with `verify`, if any
         file is damaged or missing.
     """
-    path = pathlib.Path(data_dir) / DATASET_FILE
+    path = paths.as_path(data_dir) / DATASET_FILE
     if verify:
         _verify(path.parent)
     if not path.is_file():
@@ -217,7 +217,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
 def _verify(directory: pathlib.Path) -> None:
     """Compares a dataset directory with its manifest; warns once if it has none."""
     if (directory / files.MANIFEST_FILE).is_file():
-        files.check_manifest(directory)
+        manifest.check(directory)
     elif (directory / DATASET_FILE).is_file() and directory not in _unverified:
         _unverified.add(directory)
         logging.warning(

@@ -15,11 +15,12 @@ be switched back to.
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
 
-from ssl_recsys import files
+from ssl_recsys import files, manifest, paths
 from ssl_recsys.errors import InputError
 
 INDEX_DIR = "index"
@@ -34,16 +35,22 @@ class Store:
       model_dir: the model directory.
     """
 
-    def __init__(self, model_dir: pathlib.Path):
-        self.path = model_dir / INDEX_DIR
+    def __init__(self, model_dir: str | os.PathLike[str]):
+        self._is_remote = paths.is_remote(model_dir)
+        self.path = pathlib.Path(model_dir) / INDEX_DIR
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the directory for changes; removes what killed writers have left.
 
         Raises:
-          InputError: if another process holds it.
+          InputError: if another process holds it, or the model is not on this machine's disks.
         """
+        if self._is_remote:
+            raise InputError(
+                "an index is kept on this machine's disks, where a version can be switched in one "
+                "step; copy the model directory to one"
+            )
         with files.locked(self.path):
             for kind in (BUILDS, VERSIONS):
                 for path in (self.path / kind).glob("*.tmp"):
@@ -57,7 +64,7 @@ class Store:
           InputError: if the pointer is damaged.
         """
         path = self.path / _CURRENT
-        if not path.is_file():
+        if self._is_remote or not path.is_file():
             return None
         text = path.read_text(encoding="utf-8").strip()
         if not text.isdecimal():
@@ -88,7 +95,7 @@ class Store:
             there = ", ".join(map(str, self._numbers(kind))) or "none"
             raise InputError(f"there is no {path} (there are {there})")
         if verify:
-            files.check_manifest(path)
+            manifest.check(path)
         return path
 
     def add(self, kind: str, write: Callable[[pathlib.Path], None]) -> int:
@@ -103,7 +110,7 @@ class Store:
         temporary = target.with_name(f"{number}.tmp")
         temporary.mkdir(parents=True)
         write(temporary)
-        files.write_manifest(temporary)
+        manifest.write(temporary)
         temporary.rename(target)
         return number
 

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, manifest, paths, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
@@ -146,15 +146,13 @@ def export_run(
     """
     catalog = dataset.catalog(ITEM)
     target = model_dir / run_dir.EXPORT_DIR
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    temporary = files.new_directory(target)
     for folder in (schema.VOCAB_DIR, schema.SCALES_DIR):
         if (dataset.data_dir / folder).is_dir():
-            shutil.copytree(dataset.data_dir / folder, temporary / folder)
+            shutil.copytree(paths.local_copy(dataset.data_dir / folder), temporary / folder)
     with tempfile.TemporaryDirectory() as scratch:
         for side in SIDES:
-            raw = _raw_encoder(dataset, side, pathlib.Path(scratch))
+            raw = _raw_encoder(dataset, side, temporary, pathlib.Path(scratch))
             _save_tower(model, side, dataset, raw, temporary / f"{side}_tower")
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
     np.save(temporary / run_dir.EMBEDDINGS_FILE, embeddings)
@@ -170,7 +168,7 @@ def export_run(
     schema.write_dataset_info(temporary, dataset.info)
     settings = {"exclude_query": exclude_query, "unread_marks": sorted(unread_marks)}
     files.write_json(temporary / _SETTINGS, settings)
-    files.write_manifest(temporary)
+    manifest.write(temporary)
     files.replace_directory(temporary, target)
     return target
 
@@ -186,9 +184,10 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
       FileNotFoundError: if the run is not finished.
       InputError: if a file is damaged, or another version wrote them.
     """
-    path = run_dir.finished_run(model_dir)
+    # Embeddings are mapped into memory, which only a local file can be.
+    path = paths.local_copy(run_dir.finished_run(model_dir))
     if verify:
-        files.check_manifest(path)
+        manifest.check(path)
     info = schema.read_dataset_info(path)
     with np.load(path / _CATALOG) as file:
         arrays = dict(file)
@@ -250,7 +249,9 @@ def _call_signature(
     return signature(**features)
 
 
-def _raw_encoder(dataset: Dataset, side: str, scratch: pathlib.Path) -> RawEncoder | None:
+def _raw_encoder(
+    dataset: Dataset, side: str, data_dir: pathlib.Path, scratch: pathlib.Path
+) -> RawEncoder | None:
     """What encodes a side's raw features; None where the dataset does not say how."""
     if not dataset.info.raw:
         return None
@@ -258,7 +259,7 @@ def _raw_encoder(dataset: Dataset, side: str, scratch: pathlib.Path) -> RawEncod
     return RawEncoder(
         dataset.info.raw,
         dataset.features(side),
-        dataset.data_dir,
+        data_dir,
         (catalog.keys, catalog.train_count),
         scratch,
     )
