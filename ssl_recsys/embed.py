@@ -89,7 +89,7 @@ def _add(options: EmbedOptions, exported: Exported, embedders: Embedders, items:
         tuple(items.titles),
         *(embedders.embed(side, items.columns) for side in (schema.ITEM, schema.QUERY)),
     )
-    store = Store(pathlib.Path(options.model_dir))
+    store = Store(options.model_dir)
     with store.locked():
         now = index_files.load(store, exported)
         if now is None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import pathlib
 
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
@@ -62,7 +61,7 @@ def main(options: IndexOptions) -> None:
     from ssl_recsys.training.export import load_export
 
     exported = load_export(options.model_dir, verify=options.verify)
-    store = Store(pathlib.Path(options.model_dir))
+    store = Store(options.model_dir)
     with store.locked():
         if options.use_version:
             index_files.load(store, exported, version=options.use_version)  # it must be whole

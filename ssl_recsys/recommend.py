@@ -111,7 +111,7 @@ def _index(options: RecommendOptions, exported: Exported) -> Index:
     from ssl_recsys.serving import index, index_files
     from ssl_recsys.serving.versions import Store
 
-    store = Store(pathlib.Path(options.model_dir))
+    store = Store(options.model_dir)
     found = index_files.load(store, exported, verify=options.verify) if options.use_index else None
     return found or index.of_catalog(exported)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Collection, Sequence
 
@@ -69,7 +70,9 @@ def _load_build(store: Store, exported: Exported, number: int, *, verify: bool) 
     return Build(number, path, keys, titles, rows, embeddings, queries, content["retrieval"])
 
 
-def saved_scann(model_dir: pathlib.Path, exported: Exported, *, verify: bool) -> ScannSearch | None:
+def saved_scann(
+    model_dir: str | os.PathLike[str], exported: Exported, *, verify: bool
+) -> ScannSearch | None:
     """The ScaNN index over exactly a model's catalog, if its current index was built as such."""
     found = load(Store(model_dir), exported, verify=verify)
     if found is None or found.build.retrieval != SCANN:
