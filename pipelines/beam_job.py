@@ -26,7 +26,7 @@ from pipelines import beam_runner
 from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.raw.rules import RawFeature
+from ssl_recsys.raw.rules import RawItem
 
 # Their job server has options of its own, which only it can check.
 _JOB_SERVER_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
@@ -78,7 +78,7 @@ class DataJob:
     check: Callable[[Outcome], None]
     meanings: Mapping[str, str]
     train_flags: str
-    raw: Callable[[Mapping[str, int]], tuple[RawFeature, ...]]
+    raw: Callable[[Mapping[str, int]], RawItem | None]
     warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 

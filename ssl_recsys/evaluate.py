@@ -12,7 +12,7 @@ import dataclasses
 
 from ssl_recsys import cli, files, paths, schema
 from ssl_recsys.options import Options, option
-from ssl_recsys.search import EXACT, FLOAT32, REORDER_DTYPES, RETRIEVALS
+from ssl_recsys.search import EXACT, FLOAT32, REORDER_DTYPES, RETRIEVALS, SCANN
 from ssl_recsys.training import run_dir
 
 MAX_QUERIES = "Evaluate on a seeded sample of this many queries; 0: on all."
@@ -51,18 +51,22 @@ def main(options: EvaluateOptions) -> None:
     for model_dir in options.model_dir:
         run_dir.finished_run(model_dir)  # before TensorFlow is loaded
     from ssl_recsys.evaluation.table import format_table
+    from ssl_recsys.serving.index_files import saved_scann
     from ssl_recsys.training import run
     from ssl_recsys.training.export import load_export
 
     results = {}
     for path in map(paths.as_path, options.model_dir):
+        exported = load_export(path, verify=options.verify)
+        is_scann = options.retrieval == SCANN
         metrics = run.evaluate(
-            load_export(path, verify=options.verify),
+            exported,
             options.split,
             retrieval=options.retrieval,
             max_queries=options.max_queries,
             exclude_query=options.exclude_query,
             scann_reorder=options.scann_reorder,
+            scann=saved_scann(path, exported, verify=options.verify) if is_scann else None,
         )
         results[path] = metrics
     print(format_table({path.name: metrics for path, metrics in results.items()}), flush=True)

@@ -27,7 +27,7 @@ from ssl_recsys.search.queries import Names, read_queries
 from ssl_recsys.training import run_dir
 
 if TYPE_CHECKING:
-    from ssl_recsys.search.interface import Search
+    from ssl_recsys.serving.index import Index
     from ssl_recsys.training.export import Exported
 
 TEXT, JSON = FORMATS = ("text", "json")
@@ -70,6 +70,11 @@ class RecommendOptions(Options):
     format: str = option(TEXT, "Lines for a reader, or a JSON object a query.", choices=FORMATS)
     output: str = option("", "File to write; by default the terminal.")
     retrieval: str = option(EXACT, "How the corpus is searched.", choices=RETRIEVALS)
+    use_index: bool = option(
+        True,
+        "Search the model's index, where it has one: with the items that were added, and without "
+        "those that were removed.",
+    )
     verify: bool = option(True, VERIFY)
 
     def __post_init__(self) -> None:
@@ -85,52 +90,63 @@ def main(options: RecommendOptions) -> None:
     run_dir.finished_run(options.model_dir)  # before TensorFlow is loaded
     named = [*(("", name) for name in options.query)]
     named += read_queries(options.queries) if options.queries else ()
-    from ssl_recsys.search.interface import make_search
     from ssl_recsys.training.export import load_export
 
     exported = load_export(options.model_dir, verify=options.verify)
-    query_row = _query_rows(options, exported, named)
-    items = exported.catalog(schema.ITEM)
-    names = Names(items.keys, items.titles)
-    scored = np.array([names.row(name) for name in options.score_items], np.int64)
-    left_out = _left_out(options, exported, query_row)
-    search = make_search(exported.item_embeddings, options.retrieval)
-    rankings = _rankings(exported, search, query_row, left_out, scored, options.k)
+    index = _index(options, exported)
+    names = Names(index.keys[index.live], index.titles[index.live])
+    query_row = _query_rows(options, exported, index, names, named)
+    found = [names.row(name) for name in options.score_items]
+    scored = index.live[np.array(found, np.int64)]
+    left_out = _left_out(options, exported, index, query_row)
+    rankings = _rankings(options, exported, index, query_row, left_out, scored)
     show = _json_line if options.format == JSON else _text
     with _opened(options.output) as write:
         for ranking in rankings:
             write(show(ranking))
 
 
+def _index(options: RecommendOptions, exported: Exported) -> Index:
+    """The model's index, or one over its catalog."""
+    from ssl_recsys.serving import index, index_files
+    from ssl_recsys.serving.versions import Store
+
+    store = Store(options.model_dir)
+    found = index_files.load(store, exported, verify=options.verify) if options.use_index else None
+    return found or index.of_catalog(exported)
+
+
 def _query_rows(
-    options: RecommendOptions, exported: Exported, named: Iterable[tuple[str, str]]
+    options: RecommendOptions,
+    exported: Exported,
+    index: Index,
+    names: Names,
+    named: Iterable[tuple[str, str]],
 ) -> np.ndarray:
-    """Rows of the named queries, then of those drawn."""
-    catalog = exported.catalog(schema.QUERY)
-    names = Names(catalog.keys, catalog.titles)
+    """Rows of the index of the named queries, then of those drawn."""
     rows = []
     for where, name in named:
         try:
             rows.append(names.row(name))
         except InputError as error:
             raise InputError(f"{where}: {error}" if where else str(error)) from error
-    found = np.array(rows, np.int64)
+    found = index.live[np.array(rows, np.int64)]
     if not options.random_queries:
         return found
-    held_out = np.unique(exported.pairs(schema.TEST).query_row)
+    held_out = index.rows_of(np.unique(exported.pairs(schema.TEST).query_row))
     drawn = np.random.default_rng(options.seed).permutation(held_out)
     return np.concatenate([found, drawn[: options.random_queries]])
 
 
 def _left_out(
-    options: RecommendOptions, exported: Exported, query_row: np.ndarray
+    options: RecommendOptions, exported: Exported, index: Index, query_row: np.ndarray
 ) -> list[np.ndarray]:
-    """For each query the rows that are not recommended: its own item, and known ones."""
+    """For each query the rows of the index that are not recommended: its own item, known ones."""
     own_item_row = exported.info.own_item_rows(query_row)
     own = [np.zeros(0, np.int64)] * len(query_row) if own_item_row is None else own_item_row
     if not options.exclude_known:
         return [np.atleast_1d(row) for row in own]
-    known = _training_items(options, exported, query_row)
+    known = map(index.rows_of, _training_items(options, exported, index.rows[query_row]))
     return [np.union1d(np.atleast_1d(row), items) for row, items in zip(own, known, strict=True)]
 
 
@@ -161,45 +177,47 @@ def _training_items(
 
 
 def _rankings(
+    options: RecommendOptions,
     exported: Exported,
-    search: Search,
+    index: Index,
     query_row: np.ndarray,
     left_out: Sequence[np.ndarray],
     scored: np.ndarray,
-    k: int,
 ) -> Iterator[dict[str, Any]]:
     """For each query what a line of JSON holds."""
     from ssl_recsys.evaluation.metrics import head_items
-    from ssl_recsys.model.embedding import embed_rows
 
-    queries, items = exported.catalog(schema.QUERY), exported.catalog(schema.ITEM)
-    is_head = head_items(exported.info.head, items.train_count)
+    train_count = exported.catalog(schema.ITEM).train_count
+    # Row -1, an item that was added, is the last one.
+    is_head = np.append(head_items(exported.info.head, train_count), False)
+    train_count = np.append(train_count, 0)
 
     def described(row: int, score: float) -> dict[str, Any]:
         return {
-            "key": items.keys[row],
-            "title": items.titles[row],
+            "key": index.keys[row],
+            "title": index.titles[row],
             "score": round(float(score), _SCORE_DIGITS),
-            "slice": "head" if is_head[row] else "tail",
-            "train_count": int(items.train_count[row]),
+            "slice": "head" if is_head[index.rows[row]] else "tail",
+            "train_count": int(train_count[index.rows[row]]),
         }
 
     for begin in range(0, len(query_row), _QUERIES_AT_ONCE):
         block = slice(begin, begin + _QUERIES_AT_ONCE)
-        embeddings = embed_rows(exported.query_tower, queries, query_row[block])
-        most = k + max(map(len, left_out[block]))
-        given = embeddings @ exported.item_embeddings[scored].T
-        for number, found in enumerate(zip(*search.search(embeddings, most), strict=True)):
+        embeddings = index.query_embeddings(query_row[block], exported)
+        most = options.k + max(map(len, left_out[block]))
+        given = embeddings @ index.embeddings(scored).T
+        found_rows = index.search(embeddings, most, options.retrieval)
+        for number, found in enumerate(zip(*found_rows, strict=True)):
             row = query_row[begin + number]
             # ScaNN fills up with -1.
             hidden = {-1, *left_out[begin + number].tolist()}
-            kept = [one for one in zip(*found, strict=True) if int(one[1]) not in hidden][:k]
+            kept = [one for one in zip(*found, strict=True) if int(one[1]) not in hidden]
             ranking = {
-                "query": queries.keys[row],
-                "title": queries.titles[row],
+                "query": index.keys[row],
+                "title": index.titles[row],
                 "items": [
                     {"rank": rank, **described(item, score)}
-                    for rank, (score, item) in enumerate(kept, start=1)
+                    for rank, (score, item) in enumerate(kept[: options.k], start=1)
                 ],
             }
             if len(scored):

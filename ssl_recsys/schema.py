@@ -22,7 +22,7 @@ from ssl_recsys import files, manifest, paths
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Column, FeatureSpec, feature_spec
 from ssl_recsys.options import check_distinct
-from ssl_recsys.raw.rules import RawFeature, from_json
+from ssl_recsys.raw.rules import RawItem
 
 FORMAT_VERSION = "1.0.0"
 DATASET_FILE = "dataset.json"
@@ -98,7 +98,7 @@ class DatasetInfo:
       sources: one `{"path", "bytes", "sha256"}` for each source file.
       options: the data job's flags.
       format_version: version of the directory's layout.
-      raw: how each feature is made of raw columns; none where that is not known.
+      raw: how each feature is made of raw columns; None where that is not known.
     """
 
     name: str
@@ -111,12 +111,12 @@ class DatasetInfo:
     sources: Sequence[Mapping[str, Any]] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     format_version: str = FORMAT_VERSION
-    raw: tuple[RawFeature, ...] = ()
+    raw: RawItem | None = None
 
     def __post_init__(self) -> None:
         names = [spec.name for spec in self.features]
         check_distinct("feature names", names)
-        if self.raw and [feature.name for feature in self.raw] != names:
+        if self.raw and [feature.name for feature in self.raw.features] != names:
             raise InputError("raw must have a rule for each of the features, in their order")
         if not self.features:
             raise InputError("a dataset needs at least one feature")
@@ -242,7 +242,7 @@ _TYPES: dict[str, type] = {
     "sources": list,
     "options": dict,
     "format_version": str,
-    "raw": list,
+    "raw": dict,
 }
 _FEATURE_TYPES = {
     "name": str,
@@ -256,7 +256,9 @@ _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 
 
 def _from_json(fields: Any) -> DatasetInfo:
-    files.check_types("the file", fields, _TYPES, optional=("raw",))  # earlier ones have none
+    if fields.get("raw") is None:  # as in earlier datasets, which have no such field
+        fields.pop("raw", None)
+    files.check_types("the file", fields, _TYPES, optional=("raw",))
     for number, spec in enumerate(fields["features"], start=1):
         files.check_types(f"feature {number}", spec, _FEATURE_TYPES, optional=("hash_buckets",))
     # Earlier datasets have no min_count.
@@ -267,5 +269,5 @@ def _from_json(fields: Any) -> DatasetInfo:
         files.check_types(f"source {number}", source, _SOURCE_TYPES)
     fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
     fields["head"] = HeadRule(**fields["head"])
-    fields["raw"] = from_json(fields.get("raw", []))
+    fields["raw"] = RawItem.from_json(fields["raw"]) if "raw" in fields else None
     return DatasetInfo(**fields)

@@ -11,7 +11,9 @@ from pipelines.wikipedia import WikipediaOptions
 from ssl_recsys import options
 from ssl_recsys.baselines import BaselinesOptions
 from ssl_recsys.config import TrainOptions
+from ssl_recsys.embed import EmbedOptions
 from ssl_recsys.evaluate import EvaluateOptions
+from ssl_recsys.index import IndexOptions
 from ssl_recsys.recommend import RecommendOptions
 
 COMMANDS: dict[str, type[options.Options]] = {
@@ -19,6 +21,8 @@ COMMANDS: dict[str, type[options.Options]] = {
     "ssl_recsys.evaluate": EvaluateOptions,
     "ssl_recsys.baselines": BaselinesOptions,
     "ssl_recsys.recommend": RecommendOptions,
+    "ssl_recsys.embed": EmbedOptions,
+    "ssl_recsys.index": IndexOptions,
     "pipelines.wikipedia": WikipediaOptions,
     "pipelines.app_install": AppInstallOptions,
     "pipelines.synthetic": SyntheticOptions,

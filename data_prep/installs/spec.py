@@ -29,7 +29,7 @@ from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import BAG, CATEGORICAL, DENSE, FeatureSpec
 from ssl_recsys.options import check_distinct
-from ssl_recsys.raw.rules import LOG_NORMALIZED, RawFeature
+from ssl_recsys.raw.rules import LOG_NORMALIZED, RawItem
 
 HISTORY, LANDING_PAGE = "history", "landing_page"
 LOG_KINDS = (HISTORY, LANDING_PAGE)
@@ -114,11 +114,11 @@ class InstallSpec:
         encoders = self.encoders().items()
         return tuple(encoder.spec(vocab_sizes.get(name, 0)) for name, encoder in encoders)
 
-    def raw(self, counters: Mapping[str, int]) -> tuple[RawFeature, ...]:
-        """The rules of the features, none where a feature has none; `counters` are the job's."""
+    def raw(self, counters: Mapping[str, int]) -> RawItem | None:
+        """The rules of the features, None where a feature has none; `counters` are the job's."""
         found = [raw_feature(feature, self.key, counters) for feature in self.features]
         known = tuple(rule for rule in found if rule is not None)
-        return known if len(known) == len(found) else ()
+        return RawItem(self.key, self.title, known) if len(known) == len(found) else None
 
     def item_columns(self) -> list[str]:
         """The columns of the item table that are read, each once."""

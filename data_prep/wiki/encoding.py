@@ -24,7 +24,7 @@ from data_prep.write import EncodedDataset, PairBatch
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.options import option
 from ssl_recsys.raw import rules
-from ssl_recsys.raw.rules import RawFeature
+from ssl_recsys.raw.rules import RawFeature, RawItem
 from ssl_recsys.raw.words import ngrams, words
 
 ID, TITLE_NGRAMS, CATEGORIES = "id", "title_ngrams", "categories"
@@ -78,15 +78,16 @@ class FeatureOptions(JobOptions):
             CATEGORIES: self.category_hash_buckets,
         }
 
-    def raw(self, *, dotless_i: bool) -> tuple[RawFeature, ...]:
+    def raw(self, *, dotless_i: bool) -> RawItem:
         """The rules of the features; `dotless_i` as for `words`."""
-        return (
+        features = (
             RawFeature(ID, rules.TOKEN, TITLE),
             RawFeature(
                 TITLE_NGRAMS, rules.WORDS, TITLE, ngrams=_LONGEST_NGRAM, dotless_i=dotless_i
             ),
             RawFeature(CATEGORIES, rules.TOKENS, CATEGORIES, lists=True),
         )
+        return RawItem(TITLE, TITLE, features)
 
     def specs(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
         """The dataset's features; `vocab_sizes` counts id 0 and no hash buckets."""

@@ -15,7 +15,7 @@ from ssl_recsys import files, schema
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.raw import rules
 from ssl_recsys.raw.numbers import ApplyScale, ReadNumbers
-from ssl_recsys.raw.rules import RawFeature, Scale
+from ssl_recsys.raw.rules import RawFeature, RawItem, Scale
 from ssl_recsys.raw.split_words import SplitWords, ngrams
 
 # str.isspace, and what str.splitlines takes for a line break.
@@ -27,7 +27,7 @@ class RawEncoder(tf.Module):
     """Raw features to encoded ones.
 
     Args:
-      raw: the rules, one for each feature.
+      raw: the rules.
       specs: the features.
       data_dir: directory with the vocabularies and scales.
       counted: keys of items, and `[items]` how many training pairs lead to each; for the rule
@@ -37,14 +37,14 @@ class RawEncoder(tf.Module):
 
     def __init__(
         self,
-        raw: Sequence[RawFeature],
+        raw: RawItem,
         specs: Sequence[FeatureSpec],
         data_dir: pathlib.Path,
         counted: tuple[np.ndarray, np.ndarray],
         scratch: pathlib.Path,
     ):
         super().__init__(name="raw_encoder")
-        self._raw = tuple(raw)
+        self._raw = raw
         self._specs = {spec.name: spec for spec in specs}
         self.vocabularies = {
             feature.name: Vocabulary(
@@ -52,16 +52,16 @@ class RawEncoder(tf.Module):
                 self._specs[feature.name].num_tokens,
                 self._specs[feature.name].hash_buckets,
             )
-            for feature in raw
+            for feature in raw.features
             if feature.rule in (rules.TOKEN, rules.TOKENS, rules.WORDS)
         }
         self.scales = {
             feature.name: ApplyScale(read_scale(data_dir, feature.name))
-            for feature in raw
+            for feature in raw.features
             if feature.rule in (rules.NUMBER, rules.TRAINING_PAIRS)
         }
         self.training_items: Vocabulary | None = None
-        if any(feature.rule == rules.TRAINING_PAIRS for feature in raw):
+        if any(feature.rule == rules.TRAINING_PAIRS for feature in raw.features):
             keys, counts = counted
             found = np.flatnonzero(counts)
             path = scratch / "training_items.txt"
@@ -74,7 +74,7 @@ class RawEncoder(tf.Module):
         self._read_numbers = ReadNumbers() if self._has(rules.NUMBER) else None
 
     def _has(self, rule: str) -> bool:
-        return any(feature.rule == rule for feature in self._raw)
+        return any(feature.rule == rule for feature in self._raw.features)
 
     def signature(self) -> dict[str, tf.TensorSpec]:
         """What `encode` takes: UTF-8 texts `[batch]`, or `[batch, values]` where there are several.
@@ -83,12 +83,12 @@ class RawEncoder(tf.Module):
         """
         return {
             column: tf.TensorSpec([None, None] if is_list else [None], tf.string, column)
-            for column, is_list in rules.columns(self._raw).items()
+            for column, is_list in self._raw.columns().items()
         }
 
     def encode(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Feature name -> `[batch, max_values]` ids or numbers, as in the catalog."""
-        return {feature.name: self._encode(feature, columns) for feature in self._raw}
+        return {feature.name: self._encode(feature, columns) for feature in self._raw.features}
 
     def _encode(self, feature: RawFeature, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
         values, spec = columns[feature.column], self._specs[feature.name]
@@ -127,7 +127,7 @@ class RawEncoder(tf.Module):
         is_known = ids > 0
         distinct, _ = tf.unique(tf.boolean_mask(rows * size + ids, is_known))
         bags = tf.RaggedTensor.from_value_rowids(
-            distinct % size, distinct // size, nrows=tokens.nrows()
+            distinct % size, distinct // size, nrows=tokens.nrows(), validate=False
         )
         return tf.cast(bags.to_tensor(shape=[None, spec.max_values]), tf.int32)
 

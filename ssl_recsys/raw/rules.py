@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,25 +66,41 @@ class RawFeature:
             raise InputError(f"raw feature {self.name}: a field is empty ({self})")
 
 
-def columns(raw: Sequence[RawFeature]) -> dict[str, bool]:
-    """The raw columns in order -> whether a column takes several values of an item."""
-    taken: dict[str, bool] = {}
-    for feature in raw:
-        taken[feature.column] = taken.get(feature.column, False) or feature.rule == TOKENS
-    return taken
+@dataclasses.dataclass(frozen=True)
+class RawItem:
+    """What the columns of an item's raw features are.
 
-
-def from_json(content: Sequence[Any]) -> tuple[RawFeature, ...]:
-    """The rules that `dataset.json` holds.
-
-    Raises:
-      InputError: if they are none.
+    Attributes:
+      key: the column with the key.
+      title: that with the text that users are shown; empty: the key.
+      features: a rule for each feature, in their order.
     """
-    types = typing.get_type_hints(RawFeature)
-    optional = ("separator", "lists", "ngrams", "dotless_i")
-    for number, one in enumerate(content, start=1):
-        files.check_types(f"raw feature {number}", one, types, optional)
-    return tuple(RawFeature(**one) for one in content)
+
+    key: str
+    title: str
+    features: tuple[RawFeature, ...]
+
+    def columns(self) -> dict[str, bool]:
+        """The features' columns in order -> whether a column takes several values of an item."""
+        taken: dict[str, bool] = {}
+        for feature in self.features:
+            taken[feature.column] = taken.get(feature.column, False) or feature.rule == TOKENS
+        return taken
+
+    @classmethod
+    def from_json(cls, content: Any) -> RawItem:
+        """What `dataset.json` holds.
+
+        Raises:
+          InputError: if it is none.
+        """
+        files.check_types("raw", content, {"key": str, "title": str, "features": list})
+        types = typing.get_type_hints(RawFeature)
+        optional = ("separator", "lists", "ngrams", "dotless_i")
+        for number, one in enumerate(content["features"], start=1):
+            files.check_types(f"raw feature {number}", one, types, optional)
+        features = tuple(RawFeature(**one) for one in content["features"])
+        return cls(content["key"], content["title"], features)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -112,6 +112,7 @@ class SplitWords:
             tf.boolean_mask(found, is_kept),
             tf.cast(tf.boolean_mask(row, is_kept), tf.int64),
             nrows=size,
+            validate=False,
         )
 
     def _kinds(self, texts: Texts) -> tf.Tensor:
@@ -157,7 +158,10 @@ def ngrams(found: tf.RaggedTensor, longest: int) -> tf.RaggedTensor:
         is_run = end_row == rows
         runs.append(
             tf.RaggedTensor.from_value_rowids(
-                tf.boolean_mask(joined, is_run), tf.boolean_mask(rows, is_run), nrows=size
+                tf.boolean_mask(joined, is_run),
+                tf.boolean_mask(rows, is_run),
+                nrows=size,
+                validate=False,
             )
         )
     return tf.concat(runs, axis=1)

@@ -29,7 +29,7 @@ class Texts(NamedTuple):
     def encode(self, size: tf.Tensor) -> tf.Tensor:
         """`[size]` texts in UTF-8, empty ones where there is no character of a row."""
         ragged = tf.RaggedTensor.from_value_rowids(
-            self.codes, tf.cast(self.rows, tf.int64), nrows=tf.cast(size, tf.int64)
+            self.codes, tf.cast(self.rows, tf.int64), nrows=tf.cast(size, tf.int64), validate=False
         )
         return tf.strings.unicode_encode(ragged, "UTF-8")
 

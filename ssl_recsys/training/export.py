@@ -47,7 +47,7 @@ from ssl_recsys.training import run_dir
 _CATALOG = "catalog.npz"
 _FEATURE_PREFIX = "feature_"
 _SETTINGS = "settings.json"
-_EMBEDDING = "embedding"
+EMBEDDING = "embedding"
 
 # Signatures of a tower: raw features to embeddings, encoded ones to embeddings, raw to encoded.
 _DEFAULT, _ENCODED, FEATURES = "serving_default", "encoded", "features"
@@ -63,6 +63,11 @@ class _Serving(tf.Module):
     def __init__(self, model: TwoTowerModel, side: str, raw_encoder: RawEncoder | None):
         super().__init__(name=f"{side}_tower")
         self.raw_encoder = raw_encoder
+        if raw_encoder is not None:
+            # One function for both signatures that need it, since functions take long to load.
+            self.encode = tf.function(
+                raw_encoder.encode, input_signature=[raw_encoder.signature()], autograph=False
+            )
         # The module tracks what it saves through these.
         self.feature_embeddings = model.feature_embeddings
         self.tower = model.towers[side]
@@ -72,10 +77,6 @@ class _Serving(tf.Module):
     def embed(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         (looked_up,) = self.feature_embeddings([(self._side, features)])
         return {"embedding": self.tower(looked_up.activations)}
-
-    def encode(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        assert self.raw_encoder is not None
-        return self.raw_encoder.encode(columns)
 
     def embed_raw(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return self.embed(self.encode(columns))
@@ -216,7 +217,7 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
         info,
         arrays["item_counts"],
         embeddings,
-        lambda features: query_tower(features)[_EMBEDDING],
+        lambda features: query_tower(features)[EMBEDDING],
         settings["exclude_query"],
         path,
         {info.catalog_dir(ITEM): catalog},
@@ -281,9 +282,9 @@ def _save_tower(
     signatures = {_DEFAULT: encoded, _ENCODED: encoded}
     if raw_encoder is not None:
         raw = raw_encoder.signature()
-        for name, function in ((_DEFAULT, module.embed_raw), (FEATURES, module.encode)):
-            traced = tf.function(function, input_signature=[raw], autograph=False)
-            signatures[name] = traced.get_concrete_function()
+        embed_raw = tf.function(module.embed_raw, input_signature=[raw], autograph=False)
+        signatures[_DEFAULT] = embed_raw.get_concrete_function()
+        signatures[FEATURES] = module.encode.get_concrete_function()
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 

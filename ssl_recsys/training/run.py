@@ -20,6 +20,7 @@ from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT, FLOAT32
+from ssl_recsys.search.scann import ScannSearch
 from ssl_recsys.training import finish, run_dir, warm_start
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
@@ -134,6 +135,7 @@ def evaluate(
     max_queries: int = 0,
     exclude_query: bool | None = None,
     scann_reorder: str = FLOAT32,
+    scann: ScannSearch | None = None,
 ) -> dict[str, Any]:
     """Metrics of a finished run, in the form of metrics.json.
 
@@ -145,6 +147,7 @@ def evaluate(
       exclude_query: leave each query's own item out of its ranking; None: as the model was
         validated.
       scann_reorder: what a ScaNN index keeps of the items, see `ScannParams.reorder_dtype`.
+      scann: the index for `scann`, over the run's items; built if None.
 
     Raises:
       InputError: if the run kept no pairs of the split.
@@ -166,4 +169,6 @@ def evaluate(
         split=split,
         own_item_row=exported.info.own_item_rows(queries) if exclude_query else None,
     )
-    return evaluation.evaluate_pairs(data, retrieval=retrieval, reorder_dtype=scann_reorder)
+    return evaluation.evaluate_pairs(
+        data, retrieval=retrieval, scann=scann, reorder_dtype=scann_reorder
+    )

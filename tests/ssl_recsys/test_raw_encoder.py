@@ -70,6 +70,7 @@ def installs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def encoder(data_dir: pathlib.Path, scratch: pathlib.Path) -> RawEncoder:
     dataset = Dataset(data_dir)
     catalog = dataset.catalog(schema.ITEM)
+    assert dataset.info.raw is not None
     return RawEncoder(
         dataset.info.raw,
         dataset.info.features,
@@ -122,7 +123,8 @@ def assert_same(found: dict[str, tf.Tensor], dataset: Dataset) -> None:
 
 def test_each_kind_of_feature(installs: pathlib.Path, tmp_path: pathlib.Path) -> None:
     dataset = Dataset(installs)
-    assert dataset.info.raw[2].lists
+    assert dataset.info.raw is not None
+    assert dataset.info.raw.features[2].lists
     keys = dataset.catalog(schema.ITEM).keys.tolist()
     assert {*keys} == {*"abcdefx"}
     raw = encoder(installs, tmp_path)

@@ -1,0 +1,158 @@
+"""Writes and reads the versions of a model's index, see `versions`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from ssl_recsys import files, schema
+from ssl_recsys.errors import InputError
+from ssl_recsys.model.embedding import embed_rows
+from ssl_recsys.search import SCANN
+from ssl_recsys.search.scann import ScannSearch
+from ssl_recsys.serving.index import SCANN_DIR, Added, Build, Index, no_items, of_catalog
+from ssl_recsys.serving.versions import BUILDS, VERSIONS, Store
+from ssl_recsys.training.export import Exported
+
+_BUILD, _VERSION, _ADDED = "build.json", "version.json", "added.npz"
+_EMBEDDINGS, _QUERIES = "embeddings.npy", "queries.npy"
+_BUILD_TYPES = {"model": str, "retrieval": str, "keys": list, "titles": list, "rows": list}
+_VERSION_TYPES = {"build": int, "keys": list, "titles": list, "removed": list}
+_SAMPLED_QUERIES = 4096
+
+
+def model_id(export: pathlib.Path) -> str:
+    """What tells a model from others: the digest of its manifest."""
+    return hashlib.sha256((export / files.MANIFEST_FILE).read_bytes()).hexdigest()
+
+
+def load(
+    store: Store, exported: Exported, *, version: int | None = None, verify: bool = True
+) -> Index | None:
+    """The current version of a model's index, or another; None where the model has none.
+
+    Raises:
+      InputError: if it is damaged, or another model's.
+    """
+    version = store.current() if version is None else version
+    if version is None:
+        return None
+    path = store.directory(VERSIONS, version, verify=verify)
+    content = files.read_json(path / _VERSION)
+    files.check_types(str(path / _VERSION), content, _VERSION_TYPES)
+    build = _load_build(store, exported, content["build"], verify=verify)
+    with np.load(path / _ADDED) as arrays:
+        added = Added(
+            tuple(content["keys"]), tuple(content["titles"]), arrays["item"], arrays["query"]
+        )
+    return Index(build, added, frozenset(content["removed"]), version)
+
+
+def _load_build(store: Store, exported: Exported, number: int, *, verify: bool) -> Build:
+    path = store.directory(BUILDS, number, verify=verify)
+    content = files.read_json(path / _BUILD)
+    files.check_types(str(path / _BUILD), content, _BUILD_TYPES)
+    if content["model"] != model_id(exported.path):
+        raise InputError(
+            f"{path} is the index of another model than {exported.path}; build it again: python "
+            f"-m ssl_recsys.index --model_dir={exported.path.parent} --from_catalog, and add the "
+            "items that it lacks"
+        )
+    # Mapped: pages come as they are searched, see `ExactSearch`.
+    embeddings = np.load(path / _EMBEDDINGS, mmap_mode="c")
+    keys, titles = (np.array(content[name], object) for name in ("keys", "titles"))
+    rows = np.array(content["rows"], np.int64)
+    queries = np.load(path / _QUERIES)
+    return Build(number, path, keys, titles, rows, embeddings, queries, content["retrieval"])
+
+
+def saved_scann(
+    model_dir: str | os.PathLike[str], exported: Exported, *, verify: bool
+) -> ScannSearch | None:
+    """The ScaNN index over exactly a model's catalog, if its current index was built as such."""
+    found = load(Store(model_dir), exported, verify=verify)
+    if found is None or found.build.retrieval != SCANN:
+        return None
+    return found.build.scann if found.build.is_catalog(exported.info.num_items) else None
+
+
+def build(store: Store, exported: Exported, old: Index | None, retrieval: str) -> int:
+    """Builds an index over the model's catalog, or over what an old one finds; returns its version.
+
+    Args:
+      store: where it is written; the caller holds its lock.
+      exported: the model.
+      old: the index whose added items are taken in and whose removed ones are left out.
+      retrieval: `exact` or `scann`.
+    """
+    old = old or of_catalog(exported)
+    live = old.live
+    rows, embeddings = old.rows[live], old.embeddings(live)
+
+    def write(path: pathlib.Path) -> None:
+        np.save(path / _EMBEDDINGS, embeddings)
+        np.save(path / _QUERIES, old.query_embeddings(live[rows < 0], exported))
+        content = {
+            "model": model_id(exported.path),
+            "retrieval": retrieval,
+            "keys": old.keys[live].tolist(),
+            "titles": old.titles[live].tolist(),
+            "rows": rows.tolist(),
+        }
+        files.write_json(path / _BUILD, content)
+        if retrieval == SCANN:
+            queries = _sample_queries(exported)
+            ScannSearch.build(embeddings, sample_queries=queries).save(path / SCANN_DIR)
+
+    return add_version(store, store.add(BUILDS, write), no_items(embeddings.shape[1]), ())
+
+
+def add_version(store: Store, build: int, added: Added, removed: Collection[str]) -> int:
+    """Writes a version and makes it the current one; the caller holds the store's lock."""
+    content = {
+        "build": build,
+        "keys": added.keys,
+        "titles": added.titles,
+        "removed": sorted(removed),
+    }
+
+    def write(path: pathlib.Path) -> None:
+        np.savez(path / _ADDED, item=added.item, query=added.query)
+        files.write_json(path / _VERSION, content)
+
+    version = store.add(VERSIONS, write)
+    store.use(version)
+    return version
+
+
+def change(store: Store, index: Index, added: Added, removed: Sequence[str]) -> int:
+    """Adds or changes items, and removes others; returns the new version.
+
+    Args:
+      store: where it is written; the caller holds its lock.
+      index: the version that is changed, the current one.
+      added: items; one with the key of an item that is there takes its place.
+      removed: keys of items that are there.
+
+    Raises:
+      InputError: if a key that is removed is not there.
+    """
+    there = {*index.keys[index.live].tolist()}
+    for key in removed:
+        if key not in there:
+            raise InputError(f"there is no item {key!r} in the index to remove")
+    now = index.added.without(set(removed)).and_then(added)
+    gone = (index.removed | {*removed}) - {*added.keys}
+    return add_version(store, index.build.number, now, gone & index.build.row_of.keys())
+
+
+def _sample_queries(exported: Exported) -> np.ndarray:
+    """Queries as they will come, to calibrate with: catalog items, spread evenly."""
+    catalog = exported.catalog(schema.QUERY)
+    count = min(catalog.num_items, _SAMPLED_QUERIES)
+    rows = np.arange(count) * catalog.num_items // count
+    return embed_rows(exported.query_tower, catalog, rows)

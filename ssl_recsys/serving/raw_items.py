@@ -1,0 +1,137 @@
+"""Items of tables as a tower's raw features, and their embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from data_prep import tables
+from ssl_recsys import schema
+from ssl_recsys.errors import InputError
+from ssl_recsys.raw.rules import TOKENS, RawItem
+from ssl_recsys.training.export import EMBEDDING, RAW, Signature, load_tower
+
+_BATCH = 1024
+_MOST_SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class RawItems:
+    """Items with their raw features.
+
+    Attributes:
+      keys: unique names.
+      titles: shown to users.
+      columns: column -> a text of each item, or a list of texts where it takes several.
+    """
+
+    keys: list[str]
+    titles: list[str]
+    columns: Mapping[str, Sequence[Any]]
+
+
+class Embedders:
+    """The towers of an export directory, over raw features; each is loaded when it is needed.
+
+    Raises:
+      InputError: if the dataset did not say how its features are made of raw ones.
+    """
+
+    def __init__(self, export: pathlib.Path, info: schema.DatasetInfo):
+        if info.raw is None:
+            raise InputError(
+                f"{export} takes no raw features: its dataset does not say how they become "
+                "encoded ones; make the dataset with a data job and train again"
+            )
+        self.raw: RawItem = info.raw
+        self._export = export
+        self._towers: dict[str, Signature] = {}
+
+    def embed(self, side: str, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+        """`[items, dim]` float32 embeddings; `columns` as in `RawItems`."""
+        if side not in self._towers:
+            self._towers[side] = load_tower(self._export, side)[RAW]
+        size = len(next(iter(columns.values())))
+        parts = [
+            self._towers[side](self._tensors(columns, slice(begin, begin + _BATCH)))[EMBEDDING]
+            for begin in range(0, size, _BATCH)
+        ]
+        return np.concatenate([part.numpy() for part in parts])
+
+    def _tensors(self, columns: Mapping[str, Sequence[Any]], chosen: slice) -> dict[str, tf.Tensor]:
+        tensors = {}
+        for name, is_list in self.raw.columns().items():
+            values = list(columns[name][chosen])
+            if is_list:
+                width = max(1, *map(len, values)) if values else 1
+                values = [[*row, *[""] * (width - len(row))] for row in values]
+            tensors[name] = tf.constant(values, tf.string)
+        return tensors
+
+
+def read_items(paths: Sequence[str], raw: RawItem) -> RawItems:
+    """Reads tables, .csv, .tsv, .jsonl or .parquet, with the columns of an item table.
+
+    A feature's column that a table lacks counts as missing in all of its rows.
+
+    Raises:
+      InputError: for a table without the column of keys, a record that cannot be used, or a key
+        that comes twice; the message names file and line.
+    """
+    wanted = {raw.key: False, **({raw.title: False} if raw.title else {}), **raw.columns()}
+    values: dict[str, list[Any]] = {name: [] for name in wanted}
+    lines: dict[str, str] = {}
+    for rows in _read(paths, [*wanted], raw.key):
+        texts = tables.one_line(tables.texts(rows.columns[raw.key])).to_pylist()
+        for line, key in zip(rows.lines.tolist(), texts, strict=True):
+            where = f"{rows.path}:{line}"
+            if not key:
+                raise InputError(f"{where}: {raw.key} is empty; every item needs a key")
+            if key in lines:
+                raise InputError(f"{where}: the key {key!r} is already in {lines[key]}")
+            lines[key] = where
+        for name in wanted:
+            values[name] += _cells(rows.columns[name], raw, name, is_list=wanted[name])
+    if not lines:
+        raise InputError(f"there is no item in {', '.join(paths)}")
+    titles = [one if isinstance(one, str) else " ".join(one) for one in values.get(raw.title, ())]
+    return RawItems([*lines], titles or [*lines], values)
+
+
+def _read(paths: Sequence[str], wanted: list[str], key: str) -> Iterator[tables.Rows]:
+    for path in paths:
+        there = tables.column_names(path)
+        if key not in there:
+            raise InputError(
+                f"{path} has no column {key!r}, which holds the items' keys; its columns are "
+                f"{', '.join(there)}"
+            )
+        is_json = tables.table_format(path) == tables.JSONL
+        for piece in tables.pieces(path):
+            columns = [name for name in wanted if is_json or name in there]
+            rows = tables.parse(piece, columns)
+            if rows.bad:
+                shown = "\n".join(map(str, rows.bad[:_MOST_SHOWN]))
+                raise InputError(f"{len(rows.bad):,} records of {path} cannot be read:\n{shown}")
+            missing = pa.nulls(len(rows.lines), pa.string())
+            yield dataclasses.replace(
+                rows, columns={name: rows.columns.get(name, missing) for name in wanted}
+            )
+
+
+def _cells(column: pa.Array, raw: RawItem, name: str, *, is_list: bool) -> list[Any]:
+    """A column as texts, or as lists of them."""
+    if not is_list:
+        return tables.texts(column).to_pylist()
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return [[one or "" for one in row or ()] for row in column.to_pylist()]
+    # Where the item table had lists, a graph divides no text.
+    feature = next(one for one in raw.features if one.column == name and one.rule == TOKENS)
+    texts = tables.texts(column).to_pylist()
+    return [text.split(feature.separator) if feature.lists else [text] for text in texts]
