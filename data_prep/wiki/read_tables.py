@@ -16,6 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 from data_prep import problems
 from data_prep.counting import count, count_all
 from data_prep.shards import by_shard, concatenate
+from data_prep.spill import Spill
 from data_prep.splits import scramble, text_digests
 from data_prep.wiki import sites
 from data_prep.wiki.read_pages import NO_ARTICLE, TITLES, Titles
@@ -114,11 +115,13 @@ class ReadTable(beam.DoFn):
       has_targets: whether the linktarget table is read, so that numbers of targets have a meaning.
       find_hidden: whether to look for hidden categories.
       directory: the dataset directory being written, see `problems`.
+      spill: takes the columns.
     """
 
     def __init__(
         self,
         num_shards: int,
+        spill: Spill,
         *,
         keep_titles: bool,
         has_targets: bool,
@@ -126,6 +129,7 @@ class ReadTable(beam.DoFn):
         directory: str,
     ):
         self._num_shards = num_shards
+        self._spill = spill
         self._keep_titles = keep_titles
         self._has_targets = has_targets
         self._find_hidden = find_hidden
@@ -171,7 +175,7 @@ class ReadTable(beam.DoFn):
         else:
             is_number = output in (LINK_NUMBERS, CATEGORY_NUMBERS)
             digests = id_digests(columns.targets if is_number else columns[0])
-        for keyed in by_shard(digests, self._num_shards, columns):
+        for keyed in self._spill.put_all(by_shard(digests, self._num_shards, columns)):
             yield TaggedOutput(output, keyed)
 
     def _pages(self, rows: Rows) -> Iterator[tuple[str, Any]]:
