@@ -33,6 +33,7 @@ _STAGES = {
     "read part": "reading pages",
     "resolved the links": "following redirects",
     "numbered the links": "numbering links",
+    "made the vocabulary": "making vocabularies",
     "encoded the items": "encoding items",
 }
 _WRITING = "writing files"

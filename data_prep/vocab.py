@@ -7,6 +7,7 @@ out-of-vocabulary value.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from data_prep.spill import NO_SPILL, Spill, get
 from data_prep.splits import text_digest, text_digests
 
 _NUM_TOKEN_SHARDS = 64
+
+_log = logging.getLogger(__name__)
 
 
 class TokenCounts(NamedTuple):
@@ -179,4 +182,6 @@ def _merge_tops(
 ) -> tuple[str, Sequence[str]]:
     feature, tops = element
     found = concatenate(TokenCounts, tops)
-    return feature, ordered_tokens(found, 1, limits[feature][1]).tokens
+    tokens = ordered_tokens(found, 1, limits[feature][1]).tokens
+    _log.info("made the vocabulary of %s: %d tokens", feature, len(tokens))
+    return feature, tokens
