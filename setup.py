@@ -26,6 +26,7 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2.1",
         "apache-beam>=2.68,<2.80",
+        "etils[epath]>=1.9,<2",
         "google-crc32c>=1.5,<2",
         "implicit>=0.7.2,<0.8",
         "matplotlib>=3.8",

@@ -7,11 +7,12 @@ data alone, so that it does not matter which attempt is last.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
@@ -21,6 +22,10 @@ from ssl_recsys import files
 from ssl_recsys.errors import InputError
 
 _ATTEMPT = ".attempt"
+
+
+class WriteError(InputError):
+    """A file cannot be written, so that a report of it could not be, either."""
 
 
 class WrittenFile(NamedTuple):
@@ -50,16 +55,55 @@ def write_file(directory: str, name: str, pieces: Iterable[bytes]) -> WrittenFil
     attempt = f"{path}.{uuid.uuid4().hex}{_ATTEMPT}"
     digest, size = hashlib.sha256(), 0
     try:
-        with create(attempt) as file:
+        with opened(attempt, shown=path) as write:
             for piece in pieces:
-                file.write(piece)
+                write(piece)
                 digest.update(piece)
                 size += len(piece)
-        _move(attempt, path)
+        with _named(path):
+            _move(attempt, path)
     except BaseException:
         _remove(attempt)
         raise
     return WrittenFile(name, size, digest.hexdigest())
+
+
+@contextlib.contextmanager
+def opened(path: str, *, shown: str | None = None) -> Iterator[Callable[[bytes], None]]:
+    """Opens `path` for writing; gives a function that writes.
+
+    Args:
+      path: of the file.
+      shown: the path that an error names, if it is another one.
+
+    Raises:
+      WriteError: for what the system says of the file.
+    """
+    shown = shown or path
+
+    def write(piece: bytes) -> None:
+        with _named(shown):
+            file.write(piece)
+
+    with _named(shown):
+        file = create(path)
+    try:
+        yield write
+    except BaseException:
+        with contextlib.suppress(BeamIOError, OSError):
+            file.close()
+        raise
+    with _named(shown):
+        file.close()
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (BeamIOError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WriteError(f"cannot write {path}: {reason}") from error
 
 
 def write_text(directory: str, name: str, text: str) -> WrittenFile:

@@ -31,8 +31,8 @@ def _fact(value: Any, kind: str) -> tuple[str, Any]:
 
 def _write_json(value: Any, directory: str) -> None:
     probe.check(directory)
-    with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
-        file.write(json.dumps(value).encode("utf-8"))
+    with dataset_files.opened(FileSystems.join(directory, _FILE)) as write:
+        write(json.dumps(value).encode("utf-8"))
 
 
 def take_facts(directory: str) -> dict[str, list[Any]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import socket
 from collections.abc import Sequence
 
@@ -22,8 +21,6 @@ from ssl_recsys.errors import InputError
 _FILE = "probe.json"
 # How many input files a worker looks for; they are taken from the whole list.
 _MOST_FILES = 16
-# Beam adds the step to the message; a runner in Java shows it in the middle of others.
-_IN_ERROR = re.compile(r"UnseenError: (.+?)(?= \[while running|\s*\n|\\n|$)")
 _REMEDY = (
     "Input and output must lie where the command and all workers see them under the same name: on "
     "a file system that all hosts share, or in a bucket (s3://, gs://, hdfs://)"
@@ -37,8 +34,8 @@ class UnseenError(InputError):
 def leave(directory: str, files: Sequence[InputFile]) -> None:
     """Leaves what `check` looks for in `directory`, which is being written."""
     step = max(1, -(-len(files) // _MOST_FILES))
-    with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
-        file.write(json.dumps(files[::step]).encode("utf-8"))
+    with dataset_files.opened(FileSystems.join(directory, _FILE)) as write:
+        write(json.dumps(files[::step]).encode("utf-8"))
 
 
 def remove(directory: str) -> None:
@@ -73,9 +70,3 @@ def check(directory: str) -> None:
                 f"{host} finds {found:,} bytes in the input {name}, where this command found "
                 f"{size:,}; is it another file? {_REMEDY}"
             )
-
-
-def message_in(error: BaseException) -> str | None:
-    """The message of an UnseenError in what a runner raised, None if there was none."""
-    found = _IN_ERROR.search(str(error))
-    return found[1] if found else None

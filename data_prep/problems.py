@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _FILE = "problem.txt"
 _SHOWN = 5
+# Beam adds the step to the message; a runner in Java shows it in the middle of others.
+_UNREPORTED = re.compile(r"(?:UnseenError|WriteError): (.+?)(?= \[while running|\s*\n|\\n|$)")
 
 # How many there are, and a few of them.
 Found = tuple[int, list[str]]
@@ -36,11 +39,11 @@ def reported(directory: str) -> Iterator[None]:
     try:
         probe.check(directory)
         yield
-    except probe.UnseenError:
-        raise  # the command could not see a report
+    except (probe.UnseenError, dataset_files.WriteError):
+        raise  # a report could not be seen, or not be written
     except InputError as error:
-        with dataset_files.create(FileSystems.join(directory, _FILE)) as file:
-            file.write(str(error).encode("utf-8"))
+        with dataset_files.opened(FileSystems.join(directory, _FILE)) as write:
+            write(str(error).encode("utf-8"))
         raise
 
 
@@ -51,6 +54,12 @@ def read_report(directory: str) -> str | None:
         return None
     with FileSystems.open(path) as file:
         return file.read().decode("utf-8")
+
+
+def unreported(error: BaseException) -> str | None:
+    """The message of an error without a report in what a runner raised, if there is one."""
+    found = _UNREPORTED.search(f"{type(error).__name__}: {error}")
+    return found[1] if found else None
 
 
 def pieces(path: str, directory: str, text: tables.TextFormat) -> Iterator[tables.Piece]:

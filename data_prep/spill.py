@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-from data_prep import problems
+from data_prep.dataset_files import WriteError
 from ssl_recsys.errors import InputError
 
 _FOLDER = "spill"
@@ -41,22 +41,20 @@ class Spill:
 
     Args:
       directory: where to write, on a disk that all workers share; empty: hand everything on.
-      staging: the dataset directory being written, see `problems`.
     """
 
-    def __init__(self, directory: str = "", staging: str = ""):
+    def __init__(self, directory: str = ""):
         self._directory = directory
-        self._staging = staging
         self._file: BinaryIO | None = None
 
-    def __reduce__(self) -> tuple[type[Spill], tuple[str, str]]:
-        return Spill, (self._directory, self._staging)
+    def __reduce__(self) -> tuple[type[Spill], tuple[str]]:
+        return Spill, (self._directory,)
 
     def put(self, value: Any) -> Any:
         """The value itself, or a `Stored` in place of it if it is large; for `get`.
 
         Raises:
-          InputError: if it cannot be written.
+          WriteError: if it cannot be written.
         """
         if not self._directory:
             return value
@@ -70,24 +68,16 @@ class Spill:
             self._file.write(data)
             self._file.flush()
         except OSError as error:
-            self._give_up(error)
-        assert self._file is not None
+            raise WriteError(
+                f"cannot write what passes between steps to {self._directory}: {error.strerror}; "
+                "name a directory with more room by --spill_dir"
+            ) from error
         return Stored(self._file.name, start, len(data))
 
     def put_all(self, keyed: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
         """Puts the value of each (key, value)."""
         for key, value in keyed:
             yield key, self.put(value)
-
-    def _give_up(self, error: OSError) -> None:
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                os.remove(self._file.name)  # so that there is room for a report
-        with problems.reported(self._staging):
-            raise InputError(
-                f"what passes between the steps does not fit the disk at {self._directory}: "
-                f"{error.strerror}; name a directory with more room by --spill_dir"
-            ) from error
 
 
 # For runners that keep on disk what passes between steps.
@@ -146,6 +136,6 @@ def opened(directory: str, staging: str) -> Iterator[Spill]:
                 "a local disk"
             ) from error
     try:
-        yield Spill(path, staging)
+        yield Spill(path)
     finally:
         shutil.rmtree(path, ignore_errors=True)

@@ -12,8 +12,9 @@ from data_prep import dataset_files, encode, probe, shards, splits, vocab
 from data_prep.dataset_files import WrittenFile
 from data_prep.encode import FileStats, Item, ItemBatch, num_files
 from data_prep.spill import NO_SPILL, Spill, get
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.features import FeatureSpec
+from ssl_recsys.raw.rules import Scale
 
 
 class PairBatch(NamedTuple):
@@ -63,12 +64,14 @@ class EncodedDataset(NamedTuple):
       item_counts: (shard, number of items).
       pairs: PairBatch elements, or what a `Spill` gave for them.
       vocabularies: (feature, tokens) elements.
+      scales: (feature, Scale) elements, None without.
     """
 
     items: beam.PCollection
     item_counts: beam.PCollection
     pairs: beam.PCollection
     vocabularies: beam.PCollection
+    scales: beam.PCollection | None = None
 
 
 def write_encoded(
@@ -77,7 +80,8 @@ def write_encoded(
     """Adds the steps that write a dataset, its pairs in an order that `seed` gives.
 
     Returns:
-      Facts for `write_info`: FileStats, VocabularyStats, numbers of items and of pairs.
+      Facts for `write_info`: FileStats, VocabularyStats, WrittenFiles of scales, numbers of items
+      and of pairs.
     """
     num_items = (
         encoded.item_counts
@@ -93,7 +97,10 @@ def write_encoded(
         encoded.items | "WriteCatalog" >> WriteCatalog(directory, num_items, spill),
         encoded.pairs | "WritePairs" >> WritePairs(directory, num_pairs, spill, seed=seed),
     )
-    return {
+    scales = {}
+    if encoded.scales is not None:
+        scales["scale"] = encoded.scales | "WriteScales" >> beam.Map(_write_scale, directory)
+    return scales | {
         "file": files | "Files" >> beam.Flatten(),
         "num_items": num_items,
         "num_pairs": num_pairs,
@@ -236,11 +243,19 @@ def write_vocabulary(vocabulary: tuple[str, Sequence[str]], directory: str) -> V
     return VocabularyStats(feature, len(tokens) + 1, *written)
 
 
+def _write_scale(element: tuple[str, Scale], directory: str) -> WrittenFile:
+    probe.check(directory)
+    feature, scale = element
+    name = schema.scale_path("", feature).as_posix()
+    return dataset_files.write_text(directory, name, files.json_text(scale.as_dict()))
+
+
 def write_info(
     directory: str,
     files: Iterable[FileStats],
     vocabularies: Iterable[VocabularyStats],
     info: schema.DatasetInfo,
+    scales: Iterable[WrittenFile] = (),
 ) -> None:
     """Writes TFDS's metadata, `dataset.json`, which makes a directory a dataset, and the manifest.
 
@@ -248,7 +263,7 @@ def write_info(
       InputError: if a file that workers wrote is not there; then nothing is written.
     """
     files = list(files)
-    written = [file.written for file in files] + [file.written for file in vocabularies]
+    written = [*(file.written for file in files), *(file.written for file in vocabularies), *scales]
     dataset_files.check_written(directory, written)
     written += encode.write_metadata(directory, files, info.features)
     written.append(dataset_files.write_text(directory, schema.DATASET_FILE, schema.to_json(info)))

@@ -168,6 +168,7 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
         features=spec.encoded,
         check=lambda outcome: _check(outcome, options, spec),
         meanings=counters.meanings(spec.log.kind),
+        raw=spec.raw,
         train_flags="configs/your_own.flags" if options.features_spec else "configs/aai_best.flags",
     )
 

@@ -19,6 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from data_prep import encode, input_files, output_dir, probe, problems, spill, write
+from data_prep.dataset_files import WrittenFile
 from data_prep.facts import take_facts, write_facts
 from data_prep.input_files import InputFile
 from data_prep.job_options import MAX_SHARDS, JobOptions
@@ -26,6 +27,7 @@ from pipelines import beam_runner
 from ssl_recsys import cli, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
+from ssl_recsys.raw.rules import RawFeature
 
 # Their job server has options of its own, which only it can check.
 _JOB_SERVER_RUNNERS = ("PortableRunner", "FlinkRunner", "SparkRunner")
@@ -65,6 +67,7 @@ class DataJob:
       check: raises InputError for a dataset that nothing can be learnt or measured with.
       meanings: of the counters, in the order of the table at the end.
       train_flags: flag file to train with.
+      raw: from the counters to the rules by which features are made of raw columns.
       warnings: by counters that the user is warned of.
     """
 
@@ -76,6 +79,7 @@ class DataJob:
     check: Callable[[Outcome], None]
     meanings: Mapping[str, str]
     train_flags: str
+    raw: Callable[[Mapping[str, int]], tuple[RawFeature, ...]]
     warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -155,7 +159,7 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
                     lambda pipeline: _build(job, pipeline, staging, shared), beam_args
                 )
         except Exception as error:
-            if message := problems.read_report(staging) or probe.message_in(error):
+            if message := problems.read_report(staging) or problems.unreported(error):
                 raise InputError(message) from error
             raise
         probe.remove(staging)
@@ -181,8 +185,10 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
                 for file in job.files
             ],
             options=options.recorded(),
+            raw=job.raw(outcome.counters),
         )
-        write.write_info(staging, files, vocabularies, info)
+        scales = [WrittenFile(*file) for file in facts.get("scale", [])]
+        write.write_info(staging, files, vocabularies, info, scales)
     return info
 
 

@@ -21,6 +21,7 @@ from pipelines.experiments.search import (
     VALIDATION_METRIC,
     Search,
     check_searchable,
+    naming_database,
     possible_runs,
 )
 from ssl_recsys import cli, files, schema
@@ -70,7 +71,7 @@ def main(options: TuneOptions) -> None:
     info = schema.read_dataset_info(base["data_dir"], verify=options.runs.verify)
     check_flags(possible_runs(base, space, options.seeds), info)
     # Opened by a second process, the search would take the first one's trials for interrupted.
-    with files.locked(directory):
+    with files.locked(directory), naming_database(directory):
         search = Search(
             base,
             space,

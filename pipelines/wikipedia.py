@@ -102,6 +102,7 @@ def _find_dump(options: WikipediaOptions) -> beam_job.DataJob:
         meanings=counters.COUNTERS,
         warnings=counters.WARNINGS,
         train_flags="configs/wiki_best.flags",
+        raw=lambda counters: options.raw(dotless_i=site.has_dotless_i),
     )
 
 
@@ -110,18 +111,20 @@ def _find_tables(options: WikipediaOptions) -> beam_job.DataJob:
     sources = list(dict.fromkeys(file.source for file in tables.files()))
     kinds = [(source.kind, source.size) for source in sources]
     options = beam_job.with_shards(options, kinds, _TABLE_BYTES_PER_SHARD)
+    site = sites.Site(language=options.language or sites.language_of(tables.database))
     return beam_job.DataJob(
         name="wikipedia",
         options=options,
         files=[InputFile(source.path, source.size) for source in sources],
         build=lambda pipeline, directory, spill: _build_tables(
-            pipeline, options, tables, directory, spill
+            pipeline, options, tables, site, directory, spill
         ),
         features=options.specs,
         check=lambda outcome: _check(outcome, options.page, options),
         meanings=counters.TABLE_COUNTERS,
         warnings=counters.TABLE_WARNINGS,
         train_flags="configs/wiki_best.flags",
+        raw=lambda counters: options.raw(dotless_i=site.has_dotless_i),
     )
 
 
@@ -167,6 +170,7 @@ def _build_tables(
     pipeline: beam.Pipeline,
     options: WikipediaOptions,
     tables: sql_tables.Tables,
+    site: sites.Site,
     directory: str,
     spill: Spill,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
@@ -188,7 +192,6 @@ def _build_tables(
         options.num_shards, spill, drop_hidden=options.hidden_categories == sql_tables.DROP
     )
     graph = parsed | "Graph" >> BuildGraph(options, spill)
-    site = sites.Site(language=options.language or sites.language_of(tables.database))
     return encode_wiki(graph, options, spill, dotless_i=site.has_dotless_i), ()
 
 

@@ -9,10 +9,9 @@ at the settings that validate best, and every model directory named.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
-from ssl_recsys import cli, files, schema
+from ssl_recsys import cli, files, paths, schema
 from ssl_recsys.evaluate import MAX_QUERIES
 from ssl_recsys.evaluation import SIMPLE_MODELS
 from ssl_recsys.options import Options, option
@@ -73,7 +72,7 @@ def main(options: BaselinesOptions) -> None:
             max_queries=options.max_queries,
             exclude_query=True,  # as the simple recommenders
         )
-        keep(pathlib.Path(model_dir).name, metrics)
+        keep(paths.as_path(model_dir).name, metrics)
     print(format_table(results))
     for name in options.methods:
         print(f"{name}: {results[name]['settings'] or 'no settings'}")

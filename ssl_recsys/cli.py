@@ -1,7 +1,7 @@
 """How every command starts: flag files checked, a user's errors printed plainly.
 
 Exit status: 0 done, 2 unusable input (`InputError`, a bad flag, what the system says of files and
-disks), 128 + N stopped by signal N, 1 a defect.
+disks), 75 another worker of a cluster is gone, 128 + N stopped by signal N, 1 a defect.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from ssl_recsys import options
-from ssl_recsys.errors import InputError, printable
+from ssl_recsys import options, paths
+from ssl_recsys.errors import InputError, WorkerLostError, printable, system_message
 
 USAGE_STATUS = 2
+LOST_STATUS = 75  # EX_TEMPFAIL: the same command again may succeed
 INTERRUPTED_STATUS = 128 + signal.SIGINT
 
 flags.disclaim_key_flags()
@@ -121,14 +122,24 @@ def _parse(argv: Sequence[str], known_only: bool = False) -> list[str]:
         raise InputError(f"{error} (--help lists the flags)") from error
 
 
+def _fail(message: str, status: int = USAGE_STATUS) -> NoReturn:
+    lines = map(printable, message.split("\n"))  # it may hold text from data
+    print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(argv: Sequence[str]) -> Any:
         try:
             return function(argv)
         except (InputError, OSError) as error:
-            lines = map(printable, str(error).split("\n"))  # it may hold text from data
-            print("error: " + "\n".join(lines), file=sys.stderr, flush=True)
-            sys.exit(USAGE_STATUS)
+            _fail(str(error))
+        except WorkerLostError as error:
+            _fail(str(error), LOST_STATUS)
+        except Exception as error:
+            if (said := system_message(error) or paths.what_storage_says(error)) is None:
+                raise
+            _fail(said)
         except KeyboardInterrupt as stop:
             print(str(stop) or "interrupted", file=sys.stderr, flush=True)
             sys.exit(getattr(stop, "status", INTERRUPTED_STATUS))

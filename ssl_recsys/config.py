@@ -199,6 +199,12 @@ class TrainingConfig(Options):
     )
     max_epochs: int = option(40, "Passes over the training pairs.", at_least=1)
     max_steps: int = option(0, "Stop after this many steps; 0: no limit.", at_least=0)
+    init_from: str = option(
+        "",
+        "Directory of a finished run of an earlier dataset with the same features and layers to "
+        "begin with: rows of tables are carried by token (docs/training.md). With its "
+        "--keep_checkpoints the optimizer's accumulators, too.",
+    )
     pretrain_epochs: int = option(
         0,
         "Of the epochs, the first so many train on the self-supervised losses alone (the paper's "

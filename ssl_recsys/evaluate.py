@@ -9,9 +9,8 @@ those by ScaNN to metrics_scann.json.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
-from ssl_recsys import cli, files, schema
+from ssl_recsys import cli, files, paths, schema
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
 from ssl_recsys.training import run_dir
@@ -50,7 +49,7 @@ def main(options: EvaluateOptions) -> None:
     from ssl_recsys.training.export import load_export
 
     results = {}
-    for path in map(pathlib.Path, options.model_dir):
+    for path in map(paths.as_path, options.model_dir):
         metrics = run.evaluate(
             load_export(path, verify=options.verify),
             options.split,

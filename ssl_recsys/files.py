@@ -8,11 +8,12 @@ import json
 import os
 import pathlib
 import re
-import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any, BinaryIO
 
+from ssl_recsys import paths
 from ssl_recsys.errors import InputError
 
 try:
@@ -31,22 +32,43 @@ _TEMPORARY = re.compile(r".+\.\d+\.tmp")  # of `write_atomically`
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Opens a temporary file that replaces `path` once the block has ended without an error.
 
-    Missing parent directories are made.
+    Missing parent directories are made. A remote file is written on this machine, copied as
+    `NAME.tmp`, and renamed there, as a whole.
 
     Raises:
       InputError: if `path` is a directory.
     """
-    path = pathlib.Path(path)
+    path = paths.as_path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory; name the file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if paths.is_remote(path):
+        with tempfile.TemporaryDirectory() as directory:
+            copy = path.with_name(f"{path.name}.tmp")
+            with (pathlib.Path(directory) / copy.name).open("wb") as stream:
+                yield stream
+            copy.unlink(missing_ok=True)
+            paths.copy_files(pathlib.Path(directory), path.parent)
+            copy.replace(path)
+        return
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with naming(path), temporary.open("wb") as stream:
             yield stream
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names `path` in what the system says of a file without its name, as of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -65,27 +87,53 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+def new_directory(target: pathlib.Path) -> pathlib.Path:
+    """An empty local directory to write what `replace_directory` then puts at `target`."""
+    if paths.is_remote(target):
+        return paths.temporary_directory()
+    new = target.with_name(f"{target.name}.tmp")
+    paths.remove_tree(new)
+    new.mkdir(parents=True)
+    return new
+
+
 def replace_directory(new: pathlib.Path, target: pathlib.Path) -> None:
     """Renames `new` to `target`; a directory that is there is kept until the new one is.
 
     Stopped between the two renames, `recover_directory` brings the old one back.
+
+    Object stores cannot rename a directory. There the old files are deleted, their manifest first,
+    and the new ones are copied, their manifest last: without it a directory is not whole.
     """
+    if paths.is_remote(target):
+        (target / MANIFEST_FILE).unlink(missing_ok=True)
+        paths.remove_tree(target)
+        paths.copy_files(new, target, last=MANIFEST_FILE)
+        paths.remove_tree(new)
+        return
     old = _replaced(target)
-    shutil.rmtree(old, ignore_errors=True)
+    paths.remove_tree(old)
     if target.exists():
         os.rename(target, old)
     os.rename(new, target)
-    shutil.rmtree(old, ignore_errors=True)
+    paths.remove_tree(old)
 
 
-def recover_directory(target: pathlib.Path) -> None:
-    """Ends what a stopped `replace_directory` left: the old directory comes back or goes."""
+def recover_directory(target: pathlib.Path) -> bool:
+    """Ends what a stopped `replace_directory` left: the old directory comes back or goes.
+
+    Returns:
+      Whether there is a directory, and, if it is remote, a whole one.
+    """
+    if paths.is_remote(target):
+        return (target / MANIFEST_FILE).is_file()
     old = _replaced(target)
     if old.is_dir():
         if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            paths.remove_tree(old)
         else:
             os.rename(old, target)
+    return target.is_dir()
 
 
 def _replaced(target: pathlib.Path) -> pathlib.Path:
@@ -97,11 +145,15 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
     """Holds a directory for this process; the lock ends with the process, however that ends.
 
     What killed writers of files in it have left is removed, since there can be no other writer.
+    Remote storage has no locks: there nothing is held.
 
     Raises:
       InputError: if another process holds it.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if paths.is_remote(directory):
+        yield
+        return
     with (directory / LOCK_FILE).open("a+") as file:
         if not try_lock(file.fileno()):
             raise InputError(
@@ -110,7 +162,8 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
         for path in directory.rglob("*.tmp"):
             if _TEMPORARY.fullmatch(path.name) and path.is_file():
                 path.unlink()
-        yield
+        with naming(directory):
+            yield
 
 
 def try_lock(descriptor: int) -> bool:
@@ -131,10 +184,9 @@ def try_lock(descriptor: int) -> bool:
 
 def write_manifest(directory: pathlib.Path) -> None:
     """Writes the sizes and SHA-256 digests of all files of a directory; the last file to write."""
-    paths = _list_files(directory)
+    found = _list_files(directory)
     described = {
-        name: {"bytes": paths[name].stat().st_size, "sha256": digest}
-        for name, digest in _digests(paths)
+        name: {"bytes": _size(found[name]), "sha256": digest} for name, digest in _digests(found)
     }
     write_json(directory / MANIFEST_FILE, {"files": described})
 
@@ -151,11 +203,11 @@ def check_manifest(directory: pathlib.Path) -> None:
     path = directory / MANIFEST_FILE
     if not path.is_file():
         raise InputError(
-            f"{directory} has no {MANIFEST_FILE}: it is not complete, or an earlier version wrote "
-            "it; repeat the command that wrote it"
+            f"{paths.named(directory)} has no {MANIFEST_FILE}: it is not complete, or an earlier "
+            "version wrote it; repeat the command that wrote it"
         )
-    state = _state(directory)
-    if _compared.get(directory.resolve()) == state:
+    state, key = _state(directory), paths.absolute(directory)
+    if _compared.get(key) == state:
         return
     content = read_json(path)
     check_types(str(path), content, {"files": dict})
@@ -166,19 +218,20 @@ def check_manifest(directory: pathlib.Path) -> None:
         if name not in announced:
             raise _differs(directory, name, "unknown")
         check_types(f"{path}: {name}", announced[name], {"bytes": int, "sha256": str})
-        if there[name].stat().st_size != announced[name]["bytes"]:
+        if _size(there[name]) != announced[name]["bytes"]:
             raise _differs(directory, name, "damaged")
     for name, digest in _digests(there):
         if digest != announced[name]["sha256"]:
             raise _differs(directory, name, "damaged")
-    _compared[directory.resolve()] = state
+    _compared[key] = state
 
 
 # Directory -> its state when it was found to be as its manifest says.
-_compared: dict[pathlib.Path, tuple] = {}
+_compared: dict[str, tuple] = {}
 
 
 def _differs(directory: pathlib.Path, name: str, what: str) -> InputError:
+    directory = paths.named(directory)
     return InputError(
         f"{directory / name} is {what} ({directory / MANIFEST_FILE} has the files' sizes and "
         "digests); restore the file, or repeat the command that wrote it"
@@ -187,20 +240,27 @@ def _differs(directory: pathlib.Path, name: str, what: str) -> InputError:
 
 def _state(directory: pathlib.Path) -> tuple:
     """What changes when any file of the directory does."""
-    stats = {str(path): path.stat() for path in sorted(directory.rglob("*"))}
-    return tuple((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats.items())
+    found = {str(path): path.stat() for path in paths.walk_files(directory)}
+    if paths.is_remote(directory):
+        return tuple((name, stat.length, stat.mtime) for name, stat in found.items())  # type: ignore[attr-defined]
+    return tuple((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in found.items())
+
+
+def _size(path: pathlib.Path) -> int:
+    stat: Any = path.stat()
+    return stat.length if paths.is_remote(path) else stat.st_size
 
 
 def _list_files(directory: pathlib.Path) -> dict[str, pathlib.Path]:
     """All files of a directory but its manifest, by name in order."""
-    found = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*"))}
-    return {name: path for name, path in found.items() if path.is_file() and name != MANIFEST_FILE}
+    found = {path.relative_to(directory).as_posix(): path for path in paths.walk_files(directory)}
+    return {name: path for name, path in found.items() if name != MANIFEST_FILE}
 
 
-def _digests(paths: Mapping[str, pathlib.Path]) -> Iterator[tuple[str, str]]:
+def _digests(named: Mapping[str, pathlib.Path]) -> Iterator[tuple[str, str]]:
     """Names and SHA-256 digests, several files at a time."""
     with futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_HASHED_AT_ONCE)) as pool:
-        yield from zip(paths, pool.map(_sha256, paths.values()), strict=True)
+        yield from zip(named, pool.map(_sha256, named.values()), strict=True)
 
 
 def _sha256(path: pathlib.Path) -> str:
@@ -263,7 +323,7 @@ def read_json(path: str | os.PathLike[str], kind: type = dict) -> Any:
       InputError: if it is damaged.
     """
     try:
-        content = parse_json(pathlib.Path(path).read_bytes())
+        content = parse_json(paths.as_path(path).read_bytes())
         if isinstance(content, kind):
             return content
         raise ValueError(f"expected a {kind.__name__}, got {_shown(content)}")

@@ -12,14 +12,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssl_recsys import cli, files, schema
+from ssl_recsys import cli, files, paths, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluate import VERIFY
 from ssl_recsys.options import Options, option
@@ -143,7 +142,7 @@ def _training_items(
 
     data_dir = options.data_dir
     if not data_dir:
-        config = pathlib.Path(options.model_dir) / run_dir.CONFIG_FILE
+        config = paths.as_path(options.model_dir) / run_dir.CONFIG_FILE
         if not config.is_file():
             raise InputError(
                 f"--exclude_known needs the dataset: {config} is missing, give --data_dir"

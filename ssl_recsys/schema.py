@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from ssl_recsys import files
+from ssl_recsys import files, paths
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Column, FeatureSpec, feature_spec
 from ssl_recsys.options import check_distinct
+from ssl_recsys.raw.rules import RawFeature, from_json
 
 FORMAT_VERSION = "1.0.0"
 DATASET_FILE = "dataset.json"
@@ -30,6 +31,7 @@ CATALOG_SPLIT = "items"
 PAIRS_DIR = "pairs"
 TRAIN, VALIDATION, TEST = PAIR_SPLITS = ("train", "validation", "test")
 VOCAB_DIR = "vocab"
+SCALES_DIR = "scales"
 
 # The two sides of a pair. In an item-to-item dataset one catalog holds both.
 QUERY, ITEM = SIDES = ("query", "item")
@@ -96,6 +98,7 @@ class DatasetInfo:
       sources: one `{"path", "bytes", "sha256"}` for each source file.
       options: the data job's flags.
       format_version: version of the directory's layout.
+      raw: how each feature is made of raw columns; none where that is not known.
     """
 
     name: str
@@ -108,9 +111,13 @@ class DatasetInfo:
     sources: Sequence[Mapping[str, Any]] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     format_version: str = FORMAT_VERSION
+    raw: tuple[RawFeature, ...] = ()
 
     def __post_init__(self) -> None:
-        check_distinct("feature names", [spec.name for spec in self.features])
+        names = [spec.name for spec in self.features]
+        check_distinct("feature names", names)
+        if self.raw and [feature.name for feature in self.raw] != names:
+            raise InputError("raw must have a rule for each of the features, in their order")
         if not self.features:
             raise InputError("a dataset needs at least one feature")
 
@@ -151,7 +158,12 @@ class DatasetInfo:
 
 def vocab_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
     """Path of a feature's vocabulary: line i (from 1) holds the token of id i."""
-    return pathlib.Path(data_dir) / VOCAB_DIR / f"{feature}.txt"
+    return paths.as_path(data_dir) / VOCAB_DIR / f"{feature}.txt"
+
+
+def scale_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
+    """Path of a JSON file with how a number is scaled, see `raw.rules.Scale`."""
+    return pathlib.Path(data_dir) / SCALES_DIR / f"{feature}.json"
 
 
 def to_json(info: DatasetInfo) -> str:
@@ -162,7 +174,7 @@ def to_json(info: DatasetInfo) -> str:
 
 def write_dataset_info(data_dir: str | os.PathLike[str], info: DatasetInfo) -> None:
     """Writes `dataset.json`."""
-    files.write_text(pathlib.Path(data_dir) / DATASET_FILE, to_json(info))
+    files.write_text(paths.as_path(data_dir) / DATASET_FILE, to_json(info))
 
 
 def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False) -> DatasetInfo:
@@ -178,7 +190,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
       InputError: if the file is malformed or of another format version, or, with `verify`, if any
         file is damaged or missing.
     """
-    path = pathlib.Path(data_dir) / DATASET_FILE
+    path = paths.as_path(data_dir) / DATASET_FILE
     if verify:
         _verify(path.parent)
     if not path.is_file():
@@ -230,6 +242,7 @@ _TYPES: dict[str, type] = {
     "sources": list,
     "options": dict,
     "format_version": str,
+    "raw": list,
 }
 _FEATURE_TYPES = {"name": str, "kind": str, "vocab_size": int, "max_values": int}
 _HEAD_TYPES = {"rule": str, "fraction": float, "min_count": int}
@@ -237,7 +250,7 @@ _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 
 
 def _from_json(fields: Any) -> DatasetInfo:
-    files.check_types("the file", fields, _TYPES)
+    files.check_types("the file", fields, _TYPES, optional=("raw",))  # earlier ones have none
     for number, spec in enumerate(fields["features"], start=1):
         files.check_types(f"feature {number}", spec, _FEATURE_TYPES)
     # Earlier datasets have no min_count.
@@ -248,4 +261,5 @@ def _from_json(fields: Any) -> DatasetInfo:
         files.check_types(f"source {number}", source, _SOURCE_TYPES)
     fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
     fields["head"] = HeadRule(**fields["head"])
+    fields["raw"] = from_json(fields.get("raw", []))
     return DatasetInfo(**fields)

@@ -15,17 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_prep import tables
+from data_prep.counting import count
 from data_prep.encode import Values
-from data_prep.installs.scales import NORMALIZATIONS, QUANTILE, Scale, learn_scale
+from data_prep.installs import scales
 from data_prep.sampling import Sample
 from data_prep.vocab import IdTable, TokenCounts, Vocabulary
-from data_prep.words import ngrams, words
 from ssl_recsys import features
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
+from ssl_recsys.raw import rules
+from ssl_recsys.raw.rules import NORMALIZATIONS, QUANTILE, Scale
+from ssl_recsys.raw.words import ngrams, words
 
-# Texts of a missing number, besides an empty value.
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
 # Features are float32; a single larger value would make one of all others zero when scaled.
 _MAX_NUMBER = float(np.finfo(np.float32).max)
 # Largest values of a feature's fields.
@@ -206,6 +207,7 @@ class BagEncoder(Encoder):
         column = rows.columns[self.feature.column]
         if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
             bags = [self._of_list(values or ()) for values in column.to_pylist()]
+            count(lists_counter(self.feature.name), len(bags))
         else:
             bags = [self._of_text(text) for text in tables.texts(column).to_pylist()]
         return pa.array(bags, _BAG_TYPE), []
@@ -262,7 +264,7 @@ class DenseEncoder(Encoder):
             return values, bad
         column = self.feature.column
         for row, text in enumerate(tables.texts(rows.columns[column]).to_pylist()):
-            if text.lower() in _MISSING:
+            if text.lower() in rules.MISSING_NUMBERS:
                 continue
             try:
                 value = float(text)
@@ -293,13 +295,13 @@ class DenseEncoder(Encoder):
 
     def learn(self, learned_from: Any) -> Scale:
         """A scale."""
-        return learn_scale(self.feature.normalize, learned_from)
+        return scales.learn_scale(self.feature.normalize, learned_from)
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
     ) -> Sequence[Values]:
         """The scaled value, 0 if missing, and 1 if missing, else 0."""
-        encoded = learned.encode(self._numbers(column, uses))
+        encoded = scales.encode(learned, self._numbers(column, uses))
         counters[f"{self.feature.name}_missing"] += int(encoded[:, 1].sum())
         return encoded.tolist()
 
@@ -321,6 +323,11 @@ def make_encoder(feature: ItemFeature, key_column: str) -> Encoder:
     if encoder is CategoricalEncoder and feature.column == key_column:
         encoder = KeyEncoder
     return encoder(feature)
+
+
+def lists_counter(feature: str) -> str:
+    """Counts the values of a bag's column where that has lists."""
+    return f"{feature}_lists"
 
 
 def _value_counts(texts: pa.Array) -> TokenCounts:

@@ -20,6 +20,7 @@ from data_prep.spill import Spill
 from data_prep.splits import TRAIN
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
 from data_prep.write import EncodedDataset, PairBatch
+from ssl_recsys.raw.rules import Scale
 
 # A scale is learned from so many training items at most.
 _SAMPLED_NUMBERS = 100_000
@@ -68,7 +69,8 @@ def encode_items(
     encoded = used | "EncodeItems" >> beam.FlatMap(
         _encode_items, of_shard, AsDict(learned), options
     )
-    return EncodedDataset(encoded, item_counts, pairs, vocabularies)
+    scales = learned | "Scales" >> beam.Filter(lambda item: isinstance(item[1], Scale))
+    return EncodedDataset(encoded, item_counts, pairs, vocabularies, scales)
 
 
 def _count_uses(

@@ -24,11 +24,12 @@ from apache_beam.io.filesystems import FileSystems
 from data_prep import tables
 from data_prep.input_files import InputFile
 from data_prep.installs.encoders import Encoder, ItemFeature, make_encoder
-from data_prep.installs.scales import LOG_NORMALIZED
+from data_prep.installs.raw_features import raw_feature
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import BAG, CATEGORICAL, DENSE, FeatureSpec
 from ssl_recsys.options import check_distinct
+from ssl_recsys.raw.rules import LOG_NORMALIZED, RawFeature
 
 HISTORY, LANDING_PAGE = "history", "landing_page"
 LOG_KINDS = (HISTORY, LANDING_PAGE)
@@ -112,6 +113,12 @@ class InstallSpec:
         """The features as the dataset holds them; `vocab_sizes` counts id 0."""
         encoders = self.encoders().items()
         return tuple(encoder.spec(vocab_sizes.get(name, 0)) for name, encoder in encoders)
+
+    def raw(self, counters: Mapping[str, int]) -> tuple[RawFeature, ...]:
+        """The rules of the features, none where a feature has none; `counters` are the job's."""
+        found = [raw_feature(feature, self.key, counters) for feature in self.features]
+        known = tuple(rule for rule in found if rule is not None)
+        return known if len(known) == len(found) else ()
 
     def item_columns(self) -> list[str]:
         """The columns of the item table that are read, each once."""

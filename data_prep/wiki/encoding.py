@@ -21,12 +21,15 @@ from data_prep.splits import TRAIN, SplitRule, pair_digests
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
 from data_prep.wiki.link_graph import Articles, Graph, ItemLinks
 from data_prep.wiki.link_splits import item_splits, pair_splits
-from data_prep.words import ngrams, words
 from data_prep.write import EncodedDataset, PairBatch
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.options import option
+from ssl_recsys.raw import rules
+from ssl_recsys.raw.rules import RawFeature
+from ssl_recsys.raw.words import ngrams, words
 
 ID, TITLE_NGRAMS, CATEGORIES = "id", "title_ngrams", "categories"
+TITLE = "title"  # column of a page's title, which is its key
 _LONGEST_NGRAM = 2
 
 _log = logging.getLogger(__name__)
@@ -58,6 +61,16 @@ class FeatureOptions(JobOptions):
             TITLE_NGRAMS: (self.title_min_count, self.max_vocab),
             CATEGORIES: (self.category_min_count, self.max_vocab),
         }
+
+    def raw(self, *, dotless_i: bool) -> tuple[RawFeature, ...]:
+        """The rules of the features; `dotless_i` as for `words`."""
+        return (
+            RawFeature(ID, rules.TOKEN, TITLE),
+            RawFeature(
+                TITLE_NGRAMS, rules.WORDS, TITLE, ngrams=_LONGEST_NGRAM, dotless_i=dotless_i
+            ),
+            RawFeature(CATEGORIES, rules.TOKENS, CATEGORIES, lists=True),
+        )
 
     def specs(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
         """The dataset's features; `vocab_sizes` counts id 0."""

@@ -10,6 +10,7 @@ from pipelines.experiments.runner import read_flags
 from ssl_recsys.config import VERIFY_DATASET
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
+from ssl_recsys.paths import is_remote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +31,15 @@ class RunsOptions(Options):
         """The output directory.
 
         Raises:
-          InputError: if none is given.
+          InputError: if none is given, or one that is not on this machine.
         """
         if not self.output_dir:
             raise InputError("--output_dir is missing (the configs name one)")
+        if is_remote(self.output_dir):
+            raise InputError(
+                f"--output_dir={self.output_dir}: studies and searches lock their directory, which "
+                "must be on this machine"
+            )
         return pathlib.Path(self.output_dir)
 
     def base_names(self) -> list[str]:

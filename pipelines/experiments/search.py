@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import pathlib
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -27,6 +29,20 @@ _STUDY_FILE = "study.db"
 _INTERRUPTED = "interrupted"  # attribute of the study: numbers of the trials that are repeated
 _REPEATS = "repeats"  # attribute of a trial: number of the interrupted one that it repeats
 _FLAGS = "flags"  # attribute of a trial: the flags that were searched, as they were given
+
+
+@contextlib.contextmanager
+def naming_database(output_dir: pathlib.Path) -> Iterator[None]:
+    """Turns what SQLite says of a search's database, as of a full disk, into an InputError."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, sqlite3.Error):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise InputError(f"{output_dir / _STUDY_FILE}: {cause}") from error
 
 
 class Search:

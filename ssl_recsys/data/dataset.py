@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
-from ssl_recsys import schema
+from ssl_recsys import paths, schema
 from ssl_recsys.data.catalog import Catalog, load_catalog
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs, load_pairs
@@ -31,7 +30,7 @@ class Dataset:
     """
 
     def __init__(self, data_dir: str | os.PathLike[str], *, verify: bool = True):
-        self.data_dir = pathlib.Path(data_dir)
+        self.data_dir = paths.as_path(data_dir)
         self.info = schema.read_dataset_info(data_dir, verify=verify)
         self._catalogs: dict[str, Catalog] = {}
 

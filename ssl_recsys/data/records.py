@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ssl_recsys import files
+from ssl_recsys import files, paths
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Column
 
@@ -35,7 +35,7 @@ def open_builder(data_dir: str | os.PathLike[str], folder: str) -> tfds.core.Dat
     Raises:
       InputError: if it is not one, or if it would have TFDS import a module or read elsewhere.
     """
-    path = pathlib.Path(data_dir) / folder
+    path = paths.as_path(data_dir) / folder
     _check_features(path / "features.json")
     try:
         builder = tfds.builder_from_directory(str(path))
@@ -45,7 +45,7 @@ def open_builder(data_dir: str | os.PathLike[str], folder: str) -> tfds.core.Dat
             f"{path} is no readable TFDS folder ({error}); make the dataset again"
         ) from error
     for file in map(str, read):
-        if os.path.dirname(os.path.abspath(file)) != os.path.abspath(path):
+        if os.path.dirname(paths.absolute(file)) != paths.absolute(path):
             raise InputError(
                 f"{path} names a record file outside itself ({file}); load only datasets that you "
                 "trust, or make it again"
@@ -115,7 +115,7 @@ def read_all(
             f"a record file is missing ({error.message}); restore it or make the dataset again"
         ) from error
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        directory = pathlib.Path(data_dir) / folder
+        directory = paths.as_path(data_dir) / folder
         for path in sorted(directory.glob("*.tfrecord*")):
             count = 0
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
+import io
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ssl_recsys import paths
 from ssl_recsys.errors import InputError
 
 KEY_COLUMN = "key"
@@ -100,12 +102,12 @@ def read_queries(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
     Raises:
       InputError: for a missing file, text that is not UTF-8, or a line without a name.
     """
-    path = pathlib.Path(path)
+    path = paths.as_path(path)
     if not path.is_file():
         raise InputError(f"no file {path} with queries")
     read = {".jsonl": _json_names, ".csv": _csv_names}.get(path.suffix.lower(), _plain_names)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = io.TextIOWrapper(io.BytesIO(path.read_bytes()), encoding="utf-8-sig").read()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
     for number, name in read(path, text.split("\n")):

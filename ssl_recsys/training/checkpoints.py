@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pathlib
 import re
-import shutil
 
 import tensorflow as tf
 
+from ssl_recsys import paths
 from ssl_recsys.errors import InputError
 
 _UNFINISHED = re.compile(r"\.tempstate\d+$|_temp$|^checkpoint\.tmp[0-9a-f]+$")
@@ -26,10 +26,11 @@ def restore_newest(manager: tf.train.CheckpointManager) -> str | None:
     Raises:
       InputError: if there are checkpoints and none of them can be read.
     """
-    remove_unfinished(pathlib.Path(manager.directory))
-    indices = pathlib.Path(manager.directory).glob("*.index")
-    paths = sorted((path.with_suffix("") for path in indices), key=_step, reverse=True)
-    for path in paths:
+    directory = paths.as_path(manager.directory)
+    remove_unfinished(directory)
+    indices = directory.glob("*.index")
+    found = sorted((path.with_suffix("") for path in indices), key=_step, reverse=True)
+    for path in found:
         try:
             manager.checkpoint.restore(str(path))
         except Exception as error:  # TensorFlow raises many kinds for damaged files
@@ -38,7 +39,7 @@ def restore_newest(manager: tf.train.CheckpointManager) -> str | None:
         else:
             _forget_unlisted(manager, path)
             return str(path)
-    if paths:
+    if found:
         raise InputError(
             f"every checkpoint in {manager.directory} is damaged; restore one, or delete the model "
             "directory and train again"
@@ -50,7 +51,7 @@ def remove_unfinished(directory: pathlib.Path) -> None:
     """Removes what TensorFlow leaves if it is killed while it writes a checkpoint."""
     for path in directory.glob("*"):
         if _UNFINISHED.search(path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            paths.remove_tree(path) if path.is_dir() else path.unlink()
 
 
 def _forget_unlisted(manager: tf.train.CheckpointManager, restored: pathlib.Path) -> None:
@@ -61,7 +62,7 @@ def _forget_unlisted(manager: tf.train.CheckpointManager, restored: pathlib.Path
 
     if restored.name not in listed():
         manager.save(_step(restored))
-    for path in pathlib.Path(manager.directory).glob("*-*.*"):
+    for path in paths.as_path(manager.directory).glob("*-*.*"):
         if path.name.partition(".")[0] not in listed():
             path.unlink()
 

@@ -2,17 +2,21 @@
 
 ```
 export/
-  query_tower/, item_tower/   SavedModels: encoded features -> {"embedding": [batch, dim]}
+  query_tower/, item_tower/   SavedModels: features -> {"embedding": [batch, dim]}
   item_embeddings.npy         [num_items, dim] float32, L2-normalised, in row order
   catalog.npz                 train_count, item_counts and the encoded features
   keys.txt, titles.txt        one item a line, in row order
   pairs_<split>.npy           [2, num_pairs] int32: query_row, item_row
+  vocab/, scales/             the dataset's vocabularies, and how its numbers are scaled
   dataset.json                the dataset's description
   settings.json               the run's settings that evaluation needs
   manifest.json               sizes and SHA-256 digests of all other files
 ```
 
-`evaluate` and `recommend` read nothing but this directory.
+Every command reads nothing but this directory, and a tower needs nothing beside its own. A tower's
+signatures take raw features as texts (`serving_default`, and `features`, which gives the encoded
+ones) or encoded features (`encoded`). Where the dataset does not say how its features are made of
+raw ones, `serving_default` is `encoded`.
 """
 
 from __future__ import annotations
@@ -22,32 +26,43 @@ import functools
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, paths, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
+from ssl_recsys.raw.encoder import RawEncoder
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.training import run_dir
 
 _CATALOG = "catalog.npz"
 _FEATURE_PREFIX = "feature_"
 _SETTINGS = "settings.json"
+_EMBEDDING = "embedding"
+
+# Signatures of a tower: raw features to embeddings, encoded ones to embeddings, raw to encoded.
+_DEFAULT, _ENCODED, FEATURES = "serving_default", "encoded", "features"
+RAW = _DEFAULT
+
+# A signature's inputs by name, to its outputs by name.
+Signature = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
 
 
 class _Serving(tf.Module):
     """One tower with the tables that it reads, under a serving signature."""
 
-    def __init__(self, model: TwoTowerModel, side: str):
+    def __init__(self, model: TwoTowerModel, side: str, raw_encoder: RawEncoder | None):
         super().__init__(name=f"{side}_tower")
+        self.raw_encoder = raw_encoder
         # The module tracks what it saves through these.
         self.feature_embeddings = model.feature_embeddings
         self.tower = model.towers[side]
@@ -57,6 +72,13 @@ class _Serving(tf.Module):
     def embed(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         (looked_up,) = self.feature_embeddings([(self._side, features)])
         return {"embedding": self.tower(looked_up.activations)}
+
+    def encode(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        assert self.raw_encoder is not None
+        return self.raw_encoder.encode(columns)
+
+    def embed_raw(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return self.embed(self.encode(columns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +90,7 @@ class Exported:
       item_counts: `[num_items]` int64, pairs that the model was trained on, by their item; with
         `train_fraction` fewer than the catalog's `train_count`.
       item_embeddings: `[num_items, dim]` float32.
-      query_tower: embeds queries.
+      query_tower: embeds queries, of encoded features.
       exclude_query: whether the model was validated with each query's own item left out.
       path: the export directory.
     """
@@ -123,11 +145,14 @@ def export_run(
     """
     catalog = dataset.catalog(ITEM)
     target = model_dir / run_dir.EXPORT_DIR
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for side in SIDES:
-        _save_tower(model, side, dataset, temporary / f"{side}_tower")
+    temporary = files.new_directory(target)
+    for folder in (schema.VOCAB_DIR, schema.SCALES_DIR):
+        if (dataset.data_dir / folder).is_dir():
+            shutil.copytree(paths.local_copy(dataset.data_dir / folder), temporary / folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        for side in SIDES:
+            raw = _raw_encoder(dataset, side, temporary, pathlib.Path(scratch))
+            _save_tower(model, side, dataset, raw, temporary / f"{side}_tower")
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
     np.save(temporary / run_dir.EMBEDDINGS_FILE, embeddings)
     arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
@@ -158,7 +183,8 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
       FileNotFoundError: if the run is not finished.
       InputError: if a file is damaged, or another version wrote them.
     """
-    path = run_dir.finished_run(model_dir)
+    # Embeddings are mapped into memory, which only a local file can be.
+    path = paths.local_copy(run_dir.finished_run(model_dir))
     if verify:
         files.check_manifest(path)
     info = schema.read_dataset_info(path)
@@ -181,11 +207,7 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     embeddings = np.load(path / run_dir.EMBEDDINGS_FILE, mmap_mode="c")
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
-    saved = tf.saved_model.load(str(path / f"{QUERY}_tower"))
-    signature = saved.signatures["serving_default"]
-
-    # The signature keeps no reference to the variables that it reads; `saved` does.
-    query_tower = functools.partial(_call_signature, saved, signature)
+    query_tower = load_tower(path, QUERY)[_ENCODED]
     settings = files.read_json(path / _SETTINGS)
     files.check_types(
         str(path / _SETTINGS), settings, {"exclude_query": bool, "unread_marks": list}
@@ -194,34 +216,75 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
         info,
         arrays["item_counts"],
         embeddings,
-        query_tower,
+        lambda features: query_tower(features)[_EMBEDDING],
         settings["exclude_query"],
         path,
         {info.catalog_dir(ITEM): catalog},
     )
 
 
+def load_tower(path: pathlib.Path, side: str) -> dict[str, Signature]:
+    """The signatures of a tower in an export directory, by name.
+
+    Raises:
+      InputError: if another version wrote it.
+    """
+    saved = tf.saved_model.load(str(path / f"{side}_tower"))
+    if _ENCODED not in saved.signatures:
+        raise InputError(
+            f"{path} has no signature {_ENCODED!r}: another version wrote it; train the run again"
+        )
+    # A signature keeps no reference to the variables that it reads; `saved` does.
+    return {
+        name: functools.partial(_call_signature, saved, signature)
+        for name, signature in saved.signatures.items()
+    }
+
+
 def _call_signature(
     saved: Any, signature: Callable[..., Mapping[str, tf.Tensor]], features: Mapping[str, tf.Tensor]
-) -> tf.Tensor:
+) -> Mapping[str, tf.Tensor]:
     del saved
-    return signature(**features)["embedding"]
+    return signature(**features)
+
+
+def _raw_encoder(
+    dataset: Dataset, side: str, data_dir: pathlib.Path, scratch: pathlib.Path
+) -> RawEncoder | None:
+    """What encodes a side's raw features; None where the dataset does not say how."""
+    if not dataset.info.raw:
+        return None
+    catalog = dataset.catalog(ITEM)
+    return RawEncoder(
+        dataset.info.raw,
+        dataset.features(side),
+        data_dir,
+        (catalog.keys, catalog.train_count),
+        scratch,
+    )
 
 
 def _save_tower(
     model: TwoTowerModel,
     side: str,
     dataset: Dataset,
+    raw_encoder: RawEncoder | None,
     path: pathlib.Path,
 ) -> None:
-    module = _Serving(model, side)
+    module = _Serving(model, side, raw_encoder)
     arrays = dataset.catalog(side).features
     signature = {
         spec.name: tf.TensorSpec([None, arrays[spec.name].shape[1]], spec.array_dtype, spec.name)
         for spec in dataset.features(side)
     }
-    function = tf.function(module.embed, input_signature=[signature])
-    tf.saved_model.save(module, str(path), signatures=function.get_concrete_function())
+    encoded = tf.function(module.embed, input_signature=[signature]).get_concrete_function()
+    signatures = {_DEFAULT: encoded, _ENCODED: encoded}
+    if raw_encoder is not None:
+        raw = raw_encoder.signature()
+        for name, function in ((_DEFAULT, module.embed_raw), (FEATURES, module.encode)):
+            traced = tf.function(function, input_signature=[raw], autograph=False)
+            signatures[name] = traced.get_concrete_function()
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def _write_lines(path: pathlib.Path, values: np.ndarray) -> None:

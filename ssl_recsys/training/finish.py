@@ -7,11 +7,10 @@ that asks for more trains on from the checkpoints, if they were kept.
 from __future__ import annotations
 
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, paths, schema
 from ssl_recsys.config import NO_EVALUATION, TrainOptions
 from ssl_recsys.errors import InputError
 from ssl_recsys.training import run_dir
@@ -27,7 +26,7 @@ def finish(options: TrainOptions, step: int) -> None:
       options: what the run was asked for.
       step: steps that it took.
     """
-    model_dir = pathlib.Path(options.model_dir)
+    model_dir = paths.as_path(options.model_dir)
     _write(model_dir, step, _asked(options), _KEPT if options.keep_checkpoints else _DROPPED)
 
 
@@ -45,7 +44,7 @@ def steps_if_done(options: TrainOptions, info: schema.DatasetInfo) -> int | None
       InputError: if the directory holds another run, or a finished one whose checkpoints were
         dropped and that is asked for more.
     """
-    model_dir = pathlib.Path(options.model_dir)
+    model_dir = paths.as_path(options.model_dir)
     path = model_dir / run_dir.FINISHED_FILE
     if not path.is_file() or not options.resume:
         return None
@@ -79,8 +78,7 @@ def _what_is_missing(
 ) -> str:
     """What a finished run has not done of what it is asked for; empty for nothing."""
     export = model_dir / run_dir.EXPORT_DIR
-    files.recover_directory(export)
-    if not export.is_dir():
+    if not files.recover_directory(export):
         return f"{export} is gone"
     now = _asked(options)
     if options.eval_split == NO_EVALUATION:
@@ -98,4 +96,4 @@ def _write(model_dir: pathlib.Path, step: int, asked: Mapping[str, Any], checkpo
     files.write_json(model_dir / run_dir.FINISHED_FILE, record)
     if checkpoints == _DROPPED:
         for name in (run_dir.CHECKPOINT_DIR, run_dir.BEST_DIR):
-            shutil.rmtree(model_dir / name, ignore_errors=True)
+            paths.remove_tree(model_dir / name)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, paths, schema
 from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_features
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
@@ -21,7 +20,7 @@ from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT
-from ssl_recsys.training import finish, run_dir
+from ssl_recsys.training import finish, run_dir, warm_start
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
 from ssl_recsys.training.trainer import Trainer
@@ -33,7 +32,7 @@ def train_and_evaluate(options: TrainOptions) -> None:
     Raises:
       InputError: for anything in the way that the user can mend.
     """
-    config, model_dir = options.run, pathlib.Path(options.model_dir)
+    config, model_dir = options.run, paths.as_path(options.model_dir)
     info = schema.read_dataset_info(options.data_dir)
     check_features(config, info)
     if (step := finish.steps_if_done(options, info)) is not None:
@@ -41,16 +40,18 @@ def train_and_evaluate(options: TrainOptions) -> None:
         return
     # Everything is read before the model directory is touched: bad input leaves no trace.
     dataset = Dataset(options.data_dir, verify=options.verify)
+    if config.training.init_from:
+        warm_start.check(info, paths.as_path(config.training.init_from))
     strategy = make_strategy(config.training.strategy)
     training_pairs = _training_pairs(config, dataset)
     # The test pairs are not even read where they are not evaluated.
     splits = {schema.VALIDATION, options.eval_split} - {NO_EVALUATION}
     held_out = {split: dataset.pairs(split) for split in sorted(splits)}
-    # Workers beside the first one write to directories of their own.
-    lock = files.locked(model_dir) if is_chief(strategy) else contextlib.nullcontext()
-    with lock:
-        run_dir.open_run(model_dir, config, dataset.data_dir, info, resume=options.resume)
-        finish.begin(model_dir)
+    with contextlib.ExitStack() as held:
+        if is_chief(strategy):  # other workers write nothing
+            held.enter_context(files.locked(model_dir))
+            run_dir.open_run(model_dir, config, dataset.data_dir, info, resume=options.resume)
+            finish.begin(model_dir)
         _train(options, dataset, strategy, training_pairs, held_out)
 
 
@@ -62,7 +63,7 @@ def _train(
     held_out: Mapping[str, Pairs],
 ) -> None:
     """The part of a run that writes to its directory."""
-    config, model_dir = options.run, pathlib.Path(options.model_dir)
+    config, model_dir = options.run, paths.as_path(options.model_dir)
     print(
         f"{printable(dataset.info.name)}: {dataset.info.num_items:,} items, "
         f"{training_pairs.num_pairs:,} training pairs, {training_pairs.steps_per_epoch:,} steps of "
@@ -77,7 +78,7 @@ def _train(
     model = trainer.train()
     if is_chief(strategy):
         _export_and_evaluate(options, dataset, model, training_pairs, held_out)
-        # Several workers resume together, so all keep what they need for that.
+        # Where the model directory is not shared, other workers cannot see that a run is finished.
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             finish.finish(options, trainer.step)
 
@@ -89,7 +90,7 @@ def _export_and_evaluate(
     training_pairs: TrainingPairs,
     held_out: Mapping[str, Pairs],
 ) -> None:
-    config, model_dir = options.run, pathlib.Path(options.model_dir)
+    config, model_dir = options.run, paths.as_path(options.model_dir)
     exclude_query = config.training.exclude_query
     export_run(
         model,

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, paths, schema
 from ssl_recsys.config import RunConfig
 from ssl_recsys.errors import InputError
 from ssl_recsys.search import EXACT
@@ -57,7 +57,7 @@ def open_run(
       InputError: if the directory holds other files, another run, or a run while `resume` is
         off.
     """
-    path = pathlib.Path(model_dir)
+    path = paths.as_path(model_dir)
     described = _describe(config, data_dir, info)
     if path.exists() and not path.is_dir():
         raise InputError(f"--model_dir={path} is a file; name a directory")
@@ -86,7 +86,7 @@ def _describe(
     config: RunConfig, data_dir: str | os.PathLike[str], info: schema.DatasetInfo
 ) -> dict[str, Any]:
     return {
-        "data_dir": os.path.abspath(data_dir),
+        "data_dir": paths.absolute(data_dir),
         "dataset": {
             "name": info.name,
             "num_items": info.num_items,
@@ -143,9 +143,8 @@ def finished_run(model_dir: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
       FileNotFoundError: if there is none.
     """
-    path = pathlib.Path(model_dir) / EXPORT_DIR
-    files.recover_directory(path)
-    if not path.is_dir():
+    path = paths.as_path(model_dir) / EXPORT_DIR
+    if not files.recover_directory(path):
         raise FileNotFoundError(
             f"{model_dir} holds no trained model; train one first: python -m ssl_recsys.train "
             f"--flagfile=configs/wiki_fd.flags --model_dir={model_dir}"

@@ -70,12 +70,6 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
-def task_id(strategy: tf.distribute.Strategy) -> int:
-    """The number of this worker among those of its task; 0 without a cluster."""
-    resolver = strategy.cluster_resolver
-    return int(resolver.task_id) if resolver is not None else 0
-
-
 def device_kind(strategy: tf.distribute.Strategy) -> str:
     """What the replicas are on, such as CPU or GPU."""
     device = strategy.extended.worker_devices[0]

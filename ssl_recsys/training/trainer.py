@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ssl_recsys import files
+from ssl_recsys import files, paths
 from ssl_recsys.config import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
@@ -29,12 +30,14 @@ from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
-from ssl_recsys.training import run_dir
+from ssl_recsys.training import run_dir, warm_start
 from ssl_recsys.training.checkpoints import remove_unfinished, restore_newest
+from ssl_recsys.training.checks import check_select_by, check_strategy
 from ssl_recsys.training.progress import Progress
 from ssl_recsys.training.steps import compile_steps, make_model
 from ssl_recsys.training.stop_signals import StopSignals
-from ssl_recsys.training.strategies import distribute, is_chief, task_id
+from ssl_recsys.training.strategies import distribute
+from ssl_recsys.training.workers import Workers
 
 # Steps per compiled call. Reading the loss synchronises with the device, so it is read once a call.
 STEPS_PER_CALL = 16
@@ -65,17 +68,17 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         model_dir: pathlib.Path,
     ):
-        _check_strategy(config, training_pairs, strategy)
+        check_strategy(config, training_pairs, strategy)
         self._dataset = dataset
         self._pairs = training_pairs
         self._validation_pairs = validation_pairs
         self._config = config
         self._strategy = strategy
-        self._writes = is_chief(strategy)
-        self._dir = model_dir if self._writes else model_dir / f"worker-{task_id(strategy)}"
+        self._workers = Workers(strategy)
+        self._dir = model_dir
         head_items = metrics.head_items(dataset.info.head, dataset.catalog(ITEM).train_count)
         self._is_head = head_items[validation_pairs.item_row]  # [validation pairs]
-        _check_select_by(config.training.select_by, self._is_head)
+        check_select_by(config.training.select_by, self._is_head)
         features = {side: dataset.features(side) for side in SIDES}
         self.model = make_model(features, config, strategy, statistics_for(config, dataset))
         self._state = {
@@ -136,26 +139,13 @@ class Trainer:
 
         Raises:
           InputError: if the loss stops being finite, or the best weights are damaged.
-          Stopped: by SIGTERM or SIGINT, once a checkpoint is written.
+          Stopped: by SIGTERM or SIGINT to any worker, once a checkpoint is written.
+          WorkerLostError: if another worker is gone.
         """
-        self._restore()
-        writer = tf.summary.create_file_writer(str(self._dir / run_dir.LOG_DIR))
-        show = Progress(
-            self._config.ssl.method,
-            total_steps=self.total_steps,
-            step=self.step,
-            total_epochs=self._config.training.max_epochs,
-            shown=self._writes,
-        )
-        with self._stop.caught(), writer.as_default(), show as progress:
-            while self.step < self.total_steps and not self._stops_early():
-                self._train_epoch(progress)
-                if self._read("step_in_epoch") < self._pairs.steps_per_epoch:
-                    break  # max_steps came in the middle of an epoch
-                self._end_epoch(progress)
-            if self._read("step_in_epoch") > 0:
-                self._end_epoch(progress)
-        if self._is_best:
+        with self._workers.watched():
+            self._restore()
+            self._train()
+        if self._is_best or not self._workers.is_chief:
             return self.model
         # The last weights never stand in for the best ones unnoticed.
         if restore_newest(self._best) is None and self._read("best") >= 0:
@@ -165,10 +155,38 @@ class Trainer:
             )
         return self.model
 
+    def _train(self) -> None:
+        writer = tf.summary.create_noop_writer()
+        if self._workers.is_chief:
+            writer = tf.summary.create_file_writer(str(self._dir / run_dir.LOG_DIR))
+        show = Progress(
+            self._config.ssl.method,
+            total_steps=self.total_steps,
+            step=self.step,
+            total_epochs=self._config.training.max_epochs,
+            shown=self._workers.is_chief,
+        )
+        with self._stop.caught(), writer.as_default(), show as progress:
+            while self.step < self.total_steps and not self._stops_early():
+                self._train_epoch(progress)
+                if self._read("step_in_epoch") < self._pairs.steps_per_epoch:
+                    break  # max_steps came in the middle of an epoch
+                self._end_epoch(progress)
+            if self._read("step_in_epoch") > 0:
+                self._end_epoch(progress)
+
     def _restore(self) -> None:
-        remove_unfinished(pathlib.Path(self._best.directory))
-        latest = restore_newest(self._checkpoints)
-        if latest is None:
+        latest = None
+        if self._workers.is_chief:
+            remove_unfinished(paths.as_path(self._best.directory))
+            latest = restore_newest(self._checkpoints)
+        if not any(self._workers.any(latest is not None)):
+            if old := self._config.training.init_from:
+                warm_start.begin(self.model, self._dataset, old, self._dir, self._workers.is_chief)
+            return
+        state = [*self.model.variables, *self.model.optimizer.variables(), *self._state.values()]
+        self._workers.share(state)
+        if not self._workers.is_chief:
             return
         history = self._dir / run_dir.HISTORY_FILE
         if history.is_file():
@@ -197,15 +215,18 @@ class Trainer:
             self._state["seconds"].assign_add(elapsed)
             self._report(parts, count, elapsed)
             progress.steps(int(self._read("epoch")) + 1, count, parts["loss"])
-            if (received := self._stop.received) is not None:
+            is_due = self._saved_at + 60 * self._config.training.checkpoint_minutes
+            received = self._stop.received
+            terminated, interrupted, saves = self._workers.any(
+                received == signal.SIGTERM,
+                received == signal.SIGINT,
+                self._workers.is_chief and time.monotonic() > is_due,
+            )
+            if terminated or interrupted or saves:
                 self._save()
-                raise Stopped(
-                    f"stopped by {received.name} at step {self.step}; a checkpoint is written; run "
-                    "the same command again to resume",
-                    received,
-                )
-            if time.monotonic() - self._saved_at > 60 * self._config.training.checkpoint_minutes:
-                self._save()
+            if terminated or interrupted:
+                raise _stopped(self.step, signal.SIGTERM if terminated else signal.SIGINT)
+            if saves:
                 progress.saved(int(self._read("epoch")) + 1)
 
     def take_steps(self, batches: Iterator[Any], count: int) -> dict[str, float]:
@@ -266,9 +287,10 @@ class Trainer:
             values = self._validate()
             record |= {f"validation_{name}": value for name, value in values.items()}
             self._keep_if_best(values[select_by])
+            self._workers.share(self._state.values())  # so that all stop at the same epoch
         progress.epoch(int(self._read("epoch")) + 1, values, select_by)
         self._history.append(record)
-        if self._writes:
+        if self._workers.is_chief:
             files.write_json(self._dir / run_dir.HISTORY_FILE, self._history)
         self._state["epoch"].assign_add(1)
         self._state["step_in_epoch"].assign(0)
@@ -295,7 +317,8 @@ class Trainer:
         if value > self._read("best"):
             self._state["best"].assign(value)
             self._state["epochs_without_gain"].assign(0)
-            self._best.save(self.step)
+            if self._workers.is_chief:
+                self._best.save(self.step)
             self._is_best = True
         elif not self._is_pretraining:
             self._state["epochs_without_gain"].assign_add(1)
@@ -305,7 +328,8 @@ class Trainer:
         return bool(patience) and self._read("epochs_without_gain") >= patience
 
     def _save(self) -> None:
-        self._checkpoints.save(self.step)
+        if self._workers.is_chief:
+            self._checkpoints.save(self.step)
         self._saved_at = time.monotonic()
 
     def _read(self, name: str) -> float:
@@ -318,31 +342,9 @@ class Trainer:
         tf.summary.scalar("train/steps_per_second", count / seconds, step=self.step)
 
 
-def _check_select_by(select_by: str, is_head: npt.NDArray[np.bool_]) -> None:
-    """Refuses to choose an epoch by a slice without validation pairs."""
-    has_pairs = {metrics.HEAD: is_head.any(), metrics.TAIL: not is_head.all()}
-    if len(is_head) and not has_pairs.get(select_by.partition("_")[0], True):
-        raise InputError(
-            f"--select_by={select_by}, but no validation pair is of that slice; choose one of "
-            f"{', '.join(metrics.NAMES)}"
-        )
-
-
-def _check_strategy(
-    config: RunConfig, pairs: TrainingPairs, strategy: tf.distribute.Strategy
-) -> None:
-    replicas = strategy.num_replicas_in_sync
-    if pairs.batch_size % replicas:
-        raise InputError(
-            f"the global batch of {pairs.batch_size} pairs cannot be divided among {replicas} "
-            f"replicas; choose a --batch_size that is a multiple of {replicas}"
-        )
-    if (
-        config.training.jit_compile
-        and replicas > 1
-        and not isinstance(strategy, tf.distribute.TPUStrategy)
-    ):
-        raise InputError(
-            "--jit_compile works on one GPU or CPU, since XLA cannot compile the exchange between "
-            f"replicas (here {replicas}); leave it off (a TPU is always compiled)"
-        )
+def _stopped(step: int, by: signal.Signals) -> Stopped:
+    return Stopped(
+        f"stopped by {by.name} at step {step}; a checkpoint is written; run the same command again "
+        "to resume",
+        by,
+    )

@@ -45,7 +45,7 @@ def test_where_renaming_does_not_replace_the_first_attempt_stays(tmp_path, monke
     monkeypatch.setattr(FileSystems, "rename", rename)
     dataset_files.write_file(str(tmp_path), "file", [b"same"])
     assert names(tmp_path) == ["file"]
-    with pytest.raises(BeamIOError):
+    with pytest.raises(dataset_files.WriteError, match="it exists"):
         dataset_files.write_file(str(tmp_path), "other", [b"new"])
     assert names(tmp_path) == ["file"]
 

@@ -10,10 +10,11 @@ from data_prep import tables
 from data_prep.installs.encoders import ItemFeature, KeyEncoder, make_encoder
 from data_prep.installs.items import ItemOptions, ItemRows, choose_items
 from data_prep.installs.logs import Keys
-from data_prep.installs.scales import NORMALIZATIONS, learn_scale
+from data_prep.installs.scales import encode, learn_scale
 from data_prep.installs.spec import InstallSpec, read_spec
 from data_prep.splits import text_digests
 from ssl_recsys.errors import InputError
+from ssl_recsys.raw.rules import NORMALIZATIONS
 
 
 def column_of(feature, values, kind=None):
@@ -71,7 +72,7 @@ def test_log_scale():
     # log(1 + x) of 0, e - 1, e^2 - 1 is 0, 1, 2: mean 1, deviation sqrt(2/3).
     values = np.expm1([2.0, 0.0, 1.0])
     scale = learn_scale("log", values)
-    encoded = scale.encode(np.array([*values, np.nan, 1e300]))
+    encoded = encode(scale, np.array([*values, np.nan, 1e300]))
     step = np.sqrt(1.5)
     expected = [[step, 0], [-step, 0], [0, 0], [0, 1], [10, 0]]  # the last one is cut off
     np.testing.assert_allclose(encoded, expected, atol=1e-6)
@@ -80,7 +81,7 @@ def test_log_scale():
 
 def test_quantile_scale():
     scale = learn_scale("quantile", np.array([10.0, 30.0, 20.0, 20.0]))
-    encoded = scale.encode(np.array([5.0, 10.0, 20.0, 25.0, 99.0, np.nan]))
+    encoded = encode(scale, np.array([5.0, 10.0, 20.0, 25.0, 99.0, np.nan]))
     # Shares below (equal ones half): 0, 1/8, 1/2, 3/4, 1.
     np.testing.assert_allclose(encoded[:, 0], [-1, -0.75, 0, 0.5, 1, 0])
     assert encoded[:, 1].tolist() == [0, 0, 0, 0, 0, 1]
@@ -88,12 +89,12 @@ def test_quantile_scale():
 
 def test_other_scales():
     same = learn_scale("standard", np.array([4.0, 4.0]))
-    np.testing.assert_allclose(same.encode(np.array([4.0, 5.0]))[:, 0], [0, 1])
+    np.testing.assert_allclose(encode(same, np.array([4.0, 5.0]))[:, 0], [0, 1])
     as_is = learn_scale("none", np.array([4.0]))
-    np.testing.assert_allclose(as_is.encode(np.array([-70.0]))[:, 0], [-70])
+    np.testing.assert_allclose(encode(as_is, np.array([-70.0]))[:, 0], [-70])
     for normalize in NORMALIZATIONS:
         nothing = learn_scale(normalize, np.zeros(0))
-        assert np.isfinite(nothing.encode(np.array([1.0, np.nan]))).all()
+        assert np.isfinite(encode(nothing, np.array([1.0, np.nan]))).all()
 
 
 SPEC = InstallSpec(

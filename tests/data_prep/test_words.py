@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 
 from data_prep.wiki.encoding import title_ngrams
-from data_prep.words import ngrams, words
+from ssl_recsys.raw.words import ngrams, words
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability import common_urns
 from apache_beam.runners.portability.portable_runner import PortableRunner
 
-from data_prep import probe
+from data_prep import dataset_files, probe, problems
 from data_prep.input_files import InputFile
 from data_prep.spill import NO_SPILL
 from data_prep.synthetic import wiki_sql
@@ -174,5 +174,18 @@ def test_the_reason_is_found_in_what_runners_raise():
         f"Pipeline x failed in state FAILED: Traceback: \n UnseenError: {reason}\n\n\tat java.lang",
         f"java.lang.Error: 'UnseenError: {reason}\\n\\tat java'",
     ):
-        assert probe.message_in(RuntimeError(text)) == reason
-    assert probe.message_in(RuntimeError("Pipeline x failed: OSError: no file")) is None
+        assert problems.unreported(RuntimeError(text)) == reason
+    assert problems.unreported(RuntimeError("Pipeline x failed: OSError: no file")) is None
+
+
+def test_a_full_disk_ends_the_job_with_the_files_name(tmp_path, monkeypatch):
+    create = dataset_files.create
+
+    def create_full(path):
+        return open("/dev/full", "wb") if "pairs-train" in path else create(path)
+
+    monkeypatch.setattr(dataset_files, "create", create_full)
+    message = r"^cannot write .*/pairs-train\.tfrecord-00000-of-00001: No space left on device$"
+    with pytest.raises(InputError, match=message):
+        make(tmp_path / "data", **write_input(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apps.csv", "log.csv"]

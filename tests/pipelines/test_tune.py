@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import tune
 from pipelines.experiments import runner, search_space
-from pipelines.experiments.search import Search, possible_runs
+from pipelines.experiments.search import Search, naming_database, possible_runs
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from tests import command_line, small_dataset
@@ -157,6 +157,15 @@ def test_a_search_killed_while_it_resumes_goes_on(tmp_path, monkeypatch, step):
     search(tmp_path).carry_out(5, second)
     assert len(second.taken) == 2
     assert len({run.name for run in first.taken + second.taken}) == 5
+
+
+def test_a_damaged_database_is_named(tmp_path):
+    (tmp_path / "study.db").write_text("no database " * 100)
+    with (
+        pytest.raises(InputError, match=r"study\.db: file is not a database$"),
+        naming_database(tmp_path),
+    ):
+        Search({}, [], tmp_path)
 
 
 def test_search_with_other_settings_is_refused(tmp_path):

@@ -35,7 +35,7 @@ def train(*arguments: object) -> None:
     train_command.main(command_line.parse(TrainOptions, *arguments))
 
 
-def small_run(data_dir: pathlib.Path, model_dir: pathlib.Path, *more: str) -> list[str]:
+def small_run(data_dir: str | pathlib.Path, model_dir: str | pathlib.Path, *more: str) -> list[str]:
     return [
         f"--data_dir={data_dir}",
         f"--model_dir={model_dir}",

@@ -8,10 +8,16 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from ssl_recsys import cli, files, schema
 from ssl_recsys.errors import InputError, Stopped
 from tests.ssl_recsys import commands
+
+# As TensorFlow says it.
+FULL = tf.errors.ResourceExhaustedError(
+    None, None, "{{function_node x}} runs/x/ckpt_temp/part; No space left on device [Op:SaveV2]"
+)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: pathlib.Path) -> None:
@@ -103,6 +109,7 @@ def test_a_file_system_without_locks_is_used_without(
     [
         (OSError(28, "No space left on device", "runs/x"), 2, "error: [Errno 28] No space left"),
         (NotADirectoryError(20, "Not a directory", "a/b"), 2, "error: [Errno 20] Not a directory"),
+        (FULL, 2, "error: runs/x/ckpt_temp/part; No space left on device\n"),
         (InputError("no such thing"), 2, "error: no such thing"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (Stopped("stopped by SIGTERM", 15), 143, "stopped by SIGTERM"),

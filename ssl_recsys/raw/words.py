@@ -1,7 +1,8 @@
 """Words of a text, in any script, and runs of neighbouring words.
 
 Every spelling of a word gives the same characters: letter case, composed or decomposed accents,
-full-width and half-width forms, and invisible characters make no difference.
+full-width and half-width forms, and invisible characters make no difference. `split_words` does the
+same in a graph.
 
 Scripts that put no space between words (Chinese, Japanese, and those of South East Asia) have no
 words that could be told without a dictionary. There every two neighbouring characters are a word,
@@ -18,7 +19,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 # Han, kana and bopomofo, and the marks of repetition among them. Hangul has spaces.
-_HAN = (
+HAN = (
     "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u3096\u309d-\u309f\u30a1-\u30fa"
     "\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U0001aff0-\U0001b16f\U00020000-\U0003fffd"
@@ -40,35 +41,40 @@ def _of_category(initial: str, blocks: Iterable[tuple[int, int]]) -> str:
     return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in bounds)
 
 
-_THAI = _of_category("L", _SOUTH_EAST_ASIA)  # its digits make numbers, as others do
+THAI = _of_category("L", _SOUTH_EAST_ASIA)  # its digits make numbers, as others do
 # Combining marks, which Python's \w leaves out: vowel signs in the scripts of India, for example.
-_MARKS = _of_category("M", [(0x300, 0x1FFFF)])
+MARKS = _of_category("M", [(0x300, 0x1FFFF)])
 # Signs that Unicode counts as letters and a reader as parts of the letter before: Thai and Lao am.
-_AM = "\u0e33\u0eb3"
+AM = "\u0e33\u0eb3"
 # They put the consonant that follows under the one before: Myanmar, Khmer, Tai Tham.
-_STACKERS = "\u1039\u17d2\u1a60"
+STACKERS = "\u1039\u17d2\u1a60"
 
-_CHARACTER = re.compile(rf"[{_HAN}{_THAI}](?:[{_STACKERS}][{_THAI}]|[{_MARKS}{_AM}])*")
+_CHARACTER = re.compile(rf"[{HAN}{THAI}](?:[{STACKERS}][{THAI}]|[{MARKS}{AM}])*")
 _WORD = re.compile(
-    rf"(?P<han>[{_HAN}][{_HAN}{_MARKS}]*)|(?P<thai>[{_THAI}][{_THAI}{_MARKS}]*)"
-    rf"|(?:(?![{_HAN}{_THAI}])[^\W_]|[{_MARKS}])+"
+    rf"(?P<han>[{HAN}][{HAN}{MARKS}]*)|(?P<thai>[{THAI}][{THAI}{MARKS}]*)"
+    rf"|(?:(?![{HAN}{THAI}])[^\W_]|[{MARKS}])+"
 )
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
-_WIDE = re.compile("[\uff01-\uffdc]+")
+WIDE = "\uff01-\uffdc"
+_WIDE = re.compile(f"[{WIDE}]+")
 # Invisible characters that divide no words (Unicode's default ignorable ones): soft hyphens, marks
 # of direction, joiners, selectors of variants. A zero-width space does divide; so does a
 # non-joiner behind an Arabic letter, where it stands between the parts of Persian words.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u180b-\u180f\u200d-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
-    "\U000e0000-\U000e0fff]+|(?<![\u0600-\u06ff])\u200c"
+INVISIBLE = (
+    "\u00ad\u034f\u061c\u180b-\u180f\u200d-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\U000e0000-\U000e0fff"
 )
+ARABIC = "\u0600-\u06ff"
+NON_JOINER = "\u200c"
+_INVISIBLE = re.compile(f"[{INVISIBLE}]+|(?<![{ARABIC}]){NON_JOINER}")
 # No word has more in a row than Unicode's stream-safe text (UAX 15): they are sorted, which takes
 # the square of their number.
-_MANY_MARKS = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]+")
-_DOTLESS_I = "\u0131"
+MOST_MARKS = 30
+_MANY_MARKS = re.compile(f"([{MARKS}]{{{MOST_MARKS}}})[{MARKS}]+")
+DOTLESS_I = "\u0131"
 # Casefolding leaves the dot of İ as a character of its own.
-_DOT_ABOVE = "\u0307"
-_DOTTED_I = re.compile(f"i([{_MARKS}]*?){_DOT_ABOVE}")
+DOT_ABOVE = "\u0307"
+_DOTTED_I = re.compile(f"i([{MARKS}]*?){DOT_ABOVE}")
 
 
 def words(text: str, *, dotless_i: bool = False) -> list[str]:
@@ -91,9 +97,9 @@ def _folded(text: str, dotless_i: bool) -> str:
     text = _WIDE.sub(lambda wide: unicodedata.normalize("NFKC", wide[0]), text)
     text = _MANY_MARKS.sub(r"\1", _INVISIBLE.sub("", text))
     text = unicodedata.normalize("NFC", text)
-    text = text.replace("I", _DOTLESS_I) if dotless_i else text.replace(_DOTLESS_I, "i")
+    text = text.replace("I", DOTLESS_I) if dotless_i else text.replace(DOTLESS_I, "i")
     text = text.casefold()
-    if _DOT_ABOVE in text:
+    if DOT_ABOVE in text:
         text = _DOTTED_I.sub(r"i\1", unicodedata.normalize("NFD", text))
     return unicodedata.normalize("NFC", text)
 

@@ -1,0 +1,125 @@
+"""How a data job makes each feature of raw columns, as `dataset.json` keeps it.
+
+With the vocabularies and the scales of the dataset directory this is all that an item, known to
+the dataset or new, needs to be encoded; `encoder` does so in a graph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ssl_recsys import files
+from ssl_recsys.errors import InputError
+
+# Text without surrounding blanks, its line breaks blanks -> the id of that text.
+TOKEN = "token"
+# Each of several texts likewise -> their ids, each once.
+TOKENS = "tokens"
+# The words of a text (`words.words`) and their runs -> their ids, each once.
+WORDS = "words"
+# Text -> the scaled number, and whether it is missing.
+NUMBER = "number"
+# The item's key -> the scaled number of training pairs that lead to it.
+TRAINING_PAIRS = "training_pairs"
+RULES = (TOKEN, TOKENS, WORDS, NUMBER, TRAINING_PAIRS)
+
+LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS = "log", "quantile", "standard", "none"
+NORMALIZATIONS = (LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS)
+MAX_DEVIATIONS = 10.0
+# Texts of a missing number, in small letters, besides an empty value.
+MISSING_NUMBERS = ("", "na", "n/a", "nan", "null", "none", "\\n", "-")
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFeature:
+    """One feature's rule.
+
+    Attributes:
+      name: of the feature.
+      rule: one of `RULES`.
+      column: the column that it is made of; for `training_pairs` that with the keys.
+      separator: tokens: stands between the values of a text.
+      lists: tokens: values come as lists, which are not divided at the separator.
+      ngrams: words: also runs of up to so many words.
+      dotless_i: words: as for `words.words`.
+    """
+
+    name: str
+    rule: str
+    column: str
+    separator: str = "|"
+    lists: bool = False
+    ngrams: int = 1
+    dotless_i: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise InputError(
+                f"raw feature {self.name}: rule must be one of {', '.join(RULES)} "
+                f"(got {self.rule!r})"
+            )
+        if not self.column or not self.separator or self.ngrams < 1:
+            raise InputError(f"raw feature {self.name}: a field is empty ({self})")
+
+
+def columns(raw: Sequence[RawFeature]) -> dict[str, bool]:
+    """The raw columns in order -> whether a column takes several values of an item."""
+    taken: dict[str, bool] = {}
+    for feature in raw:
+        taken[feature.column] = taken.get(feature.column, False) or feature.rule == TOKENS
+    return taken
+
+
+def from_json(content: Sequence[Any]) -> tuple[RawFeature, ...]:
+    """The rules that `dataset.json` holds.
+
+    Raises:
+      InputError: if they are none.
+    """
+    types = typing.get_type_hints(RawFeature)
+    optional = ("separator", "lists", "ngrams", "dotless_i")
+    for number, one in enumerate(content, start=1):
+        files.check_types(f"raw feature {number}", one, types, optional)
+    return tuple(RawFeature(**one) for one in content)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How a number is scaled, learned from training items.
+
+    Attributes:
+      normalize: log, quantile, standard or none.
+      mean: of the training items' values (their logarithms), for log and standard.
+      deviation: their standard deviation, 1 where they are all equal.
+      ordered: `[values]` the training items' values in ascending order, for quantile.
+    """
+
+    normalize: str
+    mean: float = 0.0
+    deviation: float = 1.0
+    ordered: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON; floats are written so that they are read as the same."""
+        return {
+            "normalize": self.normalize,
+            "mean": self.mean,
+            "deviation": self.deviation,
+            "ordered": self.ordered.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, what: str, content: Any) -> Scale:
+        """The inverse of `as_dict`; `what` names it in errors.
+
+        Raises:
+          InputError: if it is none.
+        """
+        types = {"normalize": str, "mean": float, "deviation": float, "ordered": list}
+        files.check_types(what, content, types)
+        return cls(**content | {"ordered": np.asarray(content["ordered"], np.float64)})

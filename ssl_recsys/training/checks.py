@@ -1,0 +1,43 @@
+"""What a run's settings need of its pairs and of where it is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ssl_recsys.config import RunConfig
+from ssl_recsys.data.input_pipeline import TrainingPairs
+from ssl_recsys.errors import InputError
+from ssl_recsys.evaluation import metrics
+
+
+def check_select_by(select_by: str, is_head: npt.NDArray[np.bool_]) -> None:
+    """Refuses to choose an epoch by a slice without validation pairs."""
+    has_pairs = {metrics.HEAD: is_head.any(), metrics.TAIL: not is_head.all()}
+    if len(is_head) and not has_pairs.get(select_by.partition("_")[0], True):
+        raise InputError(
+            f"--select_by={select_by}, but no validation pair is of that slice; choose one of "
+            f"{', '.join(metrics.NAMES)}"
+        )
+
+
+def check_strategy(
+    config: RunConfig, pairs: TrainingPairs, strategy: tf.distribute.Strategy
+) -> None:
+    """Refuses batches that the replicas cannot share, and XLA where it cannot compile a step."""
+    replicas = strategy.num_replicas_in_sync
+    if pairs.batch_size % replicas:
+        raise InputError(
+            f"the global batch of {pairs.batch_size} pairs cannot be divided among {replicas} "
+            f"replicas; choose a --batch_size that is a multiple of {replicas}"
+        )
+    if (
+        config.training.jit_compile
+        and replicas > 1
+        and not isinstance(strategy, tf.distribute.TPUStrategy)
+    ):
+        raise InputError(
+            "--jit_compile works on one GPU or CPU, since XLA cannot compile the exchange between "
+            f"replicas (here {replicas}); leave it off (a TPU is always compiled)"
+        )
