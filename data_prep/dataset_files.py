@@ -164,7 +164,7 @@ def remove_attempts(directory: str) -> None:
 
 
 def write_manifest(directory: str, written: Iterable[WrittenFile]) -> None:
-    """Writes the manifest that `files.check_manifest` checks; the last file to write."""
+    """Writes the manifest that `manifest.check` checks; the last file to write."""
     described = {file.name: {"bytes": file.size, "sha256": file.sha256} for file in sorted(written)}
     write_text(directory, files.MANIFEST_FILE, files.json_text({"files": described}))
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from ssl_recsys import files, paths
+from ssl_recsys import files, manifest, paths
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Column, FeatureSpec, feature_spec
 from ssl_recsys.options import check_distinct
@@ -217,7 +217,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
 def _verify(directory: pathlib.Path) -> None:
     """Compares a dataset directory with its manifest; warns once if it has none."""
     if (directory / files.MANIFEST_FILE).is_file():
-        files.check_manifest(directory)
+        manifest.check(directory)
     elif (directory / DATASET_FILE).is_file() and directory not in _unverified:
         _unverified.add(directory)
         logging.warning(

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys import files, paths, schema
+from ssl_recsys import files, manifest, paths, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
@@ -167,7 +167,7 @@ def export_run(
     schema.write_dataset_info(temporary, dataset.info)
     settings = {"exclude_query": exclude_query, "unread_marks": sorted(unread_marks)}
     files.write_json(temporary / _SETTINGS, settings)
-    files.write_manifest(temporary)
+    manifest.write(temporary)
     files.replace_directory(temporary, target)
     return target
 
@@ -186,7 +186,7 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     # Embeddings are mapped into memory, which only a local file can be.
     path = paths.local_copy(run_dir.finished_run(model_dir))
     if verify:
-        files.check_manifest(path)
+        manifest.check(path)
     info = schema.read_dataset_info(path)
     with np.load(path / _CATALOG) as file:
         arrays = dict(file)

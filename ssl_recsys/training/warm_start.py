@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys import files, paths, schema
+from ssl_recsys import files, manifest, paths, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError, printable
 from ssl_recsys.model.two_tower import TwoTowerModel
@@ -83,7 +83,7 @@ def check(info: schema.DatasetInfo, old: pathlib.Path) -> pathlib.Path:
       InputError: as `carry`, but for layers.
     """
     export = run_dir.finished_run(old)
-    files.check_manifest(export)
+    manifest.check(export)
     _check_same_features(info, schema.read_dataset_info(export), old)
     return export
 

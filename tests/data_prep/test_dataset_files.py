@@ -5,7 +5,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from data_prep import dataset_files
-from ssl_recsys import files
+from ssl_recsys import manifest
 from ssl_recsys.errors import InputError
 
 
@@ -67,9 +67,9 @@ def test_the_manifest_needs_no_reading_of_the_files(tmp_path):
     (tmp_path / "a" / "x.0123.attempt").write_text("half")  # of a worker that was killed
     dataset_files.remove_attempts(str(tmp_path))
     dataset_files.write_manifest(str(tmp_path), written)
-    files.check_manifest(tmp_path)
+    manifest.check(tmp_path)
     assert names(tmp_path) == ["manifest.json", "x", "y", "é"]
     by_reading = tmp_path / "manifest.json"
     found = by_reading.read_bytes()
-    files.write_manifest(tmp_path)
+    manifest.write(tmp_path)
     assert by_reading.read_bytes() == found

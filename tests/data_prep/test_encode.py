@@ -4,7 +4,7 @@ import pytest
 
 from data_prep import encode, probe
 from data_prep.write import PairBatch, WriteCatalog, WritePairs, write_arrays
-from ssl_recsys import files, schema
+from ssl_recsys import manifest, schema
 from ssl_recsys.features import Bag, Categorical, Dense
 
 FEATURES = (
@@ -123,7 +123,7 @@ def test_arrays_are_written_as_by_a_job(tmp_path, monkeypatch):
     info = write_arrays(
         str(tmp_path / "arrays"), "plain", items, pairs, FEATURES, {"words": ["b", "é"]}
     )
-    files.check_manifest(tmp_path / "arrays")
+    manifest.check(tmp_path / "arrays")
     found = schema.read_dataset_info(tmp_path / "arrays")
     assert schema.to_json(found) == schema.to_json(info)
     assert info.num_pairs == {"train": 700, "validation": 100, "test": 100}

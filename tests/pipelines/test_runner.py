@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from pipelines.experiments import runner
-from ssl_recsys import files, schema
+from ssl_recsys import manifest, schema
 from ssl_recsys.errors import InputError
 from tests import small_dataset
 
@@ -14,7 +14,7 @@ from tests import small_dataset
 def _dataset(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runner") / "data"
     small_dataset.write(directory)
-    files.write_manifest(directory)
+    manifest.write(directory)
     with (directory / schema.DATASET_FILE).open("a") as file:
         file.write(" ")  # runs do not verify: who starts them does, once
     return directory

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ssl_recsys import files, schema
+from ssl_recsys import files, manifest, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 from tests import small_dataset
@@ -21,7 +21,7 @@ def dataset(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
     shutil.copytree(data_dir, copy)
     (copy / schema.VOCAB_DIR).mkdir(exist_ok=True)
     schema.vocab_path(copy, "id").write_text("a\nb\n")
-    files.write_manifest(copy)
+    manifest.write(copy)
     return copy
 
 
@@ -38,12 +38,12 @@ def mutate(path: pathlib.Path, rng: np.random.Generator) -> bytes | None:
     return bytes(whole)
 
 
-def says_the_same(changed: bytes, manifest: pathlib.Path) -> bool:
+def says_the_same(changed: bytes, path: pathlib.Path) -> bool:
     """Whether a mutated manifest differs in white space alone."""
-    before = files.read_json(manifest)
-    (manifest.parent.parent / "mutated.json").write_bytes(changed)
+    before = files.read_json(path)
+    (path.parent.parent / "mutated.json").write_bytes(changed)
     try:
-        return files.read_json(manifest.parent.parent / "mutated.json") == before
+        return files.read_json(path.parent.parent / "mutated.json") == before
     except InputError:
         return False
 
@@ -82,13 +82,13 @@ def test_a_process_reads_unchanged_files_once(
     dataset: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    plain = files._sha256
+    plain = manifest._sha256
 
     def counted(path: pathlib.Path) -> str:
         read.append(path.name)
         return plain(path)
 
-    monkeypatch.setattr(files, "_sha256", counted)
+    monkeypatch.setattr(manifest, "_sha256", counted)
     Dataset(dataset)
     Dataset(dataset)
     assert len(read) == 10

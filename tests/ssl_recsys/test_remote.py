@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import baselines, cli, evaluate, files, paths, recommend, schema
+from ssl_recsys import baselines, cli, evaluate, files, manifest, paths, recommend, schema
 from ssl_recsys.errors import InputError, Stopped
 from ssl_recsys.training.trainer import Trainer
 from tests import command_line
@@ -115,17 +115,17 @@ def test_a_directory_is_replaced_manifest_last(tmp_path: pathlib.Path) -> None:
         new = files.new_directory(target)
         (new / "a").mkdir()
         (new / "a" / f"{number}.txt").write_text("x")
-        files.write_manifest(new)
+        manifest.write(new)
         files.replace_directory(new, target)
         assert not new.exists()
     assert [str(path.relative_to(target)) for path in paths.walk_files(target)] == [
         "a/2.txt",
         "manifest.json",
     ]
-    files.check_manifest(target)
+    manifest.check(target)
     (target / "a" / "2.txt").write_text("y")
     with pytest.raises(InputError, match=f"{target}/a/2.txt is damaged"):
-        files.check_manifest(target)
+        manifest.check(target)
 
 
 def test_a_file_is_written_whole_or_not(tmp_path: pathlib.Path) -> None:
