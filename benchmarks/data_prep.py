@@ -3,7 +3,9 @@
     python -m benchmarks.data_prep --dump=DUMP.xml.bz2 --output=FILE.json
 
 The first megabytes of the dump's text are decoded, parsed by us and, a smaller part, by the peers,
-in turn on one core each. The whole job runs on a quarter, a half and the whole of the file.
+in turn on one core each. The whole job runs on a quarter, a half and the whole of the file. Speed
+is by processor time (user and system), which other work on the machine changes least; what says so
+is by the clock.
 """
 
 from __future__ import annotations
@@ -86,7 +88,9 @@ def measure_parts(dump: pathlib.Path, scratch: pathlib.Path, options: Options) -
     }
     megabytes = dict.fromkeys(candidates, len(text) / 1e6)
     megabytes.update(dict.fromkeys(peers, len(peer_text) / 1e6))
-    timings = harness.interleave(candidates, options.repetitions, warmups=1)
+    timings = harness.interleave(
+        candidates, options.repetitions, warmups=1, clock=time.process_time
+    )
     rows = [
         harness.Row(f"{name}, one core", timing.rate(megabytes[name]), "MB/s", spread=timing.spread)
         for name, timing in timings.items()
@@ -168,23 +172,22 @@ def _run_jobs(dump: pathlib.Path, scratch: pathlib.Path, options: Options) -> Jo
 def job_rows(jobs: Jobs) -> list[harness.Row]:
     """The figures of the whole job."""
     megabytes, usages = jobs.megabytes, jobs.usages
-    limit = harness.Timing(tuple(jobs.decoding)).rate(megabytes["4x"])
+    limit = harness.Timing(tuple(jobs.decoding_cpu)).rate(megabytes["4x"])
     seconds = {
-        name: harness.Timing(tuple(usage.seconds for usage in usages[name])) for name in usages
+        name: harness.Timing(tuple(usage.cpu_seconds for usage in usages[name])) for name in usages
     }
     rates = {name: timing.rate(megabytes[name]) for name, timing in seconds.items()}
-    cpu_seconds = statistics.median(usage.cpu_seconds for usage in usages["4x"])
     further = (megabytes["4x"] - megabytes["1x"]) / (seconds["4x"].median - seconds["1x"].median)
     peak = max(usage.peak_bytes for usage in usages["4x"])
     growth = {name: seconds["1x"].times_as_fast_as(seconds[name]) for name in ("2x", "4x")}
+    by_clock = statistics.median(usage.seconds for usage in usages["4x"])
     return [
         harness.Row("decoding alone, same cores", limit, "MB/s"),
         *(
             harness.Row(f"whole job, {name}", rates[name], "MB/s", spread=seconds[name].spread)
             for name in usages
         ),
-        harness.Row("whole job, a second of a core", megabytes["4x"] / cpu_seconds, "MB"),
-        harness.Row("whole job over decoding alone", max(rates.values()) / limit, target=0.5),
+        harness.Row("whole job over decoding alone", rates["4x"] / limit, target=0.5),
         harness.Row(
             "whole job over decoding alone, a further MB",
             further / limit,
@@ -192,9 +195,8 @@ def job_rows(jobs: Jobs) -> list[harness.Row]:
             note="without what every job takes to start",
         ),
         harness.Row(
-            "processor time, whole job over decoding alone",
-            cpu_seconds / statistics.median(jobs.decoding_cpu),
-            "x",
+            "whole job over decoding alone, by the clock",
+            statistics.median(jobs.decoding) / by_clock,
         ),
         harness.Row("time of 2x over 1x", growth["2x"], "x"),
         harness.Row("time of 4x over 1x", growth["4x"], "x", target=4.4, at_most=True),

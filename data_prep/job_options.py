@@ -54,8 +54,15 @@ class JobOptions(Options):
         at_most=MAX_SHARDS,
     )
 
+    spill_dir: str = option(
+        "",
+        "Directory on a local disk for what the local runner keeps between steps; it is empty "
+        "again at the end. Default: within the dataset being written, or the system's temporary "
+        "directory if that is in a bucket.",
+    )
+
     # Settings that the dataset does not depend on.
-    unrecorded: ClassVar[tuple[str, ...]] = ("output_dir", "overwrite", "num_shards")
+    unrecorded: ClassVar[tuple[str, ...]] = ("output_dir", "overwrite", "num_shards", "spill_dir")
 
     def __post_init__(self) -> None:
         super().__post_init__()

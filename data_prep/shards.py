@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from data_prep.spill import get
+
 # (shard, columns), or (shard, columns by the name of their collection) once grouped.
 Keyed = tuple[int, Any]
 Columns = TypeVar("Columns", bound=tuple[Any, ...])  # a NamedTuple of columns
@@ -68,9 +70,12 @@ def first_rows(counts: Mapping[int, int], num_shards: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def concatenate(kind: type[Columns], batches: Iterable[Columns]) -> Columns:
-    """Joins batches of columns; where there is none, all columns are empty and uint64."""
-    batches = list(batches)
+def concatenate(kind: type[Columns], batches: Iterable[Any]) -> Columns:
+    """Joins batches of columns, or what a `Spill` gave for them.
+
+    Where there is none, all columns are empty and uint64.
+    """
+    batches = [get(batch) for batch in batches]
     if not batches:
         return cast(Any, kind)(*(np.zeros(0, np.uint64) for _ in cast(Any, kind)._fields))
     return cast(Any, kind)(*(_join(parts) for parts in zip(*batches, strict=True)))

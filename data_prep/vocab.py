@@ -6,36 +6,48 @@ all others: id 0 is the missing value, and an out-of-vocabulary one where there 
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 
-from data_prep.shards import find
+from data_prep.shards import concatenate, find
+from data_prep.spill import NO_SPILL, Spill, get
 from data_prep.splits import text_digest, text_digests
 from ssl_recsys.tokens import unknown_row
 
 _NUM_TOKEN_SHARDS = 64
+
+_log = logging.getLogger(__name__)
 
 
 class TokenCounts(NamedTuple):
     """Tokens and how often each was seen, two columns of one length."""
 
     tokens: Sequence[str]
-    counts: Sequence[int]
+    counts: Sequence[int] | np.ndarray
 
 
-def ordered_tokens(counts: Iterable[tuple[str, int]], min_count: int, max_size: int) -> list[str]:
+def ordered_tokens(found: TokenCounts, min_count: int, max_size: int) -> TokenCounts:
     """The tokens of a vocabulary in the order of their ids.
 
     Args:
-      counts: each token, once, with its training frequency.
+      found: each token, once, with its training frequency.
       min_count: rarer tokens are left out.
       max_size: how many tokens are kept, the most frequent ones.
     """
-    kept = ((-count, token) for token, count in counts if count >= max(1, min_count))
-    return [token for _, token in sorted(kept)[:max_size]]
+    counts = np.asarray(found.counts, np.int64)
+    kept = np.flatnonzero(counts >= max(1, min_count))
+    kept = kept[np.argsort(-counts[kept], kind="stable")]
+    counts = counts[kept]
+    tokens = [found.tokens[index] for index in kept.tolist()]
+    bounds = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(tokens)]
+    for start, stop in itertools.pairwise(bounds):
+        tokens[start:stop] = sorted(tokens[start:stop])
+    return TokenCounts(tokens[:max_size], counts[:max_size])
 
 
 class Vocabulary:
@@ -144,19 +156,21 @@ class BuildVocabularies(beam.PTransform):
 
     Args:
       limits: `(min_count, max_size)` by feature.
+      spill: takes counts.
     """
 
-    def __init__(self, limits: Mapping[str, tuple[int, int]]):
+    def __init__(self, limits: Mapping[str, tuple[int, int]], spill: Spill = NO_SPILL):
         super().__init__()
         self._limits = dict(limits)
+        self._spill = spill
 
     def expand(self, counts: beam.PCollection) -> beam.PCollection:
         """Counts by feature and token shard, then merges the shards' most frequent tokens."""
         return (
             counts
-            | "ShardTokens" >> beam.FlatMap(_shard_tokens)
+            | "ShardTokens" >> beam.FlatMap(_shard_tokens, self._spill)
             | "GroupTokens" >> beam.GroupByKey()
-            | "CountTokens" >> beam.Map(_top_tokens, self._limits)
+            | "CountTokens" >> beam.Map(_top_tokens, self._limits, self._spill)
             | "GroupShards" >> beam.GroupByKey()
             | "MergeShards"
             >> beam.Map(_merge_tops, self._limits).with_output_types(tuple[str, Any])
@@ -164,34 +178,36 @@ class BuildVocabularies(beam.PTransform):
 
 
 def _shard_tokens(
-    element: tuple[str, TokenCounts],
-) -> Iterator[tuple[tuple[str, int], dict[str, int]]]:
+    element: tuple[str, TokenCounts], spill: Spill
+) -> Iterator[tuple[tuple[str, int], Any]]:
     feature, counts = element
     shards: dict[int, dict[str, int]] = {0: {}}  # so that a feature without tokens occurs
     for token, count in zip(*counts, strict=True):
         shard = shards.setdefault(text_digest(token) % _NUM_TOKEN_SHARDS, {})
         shard[token] = shard.get(token, 0) + int(count)
     for index, shard in shards.items():
-        yield (feature, index), shard
+        yield (feature, index), spill.put(shard)
 
 
 def _top_tokens(
-    element: tuple[tuple[str, int], Iterable[Mapping[str, int]]],
+    element: tuple[tuple[str, int], Iterable[Any]],
     limits: Mapping[str, tuple[int, int]],
-) -> tuple[str, list[tuple[str, int]]]:
+    spill: Spill,
+) -> tuple[str, Any]:
     (feature, _), parts = element
     totals: dict[str, int] = {}
     for part in parts:
-        for token, count in part.items():
+        for token, count in get(part).items():
             totals[token] = totals.get(token, 0) + count
-    tokens = ordered_tokens(totals.items(), *limits[feature])
-    return feature, [(token, totals[token]) for token in tokens]
+    found = TokenCounts(list(totals), list(totals.values()))
+    return feature, spill.put(ordered_tokens(found, *limits[feature]))
 
 
 def _merge_tops(
-    element: tuple[str, Iterable[Sequence[tuple[str, int]]]],
-    limits: Mapping[str, tuple[int, int]],
-) -> tuple[str, list[str]]:
+    element: tuple[str, Iterable[Any]], limits: Mapping[str, tuple[int, int]]
+) -> tuple[str, Sequence[str]]:
     feature, tops = element
-    counts = (pair for top in tops for pair in top)
-    return feature, ordered_tokens(counts, 1, limits[feature][1])
+    found = concatenate(TokenCounts, tops)
+    tokens = ordered_tokens(found, 1, limits[feature][1]).tokens
+    _log.info("made the vocabulary of %s: %d tokens", feature, len(tokens))
+    return feature, tokens

@@ -11,6 +11,7 @@ import numpy as np
 from data_prep import dataset_files, encode, probe, shards, splits, vocab
 from data_prep.dataset_files import WrittenFile
 from data_prep.encode import FileStats, Item, ItemBatch, num_files
+from data_prep.spill import NO_SPILL, Spill, get
 from ssl_recsys import files, schema
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.raw.rules import Scale
@@ -61,7 +62,7 @@ class EncodedDataset(NamedTuple):
     Attributes:
       items: ItemBatch elements; the rows of a batch may lie anywhere.
       item_counts: (shard, number of items).
-      pairs: PairBatch elements.
+      pairs: PairBatch elements, or what a `Spill` gave for them.
       vocabularies: (feature, tokens) elements.
       scales: (feature, Scale) elements, None without.
     """
@@ -74,7 +75,7 @@ class EncodedDataset(NamedTuple):
 
 
 def write_encoded(
-    encoded: EncodedDataset, directory: str, seed: int
+    encoded: EncodedDataset, directory: str, seed: int, spill: Spill
 ) -> dict[str, beam.PCollection]:
     """Adds the steps that write a dataset, its pairs in an order that `seed` gives.
 
@@ -93,8 +94,8 @@ def write_encoded(
         | "NumPairs" >> beam.CombineGlobally(_sum_splits)
     )
     files = (
-        encoded.items | "WriteCatalog" >> WriteCatalog(directory, num_items),
-        encoded.pairs | "WritePairs" >> WritePairs(directory, num_pairs, seed=seed),
+        encoded.items | "WriteCatalog" >> WriteCatalog(directory, num_items, spill),
+        encoded.pairs | "WritePairs" >> WritePairs(directory, num_pairs, spill, seed=seed),
     )
     scales = {}
     if encoded.scales is not None:
@@ -108,8 +109,8 @@ def write_encoded(
     }
 
 
-def _count_splits(batch: PairBatch) -> list[int]:
-    return np.bincount(batch.split, minlength=len(schema.PAIR_SPLITS)).tolist()
+def _count_splits(batch: Any) -> list[int]:
+    return np.bincount(get(batch).split, minlength=len(schema.PAIR_SPLITS)).tolist()
 
 
 def _sum_splits(rows: Iterable[Sequence[int]]) -> list[int]:
@@ -122,10 +123,12 @@ class WriteCatalog(beam.PTransform):
     Args:
       directory: the dataset directory being written.
       num_items: PCollection with one element, the number of rows.
+      spill: takes records.
     """
 
-    def __init__(self, directory: str, num_items: beam.PCollection):
+    def __init__(self, directory: str, num_items: beam.PCollection, spill: Spill = NO_SPILL):
         super().__init__()
+        self._spill = spill
         self._directory = directory
         self._num_items = num_items
 
@@ -134,28 +137,26 @@ class WriteCatalog(beam.PTransform):
         num_items = beam.pvalue.AsSingleton(self._num_items)
         return (
             batches
-            | "KeyByFile" >> beam.FlatMap(_items_by_file)
+            | "KeyByFile" >> beam.FlatMap(_items_by_file, self._spill)
             | "GroupByFile" >> beam.GroupByKey()
             | "WriteFile" >> beam.Map(_write_items, num_items, self._directory)
         )
 
 
-def _items_by_file(batch: ItemBatch) -> Iterator[tuple[int, ItemBatch]]:
+def _items_by_file(batch: ItemBatch, spill: Spill) -> Iterator[tuple[int, Any]]:
     first, records = batch
     while records:
         index = first // encode.ITEMS_PER_FILE
         room = (index + 1) * encode.ITEMS_PER_FILE - first
-        yield index, ItemBatch(first, records[:room])
+        yield index, spill.put(ItemBatch(first, records[:room]))
         first, records = first + room, records[room:]
 
 
-def _write_items(
-    element: tuple[int, Iterable[ItemBatch]], num_items: int, directory: str
-) -> FileStats:
+def _write_items(element: tuple[int, Iterable[Any]], num_items: int, directory: str) -> FileStats:
     probe.check(directory)
     index, batches = element
     count = num_files(num_items, encode.ITEMS_PER_FILE)
-    ordered = sorted(batches, key=lambda batch: batch.first_row)
+    ordered = sorted(map(get, batches), key=lambda batch: batch.first_row)
     records = (record for batch in ordered for record in batch.records)
     return encode.write_records(
         directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records
@@ -169,11 +170,20 @@ class WritePairs(beam.PTransform):
       directory: the dataset directory being written.
       num_pairs: PCollection with one element, the numbers of pairs in the order of
         `schema.PAIR_SPLITS`.
+      spill: takes pairs.
       seed: seed of the order.
     """
 
-    def __init__(self, directory: str, num_pairs: beam.PCollection, *, seed: int = 0):
+    def __init__(
+        self,
+        directory: str,
+        num_pairs: beam.PCollection,
+        spill: Spill = NO_SPILL,
+        *,
+        seed: int = 0,
+    ):
         super().__init__()
+        self._spill = spill
         self._directory = directory
         self._num_pairs = num_pairs
         self._seed = seed
@@ -183,15 +193,16 @@ class WritePairs(beam.PTransform):
         num_pairs = beam.pvalue.AsSingleton(self._num_pairs)
         return (
             batches
-            | "KeyByFile" >> beam.FlatMap(_pairs_by_file, num_pairs, self._seed)
+            | "KeyByFile" >> beam.FlatMap(_pairs_by_file, num_pairs, self._seed, self._spill)
             | "GroupByFile" >> beam.GroupByKey()
             | "WriteFile" >> beam.Map(_write_pairs, num_pairs, self._directory)
         )
 
 
 def _pairs_by_file(
-    batch: PairBatch, num_pairs: Sequence[int], seed: int
-) -> Iterator[tuple[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    element: Any, num_pairs: Sequence[int], seed: int, spill: Spill
+) -> Iterator[tuple[tuple[int, int], Any]]:
+    batch: PairBatch = get(element)
     order = splits.order_keys(batch.digest, seed)
     for split in range(len(schema.PAIR_SPLITS)):
         files = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
@@ -200,7 +211,8 @@ def _pairs_by_file(
         file_index = shards.range_index(order[mine], files)
         for index, where in shards.group_indices(file_index, files):
             chosen = mine[where]
-            yield (split, index), (order[chosen], batch.query_row[chosen], batch.item_row[chosen])
+            columns = (order[chosen], batch.query_row[chosen], batch.item_row[chosen])
+            yield (split, index), spill.put(columns)
 
 
 def _write_pairs(
@@ -208,7 +220,8 @@ def _write_pairs(
 ) -> FileStats:
     probe.check(directory)
     (split, index), batches = element
-    order, query_row, item_row = (np.concatenate(column) for column in zip(*batches, strict=True))
+    columns = zip(*map(get, batches), strict=True)
+    order, query_row, item_row = (np.concatenate(column) for column in columns)
     sorting = np.lexsort((item_row, query_row, order))
     count = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
     records = encode.pair_records(query_row[sorting], item_row[sorting])

@@ -25,6 +25,7 @@ from data_prep.installs.logs import BY_TIME, BY_USER
 from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
 from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
 from data_prep.job_options import HEAD_MEANING, JobOptions
+from data_prep.spill import Spill
 from data_prep.write import EncodedDataset
 from pipelines import beam_job
 from ssl_recsys import schema
@@ -161,7 +162,9 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
         name=spec.name,
         options=options,
         files=[*events, *apps],
-        build=lambda pipeline, directory: _build(pipeline, options, spec, events, apps, directory),
+        build=lambda pipeline, directory, spill: _build(
+            pipeline, options, spec, events, apps, directory, spill
+        ),
         features=spec.encoded,
         check=lambda outcome: _check(outcome, options, spec),
         meanings=counters.meanings(spec.log.kind),
@@ -183,6 +186,7 @@ def _build(
     events: Sequence[InputFile],
     apps: Sequence[InputFile],
     directory: str,
+    spill: Spill,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
     pair_options = PairOptions(
         log=spec.log,
@@ -222,7 +226,7 @@ def _build(
     } | "NumberItems" >> NumberItems(item_options, may_continue)
     repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
     pairs = numbered.pairs | "SplitPairs" >> SplitPairs(options.split)
-    encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options)
+    encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options, spill)
     return encoded, (bad, repeated)
 
 

@@ -7,6 +7,7 @@ A job is a `JobOptions` class with its flags, and a function that finds the inpu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 import time
@@ -17,7 +18,7 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from data_prep import encode, input_files, output_dir, probe, problems, write
+from data_prep import encode, input_files, output_dir, probe, problems, spill, write
 from data_prep.dataset_files import WrittenFile
 from data_prep.facts import take_facts, write_facts
 from data_prep.input_files import InputFile
@@ -60,8 +61,8 @@ class DataJob:
       name: of the dataset.
       options: the flags, with the number of shards.
       files: the source files.
-      build: adds the steps from the files to records: from the pipeline and the directory being
-        written to the dataset, and records to be listed.
+      build: adds the steps from the files to records: from the pipeline, the directory being
+        written and a `Spill` to the dataset, and records to be listed.
       features: from sizes of vocabularies, id 0 counted, to the dataset's features.
       check: raises InputError for a dataset that nothing can be learnt or measured with.
       meanings: of the counters, in the order of the table at the end.
@@ -73,7 +74,7 @@ class DataJob:
     name: str
     options: JobOptions
     files: Sequence[InputFile]
-    build: Callable[[beam.Pipeline, str], tuple[write.EncodedDataset, Listed]]
+    build: Callable[[beam.Pipeline, str, spill.Spill], tuple[write.EncodedDataset, Listed]]
     features: Callable[[Mapping[str, int]], tuple[FeatureSpec, ...]]
     check: Callable[[Outcome], None]
     meanings: Mapping[str, str]
@@ -153,7 +154,10 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
     with output_dir.staged(options.output_dir, overwrite=options.overwrite) as staging:
         probe.leave(staging, job.files)
         try:
-            counters = beam_runner.run(lambda pipeline: _build(job, pipeline, staging), beam_args)
+            with _spill(options.spill_dir, staging, beam_args) as shared:
+                counters = beam_runner.run(
+                    lambda pipeline: _build(job, pipeline, staging, shared), beam_args
+                )
         except Exception as error:
             if message := problems.read_report(staging) or problems.unreported(error):
                 raise InputError(message) from error
@@ -188,10 +192,29 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
     return info
 
 
-def _build(job: DataJob, pipeline: beam.Pipeline, directory: str) -> None:
+def _spill(
+    directory: str, staging: str, beam_args: Sequence[str]
+) -> contextlib.AbstractContextManager[spill.Spill]:
+    """Where to keep what passes between steps, which only the local runner asks for."""
+    if beam_runner.is_local(beam_args):
+        return spill.opened(directory, staging)
+    if directory:
+        raise InputError(
+            "--spill_dir is for the local runner; leave it out: clusters have such directories in "
+            "their own settings"
+        )
+    return contextlib.nullcontext(spill.NO_SPILL)
+
+
+def _build(
+    job: DataJob,
+    pipeline: beam.Pipeline,
+    directory: str,
+    shared: spill.Spill = spill.NO_SPILL,
+) -> None:
     """Adds all steps: the job's own, and those that write its dataset."""
-    encoded, listed = job.build(pipeline, directory)
-    facts = write.write_encoded(encoded, directory, job.options.split_seed)
+    encoded, listed = job.build(pipeline, directory, shared)
+    facts = write.write_encoded(encoded, directory, job.options.split_seed, shared)
     facts["source"] = (
         pipeline
         | "Sources" >> beam.Create([file.path for file in job.files])

@@ -24,13 +24,22 @@ def run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dic
     """
     options = beam_overhead.Options(list(beam_args))
     name = options.view_as(StandardOptions).runner
-    runner = _local_runner(options) if name in _LOCAL_RUNNERS else name
+    runner = _local_runner(options) if _is_local(name) else name
     pipeline = beam.Pipeline(runner=runner, options=options)
     with loopback.only(), beam_overhead.signatures_once():
         build(pipeline)
         result = pipeline.run()
         result.wait_until_finish()
     return counting.read_counters(result)
+
+
+def is_local(beam_args: Sequence[str]) -> bool:
+    """Whether Beam's in-process runner is to run the pipeline."""
+    return _is_local(beam_overhead.Options(list(beam_args)).view_as(StandardOptions).runner)
+
+
+def _is_local(name: str | None) -> bool:
+    return name in _LOCAL_RUNNERS
 
 
 def _local_runner(options: PipelineOptions) -> Any:

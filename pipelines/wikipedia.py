@@ -16,6 +16,7 @@ from typing import ClassVar
 import apache_beam as beam
 
 from data_prep.input_files import InputFile
+from data_prep.spill import Spill
 from data_prep.wiki import counters, dump_files, read_pages, read_tables, sites, sql_tables
 from data_prep.wiki.encoding import FeatureOptions, encode_wiki
 from data_prep.wiki.link_graph import ALL, BuildGraph, GraphOptions
@@ -93,7 +94,9 @@ def _find_dump(options: WikipediaOptions) -> beam_job.DataJob:
         name="wikipedia",
         options=options,
         files=[InputFile(source.path, source.size) for source in sources],
-        build=lambda pipeline, directory: _build(pipeline, options, sources, site, directory),
+        build=lambda pipeline, directory, spill: _build(
+            pipeline, options, sources, site, directory, spill
+        ),
         features=options.specs,
         check=lambda outcome: _check(outcome, options.dump, options),
         meanings=counters.COUNTERS,
@@ -113,7 +116,9 @@ def _find_tables(options: WikipediaOptions) -> beam_job.DataJob:
         name="wikipedia",
         options=options,
         files=[InputFile(source.path, source.size) for source in sources],
-        build=lambda pipeline, directory: _build_tables(pipeline, options, tables, site, directory),
+        build=lambda pipeline, directory, spill: _build_tables(
+            pipeline, options, tables, site, directory, spill
+        ),
         features=options.specs,
         check=lambda outcome: _check(outcome, options.page, options),
         meanings=counters.TABLE_COUNTERS,
@@ -141,10 +146,12 @@ def _build(
     sources: list[dump_files.Source],
     site: sites.Site,
     directory: str,
+    spill: Spill,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
     read = read_pages.ReadPages(
         site,
         options.num_shards,
+        spill,
         keep_titles=options.link_targets == ALL,
         num_threads=options.decode_threads,
         directory=directory,
@@ -155,8 +162,8 @@ def _build(
         | "SpreadRanges" >> beam.Reshuffle()
         | "ReadPages" >> beam.ParDo(read).with_outputs(*read_pages.OUTPUTS)
     )
-    graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(options)
-    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
+    graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(options, spill)
+    return encode_wiki(graph, options, spill, dotless_i=site.has_dotless_i), ()
 
 
 def _build_tables(
@@ -165,9 +172,11 @@ def _build_tables(
     tables: sql_tables.Tables,
     site: sites.Site,
     directory: str,
+    spill: Spill,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
     read = read_tables.ReadTable(
         options.num_shards,
+        spill,
         keep_titles=options.link_targets == ALL,
         has_targets=bool(tables.linktarget),
         find_hidden=bool(tables.page_props),
@@ -180,10 +189,10 @@ def _build_tables(
         | "ReadTables" >> beam.ParDo(read).with_outputs(*read_tables.OUTPUTS)
     )
     parsed = {tag: rows[tag] for tag in read_tables.OUTPUTS} | "JoinTables" >> JoinTables(
-        options.num_shards, drop_hidden=options.hidden_categories == sql_tables.DROP
+        options.num_shards, spill, drop_hidden=options.hidden_categories == sql_tables.DROP
     )
-    graph = parsed | "Graph" >> BuildGraph(options)
-    return encode_wiki(graph, options, dotless_i=site.has_dotless_i), ()
+    graph = parsed | "Graph" >> BuildGraph(options, spill)
+    return encode_wiki(graph, options, spill, dotless_i=site.has_dotless_i), ()
 
 
 def _check(outcome: beam_job.Outcome, dump: str, options: WikipediaOptions) -> None:

@@ -16,6 +16,7 @@ from data_prep.installs.encoders import Column, Encoder, Uses
 from data_prep.installs.items import ItemOptions, ItemRows
 from data_prep.sampling import SampleByDigest
 from data_prep.shards import Keyed, first_rows
+from data_prep.spill import Spill
 from data_prep.splits import TRAIN
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
 from data_prep.write import EncodedDataset, PairBatch
@@ -39,6 +40,7 @@ def encode_items(
     item_counts: beam.PCollection,
     pairs: beam.PCollection,
     options: ItemOptions,
+    spill: Spill,
 ) -> EncodedDataset:
     """Adds the steps from (shard, ItemRows), (shard, their number) and PairBatches to records."""
     of_shard = AsDict(item_counts)
@@ -52,7 +54,7 @@ def encode_items(
     learned_from = used | "LearnFrom" >> beam.ParDo(_learn_from, options).with_outputs(
         _TOKENS, _NUMBERS
     )
-    vocabularies = learned_from[_TOKENS] | "Vocabularies" >> BuildVocabularies(limits)
+    vocabularies = learned_from[_TOKENS] | "Vocabularies" >> BuildVocabularies(limits, spill)
     samples = (
         learned_from[_NUMBERS]
         | "SampleNumbers" >> beam.CombinePerKey(SampleByDigest(_SAMPLED_NUMBERS))

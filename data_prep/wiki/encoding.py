@@ -16,6 +16,7 @@ from data_prep.counting import count_all
 from data_prep.encode import Item, ItemBatch, encode_shard
 from data_prep.job_options import JobOptions
 from data_prep.shards import Keyed, concatenate, find, first_rows, range_index
+from data_prep.spill import Spill, first, get
 from data_prep.splits import TRAIN, SplitRule, pair_digests
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
 from data_prep.wiki.link_graph import Articles, Graph, ItemLinks
@@ -113,14 +114,16 @@ def title_ngrams(title: str, *, dotless_i: bool = False) -> list[str]:
     return ngrams(words(title, dotless_i=dotless_i), _LONGEST_NGRAM)
 
 
-def encode_wiki(graph: Graph, options: FeatureOptions, *, dotless_i: bool) -> EncodedDataset:
+def encode_wiki(
+    graph: Graph, options: FeatureOptions, spill: Spill, *, dotless_i: bool
+) -> EncodedDataset:
     """Adds the steps from the graph to encoded records; `dotless_i` as for `words`."""
     item_counts = AsDict(graph.item_counts)
     linked = (
         {"links": graph.links, "items": graph.items}
         | "GroupLinksBySource" >> beam.CoGroupByKey()
         | "LinksToRows"
-        >> beam.ParDo(_link_rows, item_counts, options).with_outputs("pairs", "query_counts")
+        >> beam.ParDo(_link_rows, item_counts, options, spill).with_outputs("pairs", "query_counts")
     )
     counted = (
         {
@@ -129,12 +132,12 @@ def encode_wiki(graph: Graph, options: FeatureOptions, *, dotless_i: bool) -> En
             "query_counts": linked.query_counts,
         }
         | "GroupCounts" >> beam.CoGroupByKey()
-        | "AddCounts" >> beam.MapTuple(_add_counts)
+        | "AddCounts" >> beam.Map(_add_counts, spill)
     )
     vocabularies = (
         counted
         | "CountTokens" >> beam.FlatMap(_count_tokens, options.split, dotless_i)
-        | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits())
+        | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits(), spill)
     )
     ids = vocabularies | "MakeIds" >> beam.Map(_make_ids, options.hash_buckets())
     items = counted | "EncodeItems" >> beam.FlatMap(
@@ -144,11 +147,11 @@ def encode_wiki(graph: Graph, options: FeatureOptions, *, dotless_i: bool) -> En
 
 
 def _link_rows(
-    element: Keyed, item_counts: Mapping[int, int], options: FeatureOptions
+    element: Keyed, item_counts: Mapping[int, int], options: FeatureOptions, spill: Spill
 ) -> Iterator[TaggedOutput]:
     shard, groups = element
     links = concatenate(ItemLinks, groups["links"])
-    table = next(iter(groups["items"])).digests
+    table = first(groups, "items").digests
     position, exists = find(links.sources, table)
     if not exists.all():
         raise AssertionError("a link's source is no item")
@@ -163,24 +166,23 @@ def _link_rows(
     )
     query_counts = np.bincount(position[of_split == TRAIN], minlength=len(table))
     _log.info("numbered the links from shard %d of %d", shard + 1, options.num_shards)
-    yield TaggedOutput("pairs", pairs)
-    yield TaggedOutput("query_counts", (shard, query_counts))
+    yield TaggedOutput("pairs", spill.put(pairs))
+    yield TaggedOutput("query_counts", (shard, spill.put(query_counts)))
 
 
-def _add_counts(shard: int, groups: Mapping[str, Any]) -> tuple[int, CountedItems]:
-    items = next(iter(groups["items"]))
+def _add_counts(element: Keyed, spill: Spill) -> Keyed:
+    shard, groups = element
+    items = first(groups, "items")
     none = np.zeros(len(items.digests), np.int64)
-    as_item, as_query = (
-        next(iter(groups[name]), none) for name in ("train_counts", "query_counts")
-    )
-    return shard, CountedItems(items, as_item, as_query)
+    as_item, as_query = (first(groups, name, none) for name in ("train_counts", "query_counts"))
+    return shard, spill.put(CountedItems(items, as_item, as_query))
 
 
 def _count_tokens(
     element: Keyed, split: SplitRule, dotless_i: bool
 ) -> Iterator[tuple[str, TokenCounts]]:
     """Training pairs of a shard's training pages, and how many of them have a token."""
-    _, (items, as_item, as_query) = element
+    items, as_item, as_query = get(element[1])
     totals = as_item + as_query
     is_train = item_splits(items.digests, split) == TRAIN
     in_pairs = np.flatnonzero(is_train & (totals > 0))
@@ -210,7 +212,8 @@ def _encode_items(
     options: FeatureOptions,
     dotless_i: bool,
 ) -> Iterator[ItemBatch]:
-    shard, (items, as_item, _) = element
+    shard = element[0]
+    items, as_item, _ = get(element[1])
     specs = options.specs({name: known.size for name, known in ids.items()})
     item_ids, without_id = ids[ID].ids_of(items.digests, items.titles)
     dropped: Counter[str] = Counter(items_without_id=without_id)

@@ -19,6 +19,7 @@ from apache_beam.pvalue import AsIter, TaggedOutput
 from data_prep.counting import count
 from data_prep.job_options import JobOptions
 from data_prep.shards import Keyed, by_shard, concatenate, find, take
+from data_prep.spill import Spill, first, get
 from data_prep.splits import TRAIN
 from data_prep.wiki import read_pages
 from data_prep.wiki.link_splits import BY_PAGE, SPLITS, pair_splits
@@ -117,26 +118,34 @@ class Graph(NamedTuple):
 
 
 class BuildGraph(beam.PTransform):
-    """Makes a Graph of the outputs of `read_pages.ReadPages`."""
+    """Makes a Graph of the outputs of `read_pages.ReadPages`.
 
-    def __init__(self, options: GraphOptions):
+    Args:
+      options: of the graph.
+      spill: takes the columns.
+    """
+
+    def __init__(self, options: GraphOptions, spill: Spill):
         super().__init__()
         self._options = options
+        self._spill = spill
 
     def expand(self, parsed: Mapping[str, beam.PCollection]) -> Graph:
         """Tables of pages, then redirects, then links."""
-        options = self._options
+        options, spill = self._options, self._spill
         nodes = (
             {tag: parsed[tag] for tag in (read_pages.PAGES, read_pages.REDIRECTS)}
             | "GroupPages" >> beam.CoGroupByKey()
             | "FirstOfTitle"
-            >> beam.ParDo(_first_of_title).with_outputs("articles", "redirects", "known", "dropped")
+            >> beam.ParDo(_first_of_title, spill).with_outputs(
+                "articles", "redirects", "known", "dropped"
+            )
         )
         finals = self._follow(nodes.redirects, nodes.known)
         links = (
             {"links": parsed[read_pages.LINKS], "known": nodes.known, "finals": finals}
             | "GroupLinksByTarget" >> beam.CoGroupByKey()
-            | "ResolveLinks" >> beam.FlatMap(_resolve_links, AsIter(nodes.dropped), options)
+            | "ResolveLinks" >> beam.FlatMap(_resolve_links, AsIter(nodes.dropped), options, spill)
         )
         targets = (
             {
@@ -146,7 +155,7 @@ class BuildGraph(beam.PTransform):
             }
             | "GroupLinksByArticle" >> beam.CoGroupByKey()
             | "ChooseItems"
-            >> beam.ParDo(_choose_items, options).with_outputs(
+            >> beam.ParDo(_choose_items, options, spill).with_outputs(
                 "items", "item_counts", "train_counts", "links"
             )
         )
@@ -154,10 +163,10 @@ class BuildGraph(beam.PTransform):
 
     def _follow(self, redirects: beam.PCollection, known: beam.PCollection) -> beam.PCollection:
         """Ends of all redirects, by shard of the redirect."""
-        shards = self._options.num_shards
+        shards, spill = self._options.num_shards, self._spill
         # Untyped, as tagged outputs are: Flink joins only collections of one coder.
         pending = redirects | "StartRedirects" >> beam.FlatMap(
-            lambda keyed: by_shard(keyed[1].targets, shards, keyed[1])
+            _by_target, shards, spill
         ).with_output_types(Any)
         finals = []
         for hop in range(1, MAX_REDIRECT_HOPS + 1):
@@ -165,7 +174,7 @@ class BuildGraph(beam.PTransform):
                 {"pending": pending, "known": known}
                 | f"GroupRedirects{hop}" >> beam.CoGroupByKey()
                 | f"FollowRedirects{hop}"
-                >> beam.ParDo(_follow_once, shards, hop == MAX_REDIRECT_HOPS).with_outputs(
+                >> beam.ParDo(_follow_once, shards, spill, hop == MAX_REDIRECT_HOPS).with_outputs(
                     "finals", "pending"
                 )
             )
@@ -174,7 +183,7 @@ class BuildGraph(beam.PTransform):
         return finals | "Redirects" >> beam.Flatten()
 
 
-def _first_of_title(element: Keyed) -> Iterator[TaggedOutput]:
+def _first_of_title(element: Keyed, spill: Spill) -> Iterator[TaggedOutput]:
     """Keeps the first page of each title; articles and redirects of a shard."""
     shard, groups = element
     pages = concatenate(Pages, [NO_PAGES, *groups[read_pages.PAGES]])
@@ -182,15 +191,15 @@ def _first_of_title(element: Keyed) -> Iterator[TaggedOutput]:
     num_pages = len(pages.digests)
     digests = np.concatenate([pages.digests, redirects.digests])
     order = np.lexsort((np.concatenate([pages.ordinals, redirects.ordinals]), digests))
-    first = order[np.unique(digests[order], return_index=True)[1]]  # by digest
-    kept = first[first < num_pages]
+    earliest = order[np.unique(digests[order], return_index=True)[1]]  # by digest
+    kept = earliest[earliest < num_pages]
     is_dropped = np.ones(num_pages, bool)
     is_dropped[kept] = False
     articles = Articles(*take(pages, kept)[1:])
-    redirects = take(redirects, first[first >= num_pages] - num_pages)
+    redirects = take(redirects, earliest[earliest >= num_pages] - num_pages)
     count("articles", len(articles.digests))
     count("redirects", len(redirects.digests))
-    count("pages_duplicate", len(digests) - len(first))
+    count("pages_duplicate", len(digests) - len(earliest))
     title_of = dict(zip(articles.digests.tolist(), articles.titles, strict=True))
     dropped = take(pages, is_dropped)
     collisions = sum(
@@ -199,18 +208,26 @@ def _first_of_title(element: Keyed) -> Iterator[TaggedOutput]:
     )
     count("pages_digest_collision", collisions)
     known = Known(articles.digests, redirects.digests, redirects.targets)
-    yield TaggedOutput("articles", (shard, articles))
-    yield TaggedOutput("redirects", (shard, Chains(redirects.digests, redirects.targets)))
-    yield TaggedOutput("known", (shard, known))
+    yield TaggedOutput("articles", (shard, spill.put(articles)))
+    chains = Chains(redirects.digests, redirects.targets)
+    yield TaggedOutput("redirects", (shard, spill.put(chains)))
+    yield TaggedOutput("known", (shard, spill.put(known)))
     if is_dropped.any():
         yield TaggedOutput("dropped", dropped.ordinals)
 
 
 def _known(groups: Mapping[str, Iterable[Known]]) -> Known:
-    return next(iter(groups["known"]), Known(_NONE, _NONE, _NONE))
+    return first(groups, "known", Known(_NONE, _NONE, _NONE))
 
 
-def _follow_once(element: Keyed, num_shards: int, is_last: bool) -> Iterator[TaggedOutput]:
+def _by_target(element: Keyed, num_shards: int, spill: Spill) -> Iterator[Keyed]:
+    chains = get(element[1])
+    return spill.put_all(by_shard(chains.targets, num_shards, chains))
+
+
+def _follow_once(
+    element: Keyed, num_shards: int, spill: Spill, is_last: bool
+) -> Iterator[TaggedOutput]:
     """Follows one redirect more, where a redirect's target is one."""
     _, groups = element
     chains, known = concatenate(Chains, groups["pending"]), _known(groups)
@@ -224,14 +241,14 @@ def _follow_once(element: Keyed, num_shards: int, is_last: bool) -> Iterator[Tag
     at_end = ~is_redirect | endless
     ends = take(Ends(chains.origins, following, exist), at_end)
     pending = take(Chains(chains.origins, following), ~at_end)
-    for keyed_ends in by_shard(ends.origins, num_shards, ends):
+    for keyed_ends in spill.put_all(by_shard(ends.origins, num_shards, ends)):
         yield TaggedOutput("finals", keyed_ends)
-    for keyed in by_shard(pending.targets, num_shards, pending):
+    for keyed in spill.put_all(by_shard(pending.targets, num_shards, pending)):
         yield TaggedOutput("pending", keyed)
 
 
 def _resolve_links(
-    element: Keyed, dropped: Iterable[np.ndarray], options: GraphOptions
+    element: Keyed, dropped: Iterable[np.ndarray], options: GraphOptions, spill: Spill
 ) -> Iterator[Keyed]:
     """Replaces redirects by their ends; yields ResolvedLinks by shard of the target."""
     shard, groups = element
@@ -259,11 +276,11 @@ def _resolve_links(
         count("links_to_missing_page", (missing & keep).sum())
         keep &= ~missing
     _log.info("resolved the links to shard %d of %d", shard + 1, options.num_shards)
-    links = take(ResolvedLinks(sources, targets), keep)
-    return by_shard(links.targets, options.num_shards, links)
+    resolved = take(ResolvedLinks(sources, targets), keep)
+    return spill.put_all(by_shard(resolved.targets, options.num_shards, resolved))
 
 
-def _choose_items(element: Keyed, options: GraphOptions) -> Iterator[TaggedOutput]:
+def _choose_items(element: Keyed, options: GraphOptions, spill: Spill) -> Iterator[TaggedOutput]:
     """Drops repeated links and chooses the items among the targets without a page."""
     shard, groups = element
     links = concatenate(ResolvedLinks, groups["links"])
@@ -272,7 +289,7 @@ def _choose_items(element: Keyed, options: GraphOptions) -> Iterator[TaggedOutpu
     is_first[1:] = (np.diff(links.targets) != 0) | (np.diff(links.sources) != 0)
     count("links_duplicate", len(is_first) - is_first.sum())
     links = take(links, is_first)
-    items = next(iter(groups["articles"]), Articles(_NONE, [], []))
+    items = first(groups, "articles", Articles(_NONE, [], []))
     if options.link_targets == ALL:
         items = _add_missing(items, links.targets, groups["titles"], options.min_in_links)
     positions, is_item = find(links.targets, items.digests)
@@ -281,10 +298,10 @@ def _choose_items(element: Keyed, options: GraphOptions) -> Iterator[TaggedOutpu
     count("links", len(found.targets))
     is_train = pair_splits(found.sources, found.targets, options.split) == TRAIN
     train_counts = np.bincount(found.positions[is_train], minlength=len(items.digests))
-    yield TaggedOutput("items", (shard, items))
+    yield TaggedOutput("items", (shard, spill.put(items)))
     yield TaggedOutput("item_counts", (shard, len(items.digests)))
-    yield TaggedOutput("train_counts", (shard, train_counts))
-    for keyed in by_shard(found.sources, options.num_shards, found):
+    yield TaggedOutput("train_counts", (shard, spill.put(train_counts)))
+    for keyed in spill.put_all(by_shard(found.sources, options.num_shards, found)):
         yield TaggedOutput("links", keyed)
 
 
@@ -298,7 +315,7 @@ def _add_missing(
     count("items_without_page", len(added))
     wanted = set(added.tolist())
     title_of: dict[int, str] = {}
-    for batch in named:
+    for batch in map(get, named):
         for digest, title in zip(batch.digests.tolist(), batch.titles, strict=True):
             if digest in wanted:
                 # The smaller of two titles with one digest, whatever the order of the batches.

@@ -15,6 +15,7 @@ import numpy as np
 from data_prep import problems
 from data_prep.counting import count, count_all
 from data_prep.shards import by_shard
+from data_prep.spill import Spill
 from data_prep.splits import text_digest
 from data_prep.wiki import sites
 from data_prep.wiki.dump_files import PageReader, Range
@@ -115,12 +116,14 @@ class ReadPages(beam.DoFn):
       num_threads: threads that decompress bzip2 blocks; 0: one for each core of the worker, up to
         `MAX_THREADS`.
       directory: the dataset directory being written, see `problems`.
+      spill: takes the columns.
     """
 
     def __init__(
         self,
         site: Site,
         num_shards: int,
+        spill: Spill,
         *,
         keep_titles: bool,
         num_threads: int,
@@ -128,6 +131,7 @@ class ReadPages(beam.DoFn):
     ):
         self._site = site
         self._num_shards = num_shards
+        self._spill = spill
         self._keep_titles = keep_titles
         self._num_threads = num_threads
         self._directory = directory
@@ -199,7 +203,7 @@ class ReadPages(beam.DoFn):
 
     def _emit(self, batch: _Batch) -> Iterator[beam.pvalue.TaggedOutput]:
         for output, digests, columns in batch.columns():
-            for keyed in by_shard(digests, self._num_shards, columns):
+            for keyed in self._spill.put_all(by_shard(digests, self._num_shards, columns)):
                 yield beam.pvalue.TaggedOutput(output, keyed)
 
 

@@ -16,13 +16,14 @@ from apache_beam.pvalue import TaggedOutput
 from data_prep import problems
 from data_prep.counting import count, count_all
 from data_prep.shards import by_shard, concatenate
+from data_prep.spill import Spill
 from data_prep.splits import scramble, text_digests
 from data_prep.wiki import sites
 from data_prep.wiki.read_pages import NO_ARTICLE, TITLES, Titles
 from data_prep.wiki.sql_dump import TableFile, read_rows
 from data_prep.wiki.sql_rows import Rows
 from data_prep.wiki.sql_tokens import SqlError
-from data_prep.wiki.titles import clean_title, is_legal
+from data_prep.wiki.titles import stored_title, stored_titles
 from ssl_recsys.errors import InputError
 
 # Kinds of link targets, and the counters of those that are no articles.
@@ -114,11 +115,13 @@ class ReadTable(beam.DoFn):
       has_targets: whether the linktarget table is read, so that numbers of targets have a meaning.
       find_hidden: whether to look for hidden categories.
       directory: the dataset directory being written, see `problems`.
+      spill: takes the columns.
     """
 
     def __init__(
         self,
         num_shards: int,
+        spill: Spill,
         *,
         keep_titles: bool,
         has_targets: bool,
@@ -126,6 +129,7 @@ class ReadTable(beam.DoFn):
         directory: str,
     ):
         self._num_shards = num_shards
+        self._spill = spill
         self._keep_titles = keep_titles
         self._has_targets = has_targets
         self._find_hidden = find_hidden
@@ -171,7 +175,7 @@ class ReadTable(beam.DoFn):
         else:
             is_number = output in (LINK_NUMBERS, CATEGORY_NUMBERS)
             digests = id_digests(columns.targets if is_number else columns[0])
-        for keyed in by_shard(digests, self._num_shards, columns):
+        for keyed in self._spill.put_all(by_shard(digests, self._num_shards, columns)):
             yield TaggedOutput(output, keyed)
 
     def _pages(self, rows: Rows) -> Iterator[tuple[str, Any]]:
@@ -180,7 +184,7 @@ class ReadTable(beam.DoFn):
         is_article = namespaces == sites.ARTICLE
         count("pages_other_namespace", len(ids) - is_article.sum())
         articles = np.flatnonzero(is_article)
-        titles = [_title(raw) for raw in rows.strings("page_title", articles)]
+        titles = stored_titles(rows.strings("page_title", articles))
         is_legal_title = np.array([bool(title) for title in titles], bool)
         count("pages_malformed", len(titles) - is_legal_title.sum())
         articles, titles = articles[is_legal_title], [title for title in titles if title]
@@ -274,18 +278,20 @@ class ReadTable(beam.DoFn):
         self, raws: Sequence[bytes | None]
     ) -> tuple[np.ndarray, np.ndarray, list[tuple[str, Any]]]:
         """Kinds and digests of titles in the article namespace, and the titles to emit."""
-        titles: dict[bytes | None, str] = {raw: _title(raw) for raw in set(raws)}
-        if "" in titles.values() and b"" in titles:
-            raise SqlError("a link has no title; name the linktarget table by --linktarget, too")
-        known = [title for title in titles.values() if title]
-        digest_of = dict(zip(known, text_digests(known).tolist(), strict=True))
-        digests = np.fromiter((digest_of.get(titles[raw], 0) for raw in raws), np.uint64, len(raws))
-        kinds = np.fromiter(
-            (ARTICLE if titles[raw] else INVALID for raw in raws), np.uint8, len(raws)
+        place: dict[bytes | None, int] = {}
+        index = np.fromiter(
+            (place.setdefault(raw, len(place)) for raw in raws), np.int64, len(raws)
         )
-        if not self._keep_titles:
-            return kinds, digests, []
-        return kinds, digests, [(TITLES, Titles(text_digests(known), known))]
+        if b"" in place:
+            raise SqlError("a link has no title; name the linktarget table by --linktarget, too")
+        titles = stored_titles(list(place))
+        known = [title for title in titles if title]
+        is_known = np.fromiter(map(bool, titles), bool, len(titles))
+        digests = np.zeros(len(titles), np.uint64)
+        digests[is_known] = text_digests(known)
+        kinds = np.where(is_known, np.uint8(ARTICLE), np.uint8(INVALID))
+        named = [(TITLES, Titles(digests[is_known], known))] if self._keep_titles else []
+        return kinds[index], digests[index], named
 
     def _name(self, raw: bytes | None) -> str:
         """The name of a category; one object for all that have it."""
@@ -295,17 +301,8 @@ class ReadTable(beam.DoFn):
         if name is None:
             if len(self._names) >= _CACHE_SIZE:
                 self._names.clear()
-            name = self._names[raw] = _title(raw)
+            name = self._names[raw] = stored_title(raw)
         return name
-
-
-def _title(raw: bytes | None) -> str:
-    """A title as the XML dump has it, with spaces; empty if it is none."""
-    try:
-        title = clean_title((raw or b"").decode("utf-8"))
-    except UnicodeDecodeError:
-        return ""
-    return title if is_legal(title) else ""
 
 
 def _ids(rows: Rows, name: str) -> np.ndarray:

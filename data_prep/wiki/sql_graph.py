@@ -16,6 +16,7 @@ from apache_beam.pvalue import AsIter, TaggedOutput
 
 from data_prep.counting import count
 from data_prep.shards import Keyed, by_shard, concatenate, find, take
+from data_prep.spill import Spill
 from data_prep.wiki.read_pages import (
     LINKS,
     NO_ARTICLE,
@@ -58,12 +59,14 @@ class JoinTables(beam.PTransform):
 
     Args:
       num_shards: how many shards the digests divide into.
+      spill: takes the columns.
       drop_hidden: whether to leave out the hidden categories.
     """
 
-    def __init__(self, num_shards: int, *, drop_hidden: bool):
+    def __init__(self, num_shards: int, spill: Spill, *, drop_hidden: bool):
         super().__init__()
         self._num_shards = num_shards
+        self._spill = spill
         self._drop_hidden = drop_hidden
 
     def expand(self, read: Mapping[str, beam.PCollection]) -> dict[str, beam.PCollection]:
@@ -73,7 +76,7 @@ class JoinTables(beam.PTransform):
             {tag: read[tag] for tag in by_target}
             | "GroupByTarget" >> beam.CoGroupByKey()
             | "ResolveTargets"
-            >> beam.ParDo(_resolve_targets, self._num_shards).with_outputs(
+            >> beam.ParDo(_resolve_targets, self._num_shards, self._spill).with_outputs(
                 _RESOLVED_LINKS, _RESOLVED_CATEGORIES
             )
         )
@@ -92,13 +95,13 @@ class JoinTables(beam.PTransform):
             | "GroupByPage" >> beam.CoGroupByKey()
             | "JoinPages"
             >> beam.ParDo(
-                _join_pages, AsIter(hidden), self._num_shards, self._drop_hidden
+                _join_pages, AsIter(hidden), self._num_shards, self._spill, self._drop_hidden
             ).with_outputs(PAGES, REDIRECTS, LINKS)
         )
         return {tag: joined[tag] for tag in (PAGES, REDIRECTS, LINKS)} | {TITLES: read[TITLES]}
 
 
-def _resolve_targets(element: Keyed, num_shards: int) -> Iterator[TaggedOutput]:
+def _resolve_targets(element: Keyed, num_shards: int, spill: Spill) -> Iterator[TaggedOutput]:
     """Replaces numbers of targets by digests of articles and names of categories."""
     _, groups = element
     targets = _first_of_id(concatenate(TargetRows, groups[TARGET_ROWS]))
@@ -108,7 +111,7 @@ def _resolve_targets(element: Keyed, num_shards: int) -> Iterator[TaggedOutput]:
     kinds[is_known] = targets.kinds[position[is_known]]
     digests[is_known] = targets.digests[position[is_known]]
     rows = LinkRows(links.pages, kinds, digests)
-    for keyed in by_shard(id_digests(rows.pages), num_shards, rows):
+    for keyed in spill.put_all(by_shard(id_digests(rows.pages), num_shards, rows)):
         yield TaggedOutput(_RESOLVED_LINKS, keyed)
 
     names = _first_of_id(concatenate(Named, groups[TARGET_NAMES]))
@@ -119,7 +122,7 @@ def _resolve_targets(element: Keyed, num_shards: int) -> Iterator[TaggedOutput]:
         for at, known in zip(position.tolist(), is_known.tolist(), strict=True)
     ]
     named = Named(members.pages, found)
-    for keyed_names in by_shard(id_digests(named.ids), num_shards, named):
+    for keyed_names in spill.put_all(by_shard(id_digests(named.ids), num_shards, named)):
         yield TaggedOutput(_RESOLVED_CATEGORIES, keyed_names)
 
 
@@ -133,7 +136,7 @@ def _hidden_names(element: Keyed) -> Iterator[str]:
 
 
 def _join_pages(
-    element: Keyed, hidden: Iterable[str], num_shards: int, drop_hidden: bool
+    element: Keyed, hidden: Iterable[str], num_shards: int, spill: Spill, drop_hidden: bool
 ) -> Iterator[TaggedOutput]:
     """Pages with their categories, redirects with their targets, links with their pages' titles."""
     _, groups = element
@@ -148,19 +151,19 @@ def _join_pages(
     ends = np.full(len(redirects.ids), NO_ARTICLE, np.uint64)
     ends[is_known] = targets.targets[position[is_known]]
     chains = Redirects(redirects.ids, redirects.digests, ends)
-    for keyed in by_shard(chains.digests, num_shards, chains):
+    for keyed in spill.put_all(by_shard(chains.digests, num_shards, chains)):
         yield TaggedOutput(REDIRECTS, keyed)
 
     members = concatenate(Named, [*groups[CATEGORY_ROWS], *groups[_RESOLVED_CATEGORIES]])
     categories = _categories(members, articles.ids, frozenset(hidden), drop_hidden)
     found = Pages(articles.ids, articles.digests, articles.titles, categories)
-    for keyed_pages in by_shard(found.digests, num_shards, found):
+    for keyed_pages in spill.put_all(by_shard(found.digests, num_shards, found)):
         yield TaggedOutput(PAGES, keyed_pages)
 
     links = _links_of(
         concatenate(LinkRows, [*groups[LINK_ROWS], *groups[_RESOLVED_LINKS]]), articles
     )
-    for keyed_links in by_shard(links.targets, num_shards, links):
+    for keyed_links in spill.put_all(by_shard(links.targets, num_shards, links)):
         yield TaggedOutput(LINKS, keyed_links)
 
 

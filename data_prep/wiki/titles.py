@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 import urllib.parse
+from collections.abc import Sequence
 from html.entities import html5
+
+import numpy as np
 
 MAX_TITLE_BYTES = 255
 # Longer text is no title: NFC makes at most a third of it. Bounds the time, as NFC takes the
@@ -22,6 +25,10 @@ _ILLEGAL = re.compile(
     r"|&(?:[A-Za-z0-9\x80-\U0010ffff]+|#[0-9]+|#[xX][0-9A-Fa-f]+);"
 )
 _RELATIVE = re.compile(r"(?:^|/)\.\.?(?:/|$)")  # a path of a URL would be changed by them
+# Bytes that mean something to `clean_title` or `is_legal` in some place, among them those of all
+# letters but Latin ones, which NFC may change.
+_UNUSUAL = np.zeros(256, bool)
+_UNUSUAL[[*range(10), *range(11, 33), *b"#%&/<>[]{|}~\x7f\xc2", *range(0xCC, 256)]] = True
 _XML_SPACE = " \t\r\n"
 
 _NUMERIC = re.compile("&#(?:0*([0-9]+)|[xX]0*([0-9a-fA-F]+));")
@@ -38,6 +45,45 @@ def clean_title(text: str) -> str:
         return _SPACES.sub(" ", text).strip(" ")
     text = _SPACES.sub(" ", _DIRECTION_MARKS.sub("", text)).strip(" ")
     return unicodedata.normalize("NFC", text) if len(text) <= _MAX_RAW_CHARS else text
+
+
+def stored_title(raw: bytes | None) -> str:
+    """A title of MediaWiki's tables as the XML dump has it, with spaces; empty if it is none."""
+    try:
+        title = clean_title((raw or b"").decode("utf-8"))
+    except UnicodeDecodeError:
+        return ""
+    return title if is_legal(title) else ""
+
+
+def stored_titles(raws: Sequence[bytes | None]) -> list[str]:
+    """As `stored_title`, of many: most need no more than spaces in place of underscores."""
+    if not raws:
+        return []
+    joined = b"\n".join([b"", *[raw or b"" for raw in raws], b""])
+    try:
+        titles = joined.replace(b"_", b" ").decode("utf-8").split("\n")[1:-1]
+    except UnicodeDecodeError:
+        titles = []
+    if len(titles) != len(raws):
+        return [stored_title(raw) for raw in raws]
+    for index in np.flatnonzero(_are_unusual(np.frombuffer(joined, np.uint8))).tolist():
+        titles[index] = stored_title(raws[index])
+    return titles
+
+
+def _are_unusual(lines: np.ndarray) -> np.ndarray:
+    """Which lines, with a line break before each and behind the last, are no plain titles."""
+    breaks = np.flatnonzero(lines == ord("\n"))
+    starts = breaks[:-1]
+    is_unusual = _UNUSUAL[lines]
+    # Spaces at an end, two of them, or an empty line.
+    is_edge = (lines == ord("_")) | (lines == ord("\n"))
+    is_unusual[:-1] |= is_edge[:-1] & is_edge[1:]
+    found = np.logical_or.reduceat(is_unusual[:-1], starts)
+    found |= np.isin(lines[starts + 1], list(b".:"))
+    found |= np.diff(breaks) - 1 > MAX_TITLE_BYTES
+    return found
 
 
 def is_legal(title: str) -> bool:

@@ -91,8 +91,8 @@ def test_data_prep_counts_what_it_decodes(tmp_path):
 
 
 def test_figures_of_the_whole_job():
-    def usage(seconds):
-        return processes.Usage(seconds, cpu_seconds=20.0, peak_bytes=10**9, output="")
+    def usage(cpu_seconds):
+        return processes.Usage(40.0, cpu_seconds, peak_bytes=10**9, output="")
 
     jobs = data_prep.Jobs(
         megabytes={"1x": 25.0, "2x": 50.0, "4x": 100.0, "4x in several processes": 100.0},
@@ -102,14 +102,15 @@ def test_figures_of_the_whole_job():
             "4x": [usage(24.0), usage(26.0)],
             "4x in several processes": [usage(20.0)],
         },
-        decoding=[4.0, 6.0],
-        decoding_cpu=[8.0, 9.0, 10.0],
+        decoding=[8.0, 10.0, 12.0],
+        decoding_cpu=[4.0, 6.0],
     )
     found = values(harness.Report("jobs", data_prep.job_rows(jobs)))
     assert found["decoding alone, same cores"] == 20.0  # 100 MB in 5 s
-    assert found["whole job over decoding alone"] == 0.25  # 100 MB in 20 s
+    assert found["whole job, 4x"] == 4.0  # 100 MB in 25 s
+    assert found["whole job over decoding alone"] == 0.2
     assert found["whole job over decoding alone, a further MB"] == 0.25  # 75 MB in 15 s
-    assert found["whole job, a second of a core"] == 5.0
+    assert found["whole job over decoding alone, by the clock"] == 0.25
     assert found["time of 4x over 1x"] == 2.5
 
 

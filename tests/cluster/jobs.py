@@ -98,6 +98,14 @@ def wikipedia(dump: object, output: object, *more: object) -> list[str]:
     return command("pipelines.wikipedia", *flags, "--link_targets=all", *more)
 
 
+def tables(directory: object, output: object, *more: object) -> list[str]:
+    """The command of the Wikipedia job over the SQL tables of a directory."""
+    names = ("page", "pagelinks", "redirect", "linktarget", "categorylinks", "page_props")
+    flags = [f"--{name}={directory}/{name}.sql.gz" for name in names]
+    flags += [f"--output_dir={output}", "--hidden_categories=drop", "--num_shards=3"]
+    return command("pipelines.wikipedia", "--source=sql", *flags, *more)
+
+
 def app_install(directory: object, output: object, *more: object) -> list[str]:
     """The command of the app-install job over the log and the table of a directory."""
     tables = (f"--installs={directory}/installs.csv.gz", f"--apps={directory}/apps.csv")

@@ -46,6 +46,15 @@ def test_app_install(scratch, beam_args, installs):
     jobs.compare("app_install, Flink", seconds, local, jobs.digests(output))
 
 
+def test_sql_tables(scratch, beam_args):
+    raw, outputs = scratch / "tables", [scratch / f"tables-{name}" for name in ("local", "flink")]
+    make = ("--kind=wikipedia_sql", "--num_items=500", f"--output={raw}")
+    jobs.run(*jobs.command("pipelines.synthetic", *make))
+    jobs.run(*jobs.tables(raw, outputs[0]))
+    seconds, _ = jobs.timed(jobs.run, *jobs.tables(raw, outputs[1], *beam_args))
+    jobs.compare("wikipedia --source=sql, Flink", seconds, outputs[0], jobs.digests(outputs[1]))
+
+
 @pytest.mark.parametrize(
     ("moment", "label"),
     [

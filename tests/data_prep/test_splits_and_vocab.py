@@ -93,9 +93,10 @@ def test_find():
 
 
 def test_vocabulary_order_minimum_and_cap():
-    counts = {"b": 3, "a": 3, "rare": 1, "often": 9}
-    assert vocab.ordered_tokens(counts.items(), 2, 10) == ["often", "a", "b"]
-    assert vocab.ordered_tokens(counts.items(), 1, 2) == ["often", "a"]
+    counts = vocab.TokenCounts(["b", "a", "rare", "often"], [3, 3, 1, 9])
+    tokens, frequencies = vocab.ordered_tokens(counts, 2, 10)
+    assert (tokens, frequencies.tolist()) == (["often", "a", "b"], [9, 3, 3])
+    assert vocab.ordered_tokens(counts, 1, 2).tokens == ["often", "a"]
 
 
 def test_vocabulary_ids():

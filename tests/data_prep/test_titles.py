@@ -172,3 +172,15 @@ def test_a_legal_title_stays_itself(text):
     escaped = title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert titles.clean_title(titles.target_text(escaped.encode())) == title
     assert titles.clean_title(title) == title
+
+
+@hypothesis.given(
+    st.lists(
+        st.none()
+        | st.binary(max_size=6)
+        | st.text("ab._: /%&#4;\u00a0\u00e9e\u0301\u200e\u97f3\n~", max_size=9).map(str.encode)
+        | st.sampled_from([b"New_York", b"St._John's", b"x" * 255, b"x" * 256, b"Caf\xc3\xa9"])
+    )
+)
+def test_many_titles_are_as_one_by_one(raws):
+    assert titles.stored_titles(raws) == [titles.stored_title(raw) for raw in raws]

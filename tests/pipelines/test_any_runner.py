@@ -11,6 +11,7 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 
 from data_prep import dataset_files, probe, problems
 from data_prep.input_files import InputFile
+from data_prep.spill import NO_SPILL
 from data_prep.synthetic import wiki_sql
 from data_prep.synthetic.wiki_pages import pages
 from data_prep.synthetic.wiki_world import WikiWorld
@@ -86,7 +87,8 @@ def test_collections_that_are_joined_have_one_coder(tmp_path, make_job):
 
 
 def test_threads_are_counted_where_they_run(monkeypatch):
-    job = read_pages.ReadPages(None, 1, keep_titles=False, num_threads=0, directory="")
+    options = {"keep_titles": False, "num_threads": 0, "directory": ""}
+    job = read_pages.ReadPages(None, 1, NO_SPILL, **options)
     monkeypatch.setattr(read_pages, "_cores", lambda: 3)
     monkeypatch.setattr(read_pages, "PageParser", lambda site: None)
     job.setup()

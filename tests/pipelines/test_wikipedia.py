@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from data_prep import spill
 from pipelines import wikipedia
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
@@ -228,7 +229,8 @@ def test_split_by_page(tmp_path):
     ],
 )
 @NEEDS_DUMPS
-def test_workers_and_shards_change_nothing(enwiki_2016, tmp_path, fields, beam_args):
+def test_workers_and_shards_change_nothing(enwiki_2016, tmp_path, monkeypatch, fields, beam_args):
+    monkeypatch.setattr(spill, "_SMALLEST", 0)  # all that passes between steps goes to disk
     dump, expected = enwiki_2016
     with listening.watched() as addresses:
         make(tmp_path / "data", dump, beam_args, split_by="page", **fields)
