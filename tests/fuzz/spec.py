@@ -66,7 +66,7 @@ def mutate_json(rng: random.Random, content: Any) -> Any:
     for _ in range(rng.randint(1, 3)):
         places = [*_places(content)]
         parent, key = rng.choice(places)
-        value = rng.choice(VALUES)
+        value = copy.deepcopy(rng.choice(VALUES))  # later changes must not reach the next case
         if rng.random() < 0.3:
             other, from_key = rng.choice(places)
             value = copy.deepcopy(other[from_key])
