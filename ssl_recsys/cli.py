@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from ssl_recsys import options, paths
-from ssl_recsys.errors import InputError, WorkerLostError, printable, system_message
+from ssl_recsys.errors import InputError, WorkerLostError, printable
 
 USAGE_STATUS = 2
 LOST_STATUS = 75  # EX_TEMPFAIL: the same command again may succeed
@@ -137,7 +137,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         except WorkerLostError as error:
             _fail(str(error), LOST_STATUS)
         except Exception as error:
-            if (said := system_message(error) or paths.what_storage_says(error)) is None:
+            if (said := paths.what_storage_says(error)) is None:
                 raise
             _fail(said)
         except KeyboardInterrupt as stop:

@@ -1,14 +1,7 @@
 """The errors that commands report in a line, and text that is safe to print."""
 
-import errno
-import os
-import re
 import unicodedata
 
-# TensorFlow says of a file: "{{node X}} PATH; No space left on device [Op:SaveV2]".
-_OF_A_FILE = re.compile(
-    rf"(?:^|\s)(\S+; (?:{'|'.join(re.escape(os.strerror(code)) for code in errno.errorcode)}))"
-)
 # Embeddings, overrides and isolates of the direction of text, and their ends.
 _BIDI_CONTROLS = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 
@@ -38,14 +31,6 @@ class WorkerLostError(RuntimeError):
 
     Commands print the message and exit with `cli.LOST_STATUS`: to be started again on all workers.
     """
-
-
-def system_message(error: BaseException) -> str | None:
-    """What the system says of a file in an error of TensorFlow, None if it is another error."""
-    if not type(error).__module__.startswith("tensorflow."):
-        return None
-    found = _OF_A_FILE.search(str(error))
-    return found[1] if found else None
 
 
 def printable(text: str) -> str:

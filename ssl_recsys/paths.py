@@ -8,6 +8,7 @@ the same methods, over `tf.io.gfile`; TensorFlow is loaded when it is first touc
 from __future__ import annotations
 
 import atexit
+import errno
 import functools
 import os
 import pathlib
@@ -17,6 +18,10 @@ import tempfile
 from typing import Any
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# TensorFlow says of a file: "{{node X}} PATH; No space left on device [Op:SaveV2]".
+_OF_A_LOCAL_FILE = re.compile(
+    rf"(?:^|\s)(\S+; (?:{'|'.join(re.escape(os.strerror(code)) for code in errno.errorcode)}))"
+)
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
@@ -137,7 +142,7 @@ def named(directory: pathlib.Path) -> pathlib.Path:
 
 
 def what_storage_says(error: Exception) -> str | None:
-    """What TensorFlow's file layer reports of remote storage, in a line; None for other errors.
+    """What TensorFlow's file layer reports of a file or a bucket, in a line; None for other errors.
 
     Its errors are no OSErrors but of the classes that a graph's errors are of; they name a path.
     """
@@ -146,7 +151,8 @@ def what_storage_says(error: Exception) -> str | None:
     text = " ".join(str(error).split())
     scheme = re.search(rf"(?<![A-Za-z0-9+.-])(?!grpc:){_SCHEME.pattern}", text)
     if scheme is None:
-        return None
+        local = _OF_A_LOCAL_FILE.search(text)
+        return local[1] if local else None
     remedy = "check the bucket's name, the credentials and the network"
     if "not implemented" in text:
         remedy = (
