@@ -8,7 +8,7 @@ which it took them until now. Everything else is carried as it is.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import tensorflow as tf
 from ssl_recsys import files, manifest, paths, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError, printable
+from ssl_recsys.features import FeatureSpec
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import SIDES
 from ssl_recsys.training import run_dir
@@ -57,7 +58,7 @@ def carry(model: TwoTowerModel, dataset: Dataset, old: pathlib.Path) -> dict[str
     Raises:
       InputError: if there is no finished run, or its features or layers are others.
     """
-    export = check(dataset.info, old)
+    export, before = check(dataset.info, old)
     # TensorFlow's own choice of the newest, as nothing is resumed here.
     newest = tf.train.latest_checkpoint(str(old / run_dir.CHECKPOINT_DIR))
     if newest is not None:
@@ -66,26 +67,35 @@ def carry(model: TwoTowerModel, dataset: Dataset, old: pathlib.Path) -> dict[str
     carried = {}
     for side in SIDES:
         saved = tf.train.load_checkpoint(str(export / f"{side}_tower" / "variables" / "variables"))
+        shapes = saved.get_variable_to_shape_map()
         for index, variable in enumerate(model.towers[side].variables):
-            _assign(variable, saved, f"tower/variables/{index}/{_VALUE}", old)
-        for name in model.feature_embeddings.tables:
-            if name in [spec.name for spec in dataset.features(side)] and name not in carried:
-                matched = _match_rows(name, dataset, export)
-                carried[name] = _carry_table(model, name, saved, slots, matched)
+            key = f"tower/variables/{index}/{_VALUE}"
+            if shapes.get(key) != variable.shape.as_list():
+                raise _other_layers(old)
+            variable.assign(saved.get_tensor(key))
+        for spec in dataset.features(side):
+            if spec.is_embedded and spec.name not in carried:
+                matched = _match_rows(
+                    (spec, before.feature(spec.name)),
+                    _tokens(dataset.data_dir, spec.name),
+                    _tokens(export, spec.name),
+                )
+                carried[spec.name] = _carry_table(model, spec.name, saved, slots, matched)
     model.optimizer.iterations.assign(0)
     return carried
 
 
-def check(info: schema.DatasetInfo, old: pathlib.Path) -> pathlib.Path:
-    """The export directory of a run that `carry` can begin with.
+def check(info: schema.DatasetInfo, old: pathlib.Path) -> tuple[pathlib.Path, schema.DatasetInfo]:
+    """The export directory of a run that `carry` can begin with, and what it was trained on.
 
     Raises:
       InputError: as `carry`, but for layers.
     """
     export = run_dir.finished_run(old)
     manifest.check(export)
-    _check_same_features(info, schema.read_dataset_info(export), old)
-    return export
+    before = schema.read_dataset_info(export)
+    _check_same_features(info, before, old)
+    return export, before
 
 
 def begin(
@@ -137,14 +147,16 @@ def _restore_dense(model: TwoTowerModel, checkpoint: str, old: pathlib.Path) -> 
         raise _other_layers(old) from error
 
 
-def _match_rows(name: str, dataset: Dataset, old: pathlib.Path) -> np.ndarray:
+def _match_rows(
+    specs: tuple[FeatureSpec, FeatureSpec], tokens: Sequence[str], old_tokens: Sequence[str]
+) -> np.ndarray:
     """`[vocab_size]` row of each new row in the old table, 0 where there is none.
 
     Rows that tokens share are matched one by one if there are as many of them as before.
     """
-    spec, before = dataset.info.feature(name), schema.read_dataset_info(old).feature(name)
-    place = {token: row for row, token in enumerate(_tokens(old, name), start=1)}
-    rows = [place.get(token, 0) for token in _tokens(dataset.data_dir, name)]
+    spec, before = specs
+    place = {token: row for row, token in enumerate(old_tokens, start=1)}
+    rows = [place.get(token, 0) for token in tokens]
     shared = np.zeros(spec.hash_buckets, np.int64)
     if spec.hash_buckets == before.hash_buckets:
         shared = before.num_tokens + 1 + np.arange(spec.hash_buckets)
@@ -171,8 +183,7 @@ def _carry_table(
         )
     known = matched > 0
     known[0] = True
-    values = old[matched]
-    table.assign(tf.cast(values, table.dtype))
+    table.assign(tf.cast(old[matched], table.dtype))
     key, with_accumulator = f"model/{path}/{_SLOT}/{_VALUE}", 0
     if slots is not None and slots.has_tensor(key):
         accumulator = model.optimizer.get_slot(table, "accumulator")
@@ -181,13 +192,6 @@ def _carry_table(
             accumulator.assign(np.where(known[:, np.newaxis], there[matched], accumulator))
             with_accumulator = int(known.sum())
     return Carried(len(matched), int(known.sum()), with_accumulator)
-
-
-def _assign(variable: tf.Variable, saved: Any, key: str, old: pathlib.Path) -> None:
-    shapes: Callable[[], Mapping[str, Sequence[int]]] = saved.get_variable_to_shape_map
-    if shapes().get(key) != variable.shape.as_list():
-        raise _other_layers(old)
-    variable.assign(saved.get_tensor(key))
 
 
 def _other_layers(old: pathlib.Path) -> InputError:
