@@ -17,7 +17,7 @@ import numpy as np
 
 from ssl_recsys import cli, files, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluate import VERIFY
+from ssl_recsys.evaluate import A_MODEL_DIR, MODEL_DIR, VERIFY
 from ssl_recsys.options import Options, option
 from ssl_recsys.training import run_dir
 
@@ -32,11 +32,7 @@ _NPY, _PARQUET = ENDINGS = (".npy", ".parquet")
 class EmbedOptions(Options):
     """The command's flags."""
 
-    model_dir: str = option(
-        "",
-        "Directory that ssl_recsys.train wrote.",
-        required="a directory that ssl_recsys.train wrote",
-    )
+    model_dir: str = option("", MODEL_DIR, required=A_MODEL_DIR)
     items: tuple[str, ...] = option(
         (), "Tables of items, with commas between them.", required="name a table of items"
     )

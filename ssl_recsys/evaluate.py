@@ -15,6 +15,8 @@ from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, FLOAT32, REORDER_DTYPES, RETRIEVALS, SCANN
 from ssl_recsys.training import run_dir
 
+A_MODEL_DIR = "a directory that ssl_recsys.train wrote"
+MODEL_DIR = "Directory that ssl_recsys.train wrote."
 MAX_QUERIES = "Evaluate on a seeded sample of this many queries; 0: on all."
 VERIFY = "Compare the model's files with their manifest, which reads all of them."
 
@@ -26,7 +28,7 @@ class EvaluateOptions(Options):
     model_dir: tuple[str, ...] = option(
         (),
         "Directories that ssl_recsys.train wrote.",
-        required="a directory that ssl_recsys.train wrote",
+        required=A_MODEL_DIR,
     )
     retrieval: str = option(EXACT, "How the corpus is searched.", choices=RETRIEVALS)
     scann_reorder: str = option(

@@ -14,25 +14,19 @@ import importlib.util
 
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluate import VERIFY
+from ssl_recsys.evaluate import A_MODEL_DIR, MODEL_DIR, VERIFY
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS, SCANN
 from ssl_recsys.training import run_dir
 
 AUTO = "auto"
-# Up to this size ScaNN itself searches everything.
-_MOST_EXACT = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
 class IndexOptions(Options):
     """The command's flags."""
 
-    model_dir: str = option(
-        "",
-        "Directory that ssl_recsys.train wrote.",
-        required="a directory that ssl_recsys.train wrote",
-    )
+    model_dir: str = option("", MODEL_DIR, required=A_MODEL_DIR)
     retrieval: str = option(
         AUTO,
         "How it is searched; auto: by ScaNN where there are over 20,000 items and it is installed.",
@@ -86,7 +80,9 @@ def main(options: IndexOptions) -> None:
 def _retrieval(wanted: str, num_items: int) -> str:
     if wanted != AUTO:
         return wanted
-    is_large = num_items > _MOST_EXACT
+    from ssl_recsys.search.scann_params import MAX_BRUTE_FORCE_ITEMS
+
+    is_large = num_items > MAX_BRUTE_FORCE_ITEMS  # up to it ScaNN itself searches everything
     return SCANN if is_large and importlib.util.find_spec("scann") else EXACT
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ssl_recsys import cli, files, paths, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluate import VERIFY
+from ssl_recsys.evaluate import A_MODEL_DIR, MODEL_DIR, VERIFY
 from ssl_recsys.options import Options, option
 from ssl_recsys.search import EXACT, RETRIEVALS
 from ssl_recsys.search.queries import Names, read_queries
@@ -39,11 +39,7 @@ _SCORE_DIGITS = 6
 class RecommendOptions(Options):
     """The command's flags."""
 
-    model_dir: str = option(
-        "",
-        "Directory that ssl_recsys.train wrote.",
-        required="a directory that ssl_recsys.train wrote",
-    )
+    model_dir: str = option("", MODEL_DIR, required=A_MODEL_DIR)
     query: tuple[str, ...] = option(
         (), "Key of the query item, or its title; may be repeated.", repeated=True
     )

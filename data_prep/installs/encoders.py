@@ -27,8 +27,6 @@ from ssl_recsys.raw import rules
 from ssl_recsys.raw.rules import NORMALIZATIONS, QUANTILE, Scale
 from ssl_recsys.raw.words import ngrams, words
 
-# Features are float32; a single larger value would make one of all others zero when scaled.
-_MAX_NUMBER = float(np.finfo(np.float32).max)
 # Largest values of a feature's fields, which are at least 1; hash_buckets may be 0.
 _LARGEST = {"ngrams": 10, "max_values": 10**6, "min_count": 2**31 - 1, "max_vocab": 2**31 - 1}
 _LARGEST |= {"hash_buckets": 2**30}
@@ -283,7 +281,7 @@ class DenseEncoder(Encoder):
                 value = float(text)
             except ValueError:
                 value = np.nan
-            if abs(value) <= _MAX_NUMBER:
+            if abs(value) <= rules.MAX_NUMBER:
                 values[row] = value
             else:
                 what = "beyond the numbers of float32" if np.isfinite(value) else "no number"

@@ -11,8 +11,6 @@ from ssl_recsys.raw.texts import Replace, Texts
 
 # What `float` takes for a finite number; other texts, such as inf, are none here.
 _NUMBER = r"[-+]?(\d+(_\d+)*(\.(\d+(_\d+)*)?)?|\.\d+(_\d+)*)([eE][-+]?\d+(_\d+)*)?"
-# Values are float32; a larger one is none.
-_MAX_NUMBER = float(np.finfo(np.float32).max)
 
 
 class ReadNumbers:
@@ -28,7 +26,7 @@ class ReadNumbers:
         is_number = tf.strings.regex_full_match(plain, _NUMBER)
         digits = tf.strings.regex_replace(plain, "_", "")
         values = tf.strings.to_number(tf.where(is_number, digits, "0"), tf.float64)
-        return tf.where(is_number & (tf.abs(values) <= _MAX_NUMBER), values, np.nan)
+        return tf.where(is_number & (tf.abs(values) <= rules.MAX_NUMBER), values, np.nan)
 
 
 class ApplyScale(tf.Module):

@@ -30,6 +30,8 @@ RULES = (TOKEN, TOKENS, WORDS, NUMBER, TRAINING_PAIRS)
 LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS = "log", "quantile", "standard", "none"
 NORMALIZATIONS = (LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS)
 MAX_DEVIATIONS = 10.0
+# Features are float32; a single larger value would make one of all others zero when scaled.
+MAX_NUMBER = float(np.finfo(np.float32).max)
 # Texts of a missing number, in small letters, besides an empty value.
 MISSING_NUMBERS = ("", "na", "n/a", "nan", "null", "none", "\\n", "-")
 

@@ -21,7 +21,7 @@ from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.search.inputs import check_positive
 
 # Up to this size ScaNN's own brute force is about as fast as a tree of that recall, and exact.
-_MAX_BRUTE_FORCE_ITEMS = 20_000
+MAX_BRUTE_FORCE_ITEMS = 20_000
 # Smaller leaves rule out more, larger ones are scored faster.
 _ITEMS_PER_LEAF = 250
 _LARGE_CORPUS = 500_000
@@ -108,7 +108,7 @@ def choose_scann_params(num_items: int, dim: int, reorder_dtype: str = FLOAT32) 
       InputError: if a number is below 1.
     """
     check_positive(num_items=num_items, dim=dim)
-    if num_items <= _MAX_BRUTE_FORCE_ITEMS:
+    if num_items <= MAX_BRUTE_FORCE_ITEMS:
         return ScannParams(num_leaves=0)
     is_large = num_items >= _LARGE_CORPUS
     num_leaves = min(

@@ -50,7 +50,7 @@ def test_exact_search():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ScaNN is made for Linux")
 def test_scann_search(monkeypatch):
-    monkeypatch.setattr("ssl_recsys.search.scann_params._MAX_BRUTE_FORCE_ITEMS", 1500)
+    monkeypatch.setattr("ssl_recsys.search.scann_params.MAX_BRUTE_FORCE_ITEMS", 1500)
     options = scann_search.Options(
         trained_items=1000,
         training_steps=2,

@@ -61,12 +61,8 @@ def run(*arguments: str) -> None:
     assert done.returncode == 0, f"{arguments}\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
 
 
-def run_watched(arguments: Sequence[str], act: Callable[[], bool]) -> bool:
-    """As `run`; calls `act` again and again until it returns that it has acted.
-
-    Returns:
-      Whether it did, before the command's end.
-    """
+def run_watched(arguments: Sequence[str], act: Callable[[], bool]) -> None:
+    """As `run`; calls `act` again and again until it returns that it has acted."""
     acted, end = False, time.monotonic() + 600
     with (
         tempfile.TemporaryFile("w+") as output,
@@ -82,7 +78,6 @@ def run_watched(arguments: Sequence[str], act: Callable[[], bool]) -> bool:
             process.kill()
         output.seek(0)
         assert process.returncode == 0, output.read()[-6000:]
-    return acted
 
 
 def timed(action: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:

@@ -70,10 +70,10 @@ def test_a_task_manager_dies_and_its_worker_goes_on(scratch, flink, wiki, moment
     restarts, dead = flink.restarts(), flink.processes.killed()
 
     def replace():
-        for _ in flink.processes.killed() - dead:
-            flink.add_task_manager()
-            return True
-        return False
+        if flink.processes.killed() == dead:
+            return False
+        flink.add_task_manager()
+        return True
 
     command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
     seconds, _ = jobs.timed(jobs.run_watched, command, replace)
