@@ -22,7 +22,7 @@ $(VENV)/.installed: setup.py $(wildcard constraints/*.txt)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v < (3, 13) else f"Python 3.10 to 3.12 is needed (this is {v[0]}.{v[1]}); call: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement=constraints/pip.txt
-	$(call install,test dev)
+	$(call install,test dev serve)
 	touch $@
 
 # Run it when setup.py's requirements change: it keeps what is pinned and fits. The newest of all:

@@ -45,6 +45,7 @@ setuptools.setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<2.21"],
         "test": [
+            "httpx>=0.27",
             "hypothesis>=6.100",
             "mwparserfromhell>=0.6.6",
             "pytest>=8",
@@ -57,6 +58,10 @@ setuptools.setup(
         # Data jobs with gs:// paths or on Dataflow, and with s3:// paths.
         "gcp": ["apache-beam[gcp]>=2.68,<2.80"],
         "aws": ["apache-beam[aws]>=2.68,<2.80"],
+        # The HTTP server and its page: python -m ssl_recsys.serve.
+        "serve": ["fastapi>=0.115", "prometheus-client>=0.20", "uvicorn>=0.30"],
+        # Requests made up from the server's OpenAPI description.
+        "fuzz": ["schemathesis>=4"],
         # Tests on clusters: besides, Java 17 and Maven.
         "cluster": ["boto3>=1.34", "flask>=3", "flask-cors>=5", "moto[s3]>=5.0"],
         "dev": ["mypy>=1.13", "ruff>=0.8"],
