@@ -22,6 +22,7 @@ from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.evaluation.recommended import LISTED
 from ssl_recsys.evaluation.simple_models import (
     Evidence,
     Scorer,
@@ -30,6 +31,7 @@ from ssl_recsys.evaluation.simple_models import (
     check_memory,
 )
 from ssl_recsys.evaluation.simple_settings import describe
+from ssl_recsys.evaluation.summary import RankedPairs, summarize
 
 _QUERIES_AT_ONCE = 256
 _CHOSEN_BY = 50
@@ -77,8 +79,8 @@ def compare(
 
 def ranks_by_score(
     scorer: Scorer, pairs: Pairs, train_count: npt.NDArray[np.integer]
-) -> npt.NDArray[np.int64]:
-    """Ranks of the pairs' items by a scorer.
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Ranks of the pairs' items, and the queries' best items, by a scorer.
 
     Args:
       scorer: scores of the whole corpus for a block of queries.
@@ -87,11 +89,15 @@ def ranks_by_score(
         lower row.
 
     Returns:
-      `[num_pairs]` int64 from 1; the query's own item does not count.
+      `[num_pairs]` int64 ranks from 1, and `[num_queries, LISTED]` int64 rows of each distinct
+      query's best items in no order, fewer columns where there are fewer items; the query's own
+      item does not count.
     """
     popularity = metrics.popularity_ranks(train_count)
+    by_popularity = np.argsort(popularity)
     ranks = np.empty(len(pairs.item_row), np.int64)
     distinct, query_of_pair = pairs.distinct_queries()
+    lists = np.empty((len(distinct), min(LISTED, len(train_count) - 1)), np.int64)
     order = np.argsort(query_of_pair, kind="stable")
     bounds = np.searchsorted(query_of_pair[order], np.arange(len(distinct) + 1))
     size = block_rows(len(train_count), _QUERIES_AT_ONCE)
@@ -106,7 +112,23 @@ def ranks_by_score(
             is_before = row > own
             is_before |= (row == own) & (popularity < popularity[items, np.newaxis])
             ranks[mine] = 1 + is_before.sum(axis=1)
-    return ranks
+            lists[number] = best_items(row, by_popularity, lists.shape[1])
+    return ranks, lists
+
+
+def best_items(
+    scores: npt.NDArray[np.floating], by_popularity: npt.NDArray[np.integer], k: int
+) -> npt.NDArray[np.integer]:
+    """The `[k]` rows of the highest of `[num_items]` scores, in no order.
+
+    Of equal scores those that come first in `by_popularity`, `[num_items]` rows, are taken.
+    """
+    if k == 0:
+        return np.empty(0, np.int64)
+    last = np.partition(scores, -k)[-k]
+    above = np.flatnonzero(scores > last)
+    equal = by_popularity[scores[by_popularity] == last]
+    return np.concatenate([above, equal[: k - len(above)]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +159,7 @@ class Comparison:
         """Metrics of each method at those of its settings that validate best.
 
         Yields:
-          Name, and the fields of `evaluation.evaluate_pairs` with `settings`, those chosen by
+          Name, and the fields of `summary.summarize` with `settings`, those chosen by
           Recall@50 on the validation pairs, and `tried`, all settings with that metric.
         """
         evidence = Evidence.of(self.catalog, self.info.features, self.train)
@@ -154,19 +176,22 @@ class Comparison:
                 tried.append((recall, model))
         chosen = max(tried, key=lambda one: one[0])[1] if tried else models[0]
         begin = time.monotonic()
-        ranks = self._ranks(chosen, evidence, self.evaluated)
+        ranks, lists = self._ranks(chosen, evidence, self.evaluated)
         self._note(name, chosen, ranks, self.split, begin)
-        train_count = self.catalog.train_count
+        _, query_of_pair = self.evaluated.distinct_queries()
+        ranked = RankedPairs(
+            ranks=ranks,
+            query_of_pair=query_of_pair,
+            item_row=self.evaluated.item_row,
+            recommended=lists,
+            split=self.split,
+            head=self.info.head,
+            train_count=self.catalog.train_count,
+            item_counts=self.catalog.train_count,
+            query_excluded=True,
+        )
         return {
-            **evaluation.summarize(
-                ranks,
-                self.evaluated.item_row,
-                split=self.split,
-                head=self.info.head,
-                train_count=train_count,
-                item_counts=train_count,
-                query_excluded=True,
-            ),
+            **summarize(ranked),
             "settings": dataclasses.asdict(chosen),
             "tried": [
                 {"settings": dataclasses.asdict(model), f"validation_recall@{_CHOSEN_BY}": recall}
@@ -178,7 +203,7 @@ class Comparison:
         self, name: str, model: SimpleModel, evidence: Evidence, pairs: Pairs, split: str
     ) -> float:
         begin = time.monotonic()
-        ranks = self._ranks(model, evidence, pairs)
+        ranks, _ = self._ranks(model, evidence, pairs)
         self._note(name, model, ranks, split, begin)
         return metrics.recall_at(ranks, _CHOSEN_BY)
 
@@ -191,5 +216,7 @@ class Comparison:
             f"{time.monotonic() - begin:.1f} s"
         )
 
-    def _ranks(self, model: SimpleModel, evidence: Evidence, pairs: Pairs) -> npt.NDArray[np.int64]:
+    def _ranks(
+        self, model: SimpleModel, evidence: Evidence, pairs: Pairs
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         return ranks_by_score(model.fit(evidence), pairs, self.catalog.train_count)

@@ -16,6 +16,12 @@ import numpy.typing as npt
 from ssl_recsys import schema
 
 DEFAULT_KS = (10, 50)
+RECALL, MAP, NDCG = PAIR_METRICS = ("recall", "map", "ndcg")
+HIT_RATE = "hit_rate"
+# What a table can show: metrics as columns, and sections below it.
+DEFAULT_SHOWN = (RECALL, MAP)
+INTERVALS, FREQUENCY, RECOMMENDED = SECTIONS = ("intervals", "frequency", "recommended")
+SHOWABLE = (*PAIR_METRICS, HIT_RATE, *SECTIONS)
 NAMES = ("recall@10", "recall@50", "map@10", "map@50")
 VALIDATION_METRIC = "recall@50"  # what epochs, settings and methods are chosen by
 OVERALL, HEAD, TAIL = SLICES = ("overall", "head", "tail")
@@ -25,6 +31,23 @@ TOP_POPULAR = "top_popular"
 
 _IntArray = npt.NDArray[np.integer]
 _BoolArray = npt.NDArray[np.bool_]
+
+
+def gains(name: str, ranks: npt.ArrayLike, k: int) -> npt.NDArray[np.float64]:
+    """What each pair adds to a metric, which is the mean of it over the pairs.
+
+    Args:
+      name: one of `PAIR_METRICS`.
+      ranks: `[num_pairs]` int, 1 for the best item; anything beyond k counts as a miss.
+      k: number of items that are looked at.
+
+    Returns:
+      `[num_pairs]` float64 in [0, 1], best 1: for `recall` 1, for `map` 1 / rank, for `ndcg`
+      1 / log2(1 + rank), and 0 where the rank is beyond k.
+    """
+    array = np.asarray(ranks, np.float64)
+    discounts = {RECALL: np.ones_like(array), MAP: array, NDCG: np.log2(1.0 + array)}
+    return np.where(array <= k, 1.0 / discounts[name], 0.0)
 
 
 def recall_at(ranks: npt.ArrayLike, k: int) -> float:
@@ -40,7 +63,7 @@ def recall_at(ranks: npt.ArrayLike, k: int) -> float:
     Raises:
       ValueError: if there are no pairs.
     """
-    return float(np.mean(_some_ranks(ranks) <= k))
+    return float(np.mean(gains(RECALL, _some_ranks(ranks), k)))
 
 
 def map_at(ranks: npt.ArrayLike, k: int) -> float:
@@ -60,23 +83,104 @@ def map_at(ranks: npt.ArrayLike, k: int) -> float:
     Raises:
       ValueError: if there are no pairs.
     """
-    ranks = _some_ranks(ranks)
-    return float(np.mean(np.where(ranks <= k, 1.0 / ranks, 0.0)))
+    return float(np.mean(gains(MAP, _some_ranks(ranks), k)))
+
+
+def ndcg_at(ranks: npt.ArrayLike, k: int) -> float:
+    """NDCG@k: the mean of 1 / log2(1 + rank) over the pairs, 0 for a rank beyond `k`.
+
+    With one relevant item for each pair the ideal gain is 1, so that this is the normalised
+    discounted cumulative gain (Järvelin and Kekäläinen 2002).
+
+    Args:
+      ranks: `[num_pairs]` int, 1 for the best item.
+      k: number of items that are looked at.
+
+    Returns:
+      A value in [0, 1], best 1.
+
+    Raises:
+      ValueError: if there are no pairs.
+    """
+    return float(np.mean(gains(NDCG, _some_ranks(ranks), k)))
+
+
+def hit_rate_at(ranks: npt.ArrayLike, query_of_pair: npt.ArrayLike, k: int) -> float:
+    """Hit rate: the share of queries of which at least one pair's item is among the first `k`.
+
+    Recall@k weighs a query by its pairs; here every query counts once.
+
+    Args:
+      ranks: `[num_pairs]` int, 1 for the best item.
+      query_of_pair: `[num_pairs]` int, positions of distinct queries.
+      k: number of items that are looked at.
+
+    Returns:
+      A value in [0, 1], best 1.
+
+    Raises:
+      ValueError: if there are no pairs.
+    """
+    ranks, query_of_pair = _some_ranks(ranks), np.asarray(query_of_pair)
+    return _num_distinct(query_of_pair[ranks <= k]) / _num_distinct(query_of_pair)
+
+
+def part_metrics(
+    ranks: npt.ArrayLike,
+    query_of_pair: npt.ArrayLike | None = None,
+    *,
+    ks: Sequence[int] = DEFAULT_KS,
+) -> dict[str, Any]:
+    """All metrics of one slice's pairs.
+
+    Args:
+      ranks: `[num_pairs]` int, 1 for the best item.
+      query_of_pair: `[num_pairs]` int, positions of distinct queries; None: no hit rate.
+      ks: the values of K.
+
+    Returns:
+      `num_pairs`, `recall@K`, `map@K`, `ndcg@K`, and with queries `num_queries` and `hit_rate@K`;
+      without pairs the counts are 0 and the metrics None.
+    """
+    array = np.asarray(ranks)
+    found: dict[str, Any] = {"num_pairs": len(array)}
+    for name, metric in ((RECALL, recall_at), (MAP, map_at), (NDCG, ndcg_at)):
+        found |= {f"{name}@{k}": metric(array, k) if len(array) else None for k in ks}
+    if query_of_pair is not None:
+        found["num_queries"] = _num_distinct(np.asarray(query_of_pair))
+        for k in ks:
+            rate = hit_rate_at(array, query_of_pair, k) if len(array) else None
+            found[f"{HIT_RATE}@{k}"] = rate
+    return found
+
+
+def slice_masks(head_mask: npt.ArrayLike) -> dict[str, _BoolArray]:
+    """`[num_pairs]` bool of each of `SLICES`: whether it has the pair.
+
+    Args:
+      head_mask: `[num_pairs]` bool, whether the pair's item is a head item.
+    """
+    is_head = np.asarray(head_mask, dtype=bool)
+    return {OVERALL: np.ones_like(is_head), HEAD: is_head, TAIL: ~is_head}
 
 
 def slice_metrics(
-    ranks: npt.ArrayLike, head_mask: npt.ArrayLike, *, ks: Sequence[int] = DEFAULT_KS
+    ranks: npt.ArrayLike,
+    head_mask: npt.ArrayLike,
+    query_of_pair: npt.ArrayLike | None = None,
+    *,
+    ks: Sequence[int] = DEFAULT_KS,
 ) -> dict[str, dict[str, Any]]:
-    """Recall and MAP over all pairs, over those with a head item, and over the others.
+    """`part_metrics` of all pairs, of those with a head item, and of the others.
 
     Args:
       ranks: `[num_pairs]` int, 1 for the best item.
       head_mask: `[num_pairs]` bool, whether the pair's item is a head item.
+      query_of_pair: `[num_pairs]` int, positions of distinct queries; None: no hit rate.
       ks: the values of K; the ranks must be exact up to the largest.
 
     Returns:
-      `{"overall": {"num_pairs": …, "recall@10": …, …, "map@10": …, …}, "head": …, "tail": …}`.
-      A slice without pairs has `num_pairs` 0 and None for its metrics.
+      `{"overall": {"num_pairs": …, "recall@10": …, …}, "head": …, "tail": …}`.
 
     Raises:
       ValueError: if the arrays differ in length.
@@ -86,14 +190,10 @@ def slice_metrics(
         raise ValueError(
             f"ranks and head_mask must be [num_pairs] both (got {ranks.shape}, {is_head.shape})"
         )
-    slices = {"overall": ranks, "head": ranks[is_head], "tail": ranks[~is_head]}
+    queries = None if query_of_pair is None else np.asarray(query_of_pair)
     return {
-        name: {
-            "num_pairs": len(part),
-            **{f"recall@{k}": recall_at(part, k) if len(part) else None for k in ks},
-            **{f"map@{k}": map_at(part, k) if len(part) else None for k in ks},
-        }
-        for name, part in slices.items()
+        name: part_metrics(ranks[mask], None if queries is None else queries[mask], ks=ks)
+        for name, mask in slice_masks(is_head).items()
     }
 
 
@@ -169,6 +269,10 @@ def _some_ranks(ranks: npt.ArrayLike) -> _IntArray:
     if array.size == 0:
         raise ValueError("expected the ranks of at least one pair, got none")
     return array
+
+
+def _num_distinct(positions: _IntArray) -> int:
+    return int(np.count_nonzero(np.bincount(positions)))
 
 
 def popularity_ranks(train_count: _IntArray) -> npt.NDArray[np.int64]:

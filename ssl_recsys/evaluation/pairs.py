@@ -17,6 +17,8 @@ from ssl_recsys import schema
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
+from ssl_recsys.evaluation.recommended import LISTED
+from ssl_recsys.evaluation.summary import RankedPairs, summarize
 from ssl_recsys.search import EXACT, FLOAT32, SCANN
 from ssl_recsys.search.exact import ExactSearch
 from ssl_recsys.search.inputs import check_embeddings, check_pairs, check_positive
@@ -84,19 +86,28 @@ def evaluate_pairs(
     reorder_dtype: str = FLOAT32,
     ks: Sequence[int] = metrics.DEFAULT_KS,
 ) -> dict[str, Any]:
-    """The contents of `metrics.json`.
+    """The contents of `metrics.json`: `summarize` of `rank_data`, whose arguments it takes."""
+    return summarize(
+        rank_data(data, retrieval=retrieval, scann=scann, reorder_dtype=reorder_dtype, ks=ks)
+    )
+
+
+def rank_data(
+    data: EvaluationData,
+    *,
+    retrieval: str = EXACT,
+    scann: ScannSearch | None = None,
+    reorder_dtype: str = FLOAT32,
+    ks: Sequence[int] = metrics.DEFAULT_KS,
+) -> RankedPairs:
+    """The ranks of the pairs, and the lists of their queries.
 
     Args:
       data: pairs and embeddings.
       retrieval: `exact` or `scann`, what the ranks come from.
       scann: the index for `scann`, over the same items; built if None.
       reorder_dtype: what an index that is built keeps of the items, see `ScannParams`.
-      ks: the values of K of Recall@K and MAP@K.
-
-    Returns:
-      `split`, `retrieval`, `num_items`, `num_pairs`, `query_excluded`, the slices `overall`,
-      `head` and `tail` of `metrics.slice_metrics`, `baselines` with the same slices for
-      `top_popular`, and for ScaNN the comparison with exact search under `scann`.
+      ks: the values of K of the metrics.
 
     Raises:
       InputError: for an unknown retrieval, a K below 1, or an index over another corpus.
@@ -105,25 +116,14 @@ def evaluate_pairs(
     if not ks:
         raise InputError("expected at least one K to evaluate at, got none")
     check_positive(**{"K": min(ks)})
-    num_items, dim = data.item_embeddings.shape
     search: Search
-    comparison: dict[str, Any] = {}
+    comparison = None
     if retrieval == SCANN:
-        index = scann or ScannSearch.build(
-            data.item_embeddings,
-            sample_queries=data.query_embeddings,
-            reorder_dtype=reorder_dtype,
-        )
-        if (index.num_items, index.dim) != (num_items, dim):
-            raise InputError(
-                f"expected a ScaNN index over {num_items} items of {dim} dimensions, got one over "
-                f"{index.num_items} of {index.dim}: it is another model's; build it again"
-            )
-        search = index
-        comparison = {"scann": compare_with_exact(index, data)}
+        search = _scann_index(data, scann, reorder_dtype)
+        comparison = compare_with_exact(search, data)
     else:
         search = ExactSearch(data.item_embeddings)
-    ranks = pair_ranks(
+    ranks, recommended = ranks_and_lists(
         search,
         data.query_embeddings,
         data.query_of_pair,
@@ -131,58 +131,35 @@ def evaluate_pairs(
         max(ks),
         own_item_row=data.own_item_row,
     )
-    return {
-        **summarize(
-            ranks,
-            data.item_row,
-            split=data.split,
-            head=data.head,
-            train_count=data.train_count,
-            item_counts=data.item_counts,
-            query_excluded=data.own_item_row is not None,
-            retrieval=retrieval,
-            ks=ks,
-        ),
-        **comparison,
-    }
+    return RankedPairs(
+        ranks=ranks,
+        query_of_pair=np.asarray(data.query_of_pair),
+        item_row=np.asarray(data.item_row),
+        recommended=recommended,
+        split=data.split,
+        head=data.head,
+        train_count=data.train_count,
+        item_counts=data.item_counts,
+        query_excluded=data.own_item_row is not None,
+        retrieval=retrieval,
+        ks=tuple(ks),
+        scann=comparison,
+    )
 
 
-def summarize(
-    ranks: npt.NDArray[np.integer],
-    item_row: npt.NDArray[np.integer],
-    *,
-    split: str,
-    head: schema.HeadRule,
-    train_count: npt.NDArray[np.integer],
-    item_counts: npt.NDArray[np.integer],
-    query_excluded: bool,
-    retrieval: str = EXACT,
-    ks: Sequence[int] = metrics.DEFAULT_KS,
-) -> dict[str, Any]:
-    """The contents of `metrics.json` for ranks that are known.
-
-    Args:
-      ranks: `[num_pairs]` int from 1.
-      item_row: `[num_pairs]` int, the pairs' items.
-      split: name of the split.
-      head: which items are the head.
-      train_count: `[num_items]` int, training pairs by their item.
-      item_counts: `[num_items]` int, those that the model was trained on.
-      query_excluded: whether each query's own item was left out.
-      retrieval: what the ranks come from.
-      ks: the values of K.
-    """
-    head_mask = metrics.head_items(head, train_count)[item_row]
-    popular_ranks = metrics.top_popular_ranks(item_counts, item_row)
-    return {
-        "split": split,
-        "retrieval": retrieval,
-        "num_items": len(train_count),
-        "num_pairs": len(ranks),
-        "query_excluded": query_excluded,
-        **metrics.slice_metrics(ranks, head_mask, ks=ks),
-        "baselines": {metrics.TOP_POPULAR: metrics.slice_metrics(popular_ranks, head_mask, ks=ks)},
-    }
+def _scann_index(
+    data: EvaluationData, scann: ScannSearch | None, reorder_dtype: str
+) -> ScannSearch:
+    index = scann or ScannSearch.build(
+        data.item_embeddings, sample_queries=data.query_embeddings, reorder_dtype=reorder_dtype
+    )
+    num_items, dim = data.item_embeddings.shape
+    if (index.num_items, index.dim) != (num_items, dim):
+        raise InputError(
+            f"expected a ScaNN index over {num_items} items of {dim} dimensions, got one over "
+            f"{index.num_items} of {index.dim}: it is another model's; build it again"
+        )
+    return index
 
 
 def pair_ranks(
@@ -194,7 +171,23 @@ def pair_ranks(
     *,
     own_item_row: npt.NDArray[np.integer] | None,
 ) -> npt.NDArray[np.int32]:
-    """Ranks as `ExactSearch.ranks`, where wanted with each query's own item left out of the corpus.
+    """The ranks of `ranks_and_lists`, whose arguments it takes."""
+    ranks, _ = ranks_and_lists(
+        search, query_embeddings, query_of_pair, item_row, max_rank, own_item_row=own_item_row
+    )
+    return ranks
+
+
+def ranks_and_lists(
+    search: Search,
+    query_embeddings: npt.NDArray[np.float32],
+    query_of_pair: npt.NDArray[np.integer],
+    item_row: npt.NDArray[np.integer],
+    max_rank: int,
+    *,
+    own_item_row: npt.NDArray[np.integer] | None,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Ranks and best items, where wanted with each query's own item left out of the corpus.
 
     Args:
       search: over the whole corpus.
@@ -206,23 +199,31 @@ def pair_ranks(
         corpus.
 
     Returns:
-      `[num_pairs]` int32 in 1 .. max_rank + 1. A pair of an item with itself keeps its rank.
+      `[num_pairs]` int32 in 1 .. max_rank + 1, as `ExactSearch.ranks`, a pair of an item with
+      itself keeping its rank; `[num_queries, LISTED]` int32 rows of the best items, fewer columns
+      where the corpus has fewer items, -1 for none.
     """
     if own_item_row is None:
-        return search.ranks(query_embeddings, query_of_pair, item_row, max_rank)
+        return search.ranks_and_top(query_embeddings, query_of_pair, item_row, max_rank, LISTED)
+    own_item_row = np.asarray(own_item_row)
     own = np.arange(len(own_item_row))
-    ranks = search.ranks(
+    ranks, rows = search.ranks_and_top(
         query_embeddings,
         np.concatenate([query_of_pair, own]),
         np.concatenate([item_row, own_item_row]),
         max_rank + 1,
+        LISTED + 1,
     )
     of_pairs, of_own = ranks[: len(item_row)], ranks[len(item_row) :]
     # The own item is among those that a pair's rank counts if it scores at least as high, which
     # is if its rank is as good.
     is_counted = of_own[query_of_pair] <= of_pairs
-    is_counted &= np.asarray(own_item_row)[query_of_pair] != item_row
-    return np.minimum(of_pairs - is_counted, max_rank + 1).astype(np.int32)
+    is_counted &= own_item_row[query_of_pair] != item_row
+    ranks = np.minimum(of_pairs - is_counted, max_rank + 1).astype(np.int32)
+    # A stable sort puts the own item last, or the one too many where it is not listed.
+    is_own = rows == own_item_row[:, np.newaxis]
+    others = np.take_along_axis(rows, np.argsort(is_own, axis=1, kind="stable"), axis=1)
+    return ranks, others[:, :-1]
 
 
 def rank_pairs(

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from ssl_recsys.evaluation.metrics import SLICES, TOP_POPULAR
+from ssl_recsys.evaluation.details import format_metric, format_sections, short_title
+from ssl_recsys.evaluation.metrics import DEFAULT_SHOWN, SLICES, TOP_POPULAR
 
 
-def format_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+def format_table(
+    results: Mapping[str, Mapping[str, Any]], shown: Collection[str] = DEFAULT_SHOWN
+) -> str:
     """An aligned table of one or several results of `evaluate_pairs`.
 
     Rows are the results, under their names, after the baselines of their evaluation set; columns
-    are Recall and MAP for each slice. A metric of an empty slice is shown as "-". Results over
-    the same pairs share a table; others follow in their own.
+    are the chosen metrics for each slice. A metric of an empty slice is shown as "-". Results over
+    the same pairs share a table; others follow in their own. Slices of a user's own and the
+    chosen sections have lines below the table.
 
     Args:
       results: contents of `metrics.json` by the name to show, in order.
+      shown: of `metrics.SHOWABLE`, the metrics that are columns and the sections below.
     """
     tables: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
     for name, result in results.items():
         sizes = tuple(result[part]["num_pairs"] for part in SLICES)
-        columns = _columns(result)
+        columns = _columns(result, shown)
         key = (result["split"], result["num_items"], sizes, columns)
         if key not in tables:
             tables[key] = {"TopPopular": result["baselines"][TOP_POPULAR]}
         tables[key][name] = result
-    return "\n\n".join(_format_one(rows, *key) for key, rows in tables.items())
+    parts = []
+    for key, rows in tables.items():
+        lines = [_format_one(rows, *key)]
+        for name, result in list(rows.items())[1:]:
+            lines += format_sections(name, result, key[-1], shown)
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def _columns(result: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in result["overall"] if name != "num_pairs")
+def _columns(result: Mapping[str, Any], shown: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in result["overall"] if name.split("@")[0] in shown)
 
 
 def _format_one(
@@ -40,7 +51,7 @@ def _format_one(
     sizes: tuple[int, ...],
     columns: tuple[str, ...],
 ) -> str:
-    titles = [name.replace("recall@", "R@").replace("map@", "MAP@") for name in columns]
+    titles = [short_title(name) for name in columns]
     widths = [max(6, len(title)) for title in titles]
     first = max(len(name) for name in rows)
     span = sum(widths) + len(widths) - 1
@@ -62,7 +73,7 @@ def _format_one(
     for name, result in rows.items():
         cells = [
             " ".join(
-                _format_metric(result[part][column], width)
+                format_metric(result[part][column], width)
                 for column, width in zip(columns, widths, strict=True)
             )
             for part in SLICES
@@ -70,10 +81,6 @@ def _format_one(
         lines.append(" | ".join([name.ljust(first), *cells]))
     lines += [_format_scann(name, row["scann"]) for name, row in rows.items() if "scann" in row]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _format_metric(value: float | None, width: int) -> str:
-    return ("-" if value is None else f"{value:.4f}").rjust(width)
 
 
 def _format_scann(name: str, scann: Mapping[str, Any]) -> str:

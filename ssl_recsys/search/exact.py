@@ -104,25 +104,39 @@ class ExactSearch:
         max_rank: int,
     ) -> npt.NDArray[np.int32]:
         """As `Search.ranks`; the pair's own score is of the matmul that it is compared with."""
+        return self.ranks_and_top(queries, query_of_pair, item_row, max_rank, 1)[0]
+
+    def ranks_and_top(
+        self,
+        queries: npt.ArrayLike,
+        query_of_pair: npt.ArrayLike,
+        item_row: npt.ArrayLike,
+        max_rank: int,
+        k: int,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """As `Search.ranks_and_top`."""
         queries = check_queries(queries, self.dim)
-        check_positive(max_rank=max_rank)
+        check_positive(max_rank=max_rank, k=k)
         query_of_pair, item_row = check_pairs(
             query_of_pair, item_row, num_queries=len(queries), num_items=self.num_items
         )
-        num_top = min(max_rank + 1, self.num_items)
+        num_top = min(max(max_rank + 1, k), self.num_items)
         by_query = np.argsort(query_of_pair, kind="stable")
         sorted_queries = query_of_pair[by_query]
         ranks = np.empty(len(item_row), np.int32)
+        top = np.empty((len(queries), min(k, self.num_items)), np.int32)
 
         def scan(chunk: slice) -> None:
             start, stop = np.searchsorted(sorted_queries, [chunk.start, chunk.stop])
             pairs = by_query[start:stop]
             local_query = query_of_pair[pairs] - chunk.start
             keys, scores = self._scan(queries[chunk], num_top, local_query, item_row[pairs])
-            ranks[pairs] = count_at_least(_decode(keys)[0], local_query, scores)
+            top_scores, rows = _decode(keys)
+            ranks[pairs] = count_at_least(top_scores, local_query, scores)
+            top[chunk] = rows[:, :k]
 
         _run_chunks(scan, len(queries), num_top)
-        return ranks
+        return np.minimum(ranks, max_rank + 1), top
 
     def _scan(
         self, queries: _FloatArray, num_top: int, pair_query: _IntArray, pair_row: _IntArray

@@ -70,6 +70,31 @@ class Search(Protocol):
         """
         ...
 
+    def ranks_and_top(
+        self,
+        queries: npt.ArrayLike,
+        query_of_pair: npt.ArrayLike,
+        item_row: npt.ArrayLike,
+        max_rank: int,
+        k: int,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """`ranks` and the rows of `search`, in one pass over the corpus.
+
+        Args:
+          queries: `[num_queries, dim]` float32.
+          query_of_pair: `[num_pairs]` int, positions in `queries`, in any order.
+          item_row: `[num_pairs]` int, catalog rows.
+          max_rank: ranks beyond it are not told apart.
+          k: number of items to return; the whole corpus where it has fewer.
+
+        Returns:
+          `[num_pairs]` int32 ranks and `[num_queries, min(k, num_items)]` int32 rows.
+
+        Raises:
+          InputError, ValueError: as `ranks` and `search`.
+        """
+        ...
+
 
 def make_search(item_embeddings: npt.ArrayLike, retrieval: str = EXACT) -> Search:
     """An index over `item_embeddings` [num_items, dim], `exact` or `scann`.

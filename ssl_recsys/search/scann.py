@@ -209,22 +209,36 @@ class ScannSearch:
         The rank is the item's among the first max_rank + 1; one that is not among them has rank
         max_rank + 1.
         """
+        return self.ranks_and_top(queries, query_of_pair, item_row, max_rank, 1)[0]
+
+    def ranks_and_top(
+        self,
+        queries: npt.ArrayLike,
+        query_of_pair: npt.ArrayLike,
+        item_row: npt.ArrayLike,
+        max_rank: int,
+        k: int,
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """As `Search.ranks_and_top`; row -1 stands for no item, as in `search`."""
         queries = check_queries(queries, self.dim)
-        check_positive(max_rank=max_rank)
+        check_positive(max_rank=max_rank, k=k)
         query_of_pair, item_row = check_pairs(
             query_of_pair, item_row, num_queries=len(queries), num_items=self.num_items
         )
         by_query = np.argsort(query_of_pair, kind="stable")
         sorted_queries = query_of_pair[by_query]
         ranks = np.empty(len(item_row), np.int32)
+        top = np.empty((len(queries), min(k, self.num_items)), np.int32)
         for start in range(0, len(queries), _QUERY_CHUNK):
-            scores, rows = self.search(queries[start : start + _QUERY_CHUNK], max_rank + 1)
+            chunk = slice(start, start + _QUERY_CHUNK)
+            scores, rows = self.search(queries[chunk], max(max_rank + 1, k))
+            top[chunk] = rows[:, :k]
             first, last = np.searchsorted(sorted_queries, [start, start + _QUERY_CHUNK])
             pairs = by_query[first:last]
             ranks[pairs] = _listed_ranks(
                 scores, rows, query_of_pair[pairs] - start, item_row[pairs], max_rank
             )
-        return ranks
+        return np.minimum(ranks, max_rank + 1), top
 
 
 def _listed_ranks(

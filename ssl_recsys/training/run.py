@@ -16,6 +16,7 @@ from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError, printable
 from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.evaluation.summary import RankedPairs, summarize
 from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
@@ -127,7 +128,12 @@ def _training_pairs(config: RunConfig, dataset: Dataset) -> TrainingPairs:
     return pairs
 
 
-def evaluate(
+def evaluate(exported: Exported, split: str, **settings: Any) -> dict[str, Any]:
+    """The contents of metrics.json for a finished run; the arguments are those of `rank`."""
+    return summarize(rank(exported, split, **settings))
+
+
+def rank(
     exported: Exported,
     split: str,
     *,
@@ -136,8 +142,8 @@ def evaluate(
     exclude_query: bool | None = None,
     scann_reorder: str = FLOAT32,
     scann: ScannSearch | None = None,
-) -> dict[str, Any]:
-    """Metrics of a finished run, in the form of metrics.json.
+) -> RankedPairs:
+    """The pairs of a split as a finished run ranks them.
 
     Args:
       exported: the run.
@@ -169,6 +175,4 @@ def evaluate(
         split=split,
         own_item_row=exported.info.own_item_rows(queries) if exclude_query else None,
     )
-    return evaluation.evaluate_pairs(
-        data, retrieval=retrieval, scann=scann, reorder_dtype=scann_reorder
-    )
+    return evaluation.rank_data(data, retrieval=retrieval, scann=scann, reorder_dtype=scann_reorder)

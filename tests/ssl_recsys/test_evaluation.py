@@ -61,14 +61,24 @@ def test_top_popular_knows_only_the_pairs_that_were_trained_on():
     assert result["head"] == evaluation.evaluate_pairs(hand_made(), ks=(1, 3))["head"]
 
 
+def without(result, *names):
+    """A result, or a slice of one, without the fields that other tests have."""
+    return {name: value for name, value in result.items() if not name.startswith(names)}
+
+
 def test_metrics_by_hand():
     result = evaluation.evaluate_pairs(hand_made(), ks=(1, 3))
-    assert result == {
+    popular = result["baselines"]["top_popular"]
+    parts = ("overall", "head", "tail")
+    assert without(result, *parts, "baselines", "intervals", "by_frequency", "recommended") == {
         "split": "test",
         "retrieval": "exact",
         "num_items": 4,
         "num_pairs": 3,
         "query_excluded": False,
+    }
+    ndcg_and_hits = ("ndcg", "hit_rate", "num_queries")
+    assert {part: without(result[part], *ndcg_and_hits) for part in parts} == {
         # Ranks 1, 4, 2.
         "overall": {
             "num_pairs": 3,
@@ -80,33 +90,36 @@ def test_metrics_by_hand():
         # Only row 3 of the pairs' items has training pairs.
         "head": {"num_pairs": 1, "recall@1": 0.0, "recall@3": 1.0, "map@1": 0.0, "map@3": 0.5},
         "tail": {"num_pairs": 2, "recall@1": 0.5, "recall@3": 0.5, "map@1": 0.5, "map@3": 0.5},
-        "baselines": {
-            # The list is rows 1, 3, 0, 2, so that rows 0, 2, 3 have ranks 3, 4, 2.
-            "top_popular": {
-                "overall": {
-                    "num_pairs": 3,
-                    "recall@1": 0.0,
-                    "recall@3": pytest.approx(2 / 3),
-                    "map@1": 0.0,
-                    "map@3": pytest.approx((1 / 3 + 1 / 2) / 3),
-                },
-                "head": {
-                    "num_pairs": 1,
-                    "recall@1": 0.0,
-                    "recall@3": 1.0,
-                    "map@1": 0.0,
-                    "map@3": 0.5,
-                },
-                "tail": {
-                    "num_pairs": 2,
-                    "recall@1": 0.0,
-                    "recall@3": 0.5,
-                    "map@1": 0.0,
-                    "map@3": pytest.approx(1 / 6),
-                },
-            }
+    }
+    assert {part: without(popular[part], *ndcg_and_hits) for part in parts} == {
+        # The list is rows 1, 3, 0, 2, so that rows 0, 2, 3 have ranks 3, 4, 2.
+        "overall": {
+            "num_pairs": 3,
+            "recall@1": 0.0,
+            "recall@3": pytest.approx(2 / 3),
+            "map@1": 0.0,
+            "map@3": pytest.approx((1 / 3 + 1 / 2) / 3),
+        },
+        "head": {"num_pairs": 1, "recall@1": 0.0, "recall@3": 1.0, "map@1": 0.0, "map@3": 0.5},
+        "tail": {
+            "num_pairs": 2,
+            "recall@1": 0.0,
+            "recall@3": 0.5,
+            "map@1": 0.0,
+            "map@3": pytest.approx(1 / 6),
         },
     }
+    # Query 0 has a pair of rank 1, query 1 one of rank 2.
+    overall = result["overall"]
+    hits = [overall[name] for name in ("num_queries", "hit_rate@1", "hit_rate@3")]
+    assert hits == [2, 0.5, 1.0]
+    assert overall["ndcg@3"] == pytest.approx((1 + 1 / np.log2(3)) / 3)
+    # Rows 0 and 2 have no training pair, row 3 has two.
+    assert result["by_frequency"] == [
+        {"min_count": 0, "max_count": 0, "num_pairs": 2, "recall@3": 0.5},
+        {"min_count": 1, "max_count": 1, "num_pairs": 0, "recall@3": None},
+        {"min_count": 2, "max_count": 3, "num_pairs": 1, "recall@3": 1.0},
+    ]
 
 
 def test_own_item_is_left_out_by_hand():
@@ -117,6 +130,12 @@ def test_own_item_is_left_out_by_hand():
     assert result["query_excluded"]
     assert result["overall"]["recall@3"] == 1.0
     assert result["overall"]["map@3"] == pytest.approx((1 + 1 / 3 + 1) / 3)
+    # Query 0 is given rows 3, 1, 2, query 1 rows 3, 0, 2 or 3, 2, 0.
+    search = ExactSearch(data.item_embeddings)
+    _, lists = evaluation.ranks_and_lists(
+        search, data.query_embeddings, [0], [2], 3, own_item_row=data.own_item_row
+    )
+    assert lists.tolist() == [[3, 1, 2], [3, 0, 2]]
 
 
 @pytest.mark.parametrize("max_rank", [1, 3, 50])
@@ -143,8 +162,9 @@ def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
 def test_default_form_is_json():
     result = evaluation.evaluate_pairs(random_data())
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    names = ["num_pairs", "recall@10", "recall@50", "map@10", "map@50"]
-    assert list(result["overall"]) == names
+    names = [f"{name}@{k}" for name in ("recall", "map", "ndcg", "hit_rate") for k in (10, 50)]
+    assert [name for name in result["overall"] if "@" in name] == names
+    assert list(result["intervals"]["overall"]) == names
     assert result["head"]["num_pairs"] + result["tail"]["num_pairs"] == result["num_pairs"]
 
 

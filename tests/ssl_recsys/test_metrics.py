@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,24 @@ def test_recall_and_map_by_hand():
     assert metrics.map_at(ranks, 50) == pytest.approx((1.6 + 1 / 11) / 5)
 
 
+def test_ndcg_by_hand():
+    # 1 / log2(1 + rank) for the ranks 1, 3 and 7; 8 is beyond the first 7.
+    assert metrics.ndcg_at([1, 3, 7, 8], 7) == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
+    assert metrics.ndcg_at([1, 1], 1) == 1.0
+
+
+def test_hit_rate_counts_each_query_once():
+    # Query 0 has ranks 1, 60, 60, query 2 has 11, query 3 has 99; there is no pair of query 1.
+    ranks, queries = [1, 60, 11, 60, 99], [0, 0, 2, 0, 3]
+    assert metrics.hit_rate_at(ranks, queries, 10) == pytest.approx(1 / 3)
+    assert metrics.hit_rate_at(ranks, queries, 11) == pytest.approx(2 / 3)
+    assert metrics.recall_at(ranks, 11) == pytest.approx(2 / 5)
+    of_slices = metrics.slice_metrics(ranks, [True, False, False, True, True], queries, ks=(11,))
+    assert of_slices["head"]["num_queries"] == 2
+    assert of_slices["head"]["hit_rate@11"] == 0.5
+    assert of_slices["tail"]["hit_rate@11"] == 0.5  # of queries 0 and 2
+
+
 def test_no_pairs_have_no_metric():
     with pytest.raises(ValueError, match="at least one pair"):
         metrics.recall_at([], 10)
@@ -32,6 +52,8 @@ def test_slices():
         "recall@50": 0.75,
         "map@10": pytest.approx((1 + 1 / 4) / 4),
         "map@50": pytest.approx((1 + 1 / 4 + 1 / 11) / 4),
+        "ndcg@10": pytest.approx((1 + 1 / math.log2(5)) / 4),
+        "ndcg@50": pytest.approx((1 + 1 / math.log2(5) + 1 / math.log2(12)) / 4),
     }
     assert result["head"]["num_pairs"] == result["tail"]["num_pairs"] == 2
     assert result["head"]["recall@10"] == 0.5  # ranks 1, 11
@@ -49,7 +71,10 @@ def test_overall_is_the_mix_of_the_slices():
 
 def test_empty_slices_are_null():
     result = metrics.slice_metrics([3], [True], ks=(5,))
-    assert result["tail"] == {"num_pairs": 0, "recall@5": None, "map@5": None}
+    nothing = {"recall@5": None, "map@5": None, "ndcg@5": None}
+    assert result["tail"] == {"num_pairs": 0, **nothing}
+    result = metrics.slice_metrics([3], [True], [0], ks=(5,))
+    assert result["tail"] == {"num_pairs": 0, **nothing, "num_queries": 0, "hit_rate@5": None}
     result = metrics.slice_metrics(np.empty(0, int), np.empty(0, bool))
     assert {part["num_pairs"] for part in result.values()} == {0}
     assert result["overall"]["recall@10"] is None

@@ -128,9 +128,13 @@ def test_ranks_have_the_plain_form(data):
     query_of_pair = data.draw(st.lists(st.integers(0, num_queries - 1), max_size=20))
     item_row = rng.integers(0, num_items, len(query_of_pair))
     max_rank = data.draw(st.integers(1, 700))
-    ranks = ExactSearch(items).ranks(queries, np.array(query_of_pair, int), item_row, max_rank)
+    pairs = (np.array(query_of_pair, int), item_row)
     expected = plain_ranks(items, queries, query_of_pair, item_row, max_rank)
+    np.testing.assert_array_equal(ExactSearch(items).ranks(queries, *pairs, max_rank), expected)
+    k = data.draw(st.integers(1, 700))
+    ranks, rows = ExactSearch(items).ranks_and_top(queries, *pairs, max_rank, k)
     np.testing.assert_array_equal(ranks, expected)
+    np.testing.assert_array_equal(rows, plain_search(items, queries, k)[1])
 
 
 @settings(max_examples=40, deadline=None)
@@ -391,6 +395,11 @@ def test_scann_ranks_are_places_in_its_list():
     query_of_pair = np.repeat(np.arange(20), 11)
     ranks = index.ranks(queries, query_of_pair, rows.ravel(), max_rank=10)
     np.testing.assert_array_equal(ranks.reshape(20, 11), np.tile(np.arange(1, 12), (20, 1)))
+    for k in (3, 30):
+        ranks, top = index.ranks_and_top(queries, query_of_pair, rows.ravel(), 10, k)
+        np.testing.assert_array_equal(ranks.reshape(20, 11), np.tile(np.arange(1, 12), (20, 1)))
+        np.testing.assert_array_equal(top[:, :3], rows[:, :3])
+        assert top.shape == (20, k)
     farthest = np.argmin(queries @ items.T, axis=1)
     assert set(index.ranks(queries, np.arange(20), farthest, max_rank=10)) == {11}
 

@@ -11,7 +11,7 @@ from ssl_recsys import baselines, features, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation import SIMPLE_MODELS, simple_models, simple_settings
+from ssl_recsys.evaluation import SIMPLE_MODELS, comparison, simple_models, simple_settings
 from ssl_recsys.evaluation.comparison import Comparison, ranks_by_score
 from ssl_recsys.evaluation.simple_models import (
     AlternatingLeastSquares,
@@ -147,7 +147,8 @@ def test_little_memory_changes_no_score(monkeypatch: pytest.MonkeyPatch, item_si
         monkeypatch.setattr(simple_models, "_BLOCK_BYTES", limit)
         some = Evidence(pair_counts(Pairs(*np.array(train).T), 9), scipy.sparse.csr_matrix(vectors))
         scores = model.fit(some)(np.arange(9))
-        found.append((scores, ranks_by_score(lambda rows, s=scores: s[rows], pairs, np.ones(9))))
+        ranks, _ = ranks_by_score(lambda rows, s=scores: s[rows], pairs, np.ones(9))
+        found.append((scores, ranks))
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found[1][1], found[0][1])
 
@@ -171,8 +172,17 @@ def test_als_finds_the_block_that_a_missing_pair_belongs_to() -> None:
 def test_ties_go_by_popularity_and_the_query_itself_is_left_out() -> None:
     scores = np.array([[9.0, 1.0, 1.0, 2.0]])
     pairs = Pairs(np.array([0, 0, 0]), np.array([1, 2, 3]))
-    ranks = ranks_by_score(lambda queries: scores.copy(), pairs, np.array([5, 1, 3, 0]))
+    ranks, lists = ranks_by_score(lambda queries: scores.copy(), pairs, np.array([5, 1, 3, 0]))
     assert ranks.tolist() == [3, 2, 1]
+    assert sorted(lists[0]) == [1, 2, 3]
+
+
+def test_best_items_by_hand() -> None:
+    scores = np.array([0.5, 2.0, 0.5, 0.5, -np.inf])
+    by_popularity = np.array([4, 3, 0, 1, 2])
+    found = {k: sorted(comparison.best_items(scores, by_popularity, k)) for k in (0, 1, 2, 3)}
+    # Of three items with 0.5, row 3 is the most popular and row 0 the next.
+    assert found == {0: [], 1: [1], 2: [1, 3], 3: [0, 1, 3]}
 
 
 def test_ranks_do_not_depend_on_the_order_of_pairs() -> None:
@@ -181,7 +191,8 @@ def test_ranks_do_not_depend_on_the_order_of_pairs() -> None:
     queries, items = rng.integers(0, 300, (2, 1000))
     items = np.where(items == queries, (items + 1) % 300, items)
     count = rng.integers(0, 4, 300)
-    ranks = ranks_by_score(lambda rows: scores[rows], Pairs(queries, items), count)
+    ranks, lists = ranks_by_score(lambda rows: scores[rows], Pairs(queries, items), count)
+    distinct = np.unique(queries).tolist()
     for number in range(0, 1000, 97):
         keys = [
             (-scores[queries[number], item], -count[item], item)
@@ -189,7 +200,10 @@ def test_ranks_do_not_depend_on_the_order_of_pairs() -> None:
             if item != queries[number]
         ]
         own = (-scores[queries[number], items[number]], -count[items[number]], items[number])
-        assert ranks[number] == 1 + sorted(keys).index(own)
+        keys.sort()
+        assert ranks[number] == 1 + keys.index(own)
+        listed = lists[distinct.index(queries[number])]
+        assert sorted(listed) == sorted(item for _, _, item in keys[:10])
 
 
 NOTED: list[str] = []
@@ -236,7 +250,14 @@ def test_results_have_the_form_of_a_models_metrics() -> None:
         "recall@50": 0.5,
         "map@10": 0.5,
         "map@50": 0.5,
+        "ndcg@10": 0.5,
+        "ndcg@50": 0.5,
+        "num_queries": 1,
+        "hit_rate@10": 1.0,
+        "hit_rate@50": 1.0,
     }
+    assert result["recommended"]["num_queries"] == 1
+    assert result["recommended"]["coverage@10"] == 10 / result["num_items"]
     assert result["overall"] == result["baselines"]["top_popular"]["overall"]
     assert format_table({"co_occurrence": result}).count("0.5000") > 4
 
