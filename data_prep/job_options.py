@@ -11,6 +11,7 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 
 MAX_SHARDS = 4096
+TRAINING, CATALOG = VOCABULARIES = ("training", "catalog")
 HEAD_MEANING = (
     "Which items are the head in evaluations, the others being the tail. in_training: those "
     "with --head_min_count training pairs. top_fraction: of these, the most frequent ones."
@@ -45,6 +46,12 @@ class JobOptions(Options):
     )
     head_min_count: int = option(
         1, "Training pairs that must lead to an item of the head.", at_least=1
+    )
+    vocabulary: str = option(
+        TRAINING,
+        "Items whose words, categories and other shared values get an id of their own: those of "
+        "training, or all of the catalog. Ids of items are learned from training pairs alone.",
+        choices=VOCABULARIES,
     )
     num_shards: int = option(
         0,

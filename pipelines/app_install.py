@@ -198,7 +198,7 @@ def _build(
         text=options.text,
     )
     paths = tuple(file.path for file in apps)
-    item_options = ItemOptions(spec, paths, options.num_shards, options.text)
+    item_options = ItemOptions(spec, paths, options.num_shards, options.text, options.vocabulary)
     log = (
         pipeline
         | "Logs" >> beam.Create([file.path for file in events])

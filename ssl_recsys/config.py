@@ -32,6 +32,7 @@ NO_MASK = "none"
 MASKS = ("random", "correlated")
 BATCH_ITEMS, CATALOG_ITEMS = SSL_ITEMS = ("batch", "catalog")
 SOFTMAX, SQUARED = SPREAD_OUT_LOSSES = ("softmax", "squared")
+STANDARD, CORRECTED = LOGQ_FORMS = ("standard", "corrected")
 BOTH_SIDES = "both"
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
@@ -98,6 +99,13 @@ class LossConfig(Options):
         "Subtract the log of each in-batch item's frequency in the training pairs from the main "
         "task's logits (Yi et al. 2019).",
     )
+    logq_form: str = option(
+        STANDARD,
+        "Form of --logq_correction: standard, or corrected (Khrylchenko et al. 2025), which treats "
+        "the positive as what it is, certain and not sampled, and leaves its other occurrences out "
+        "of the negatives.",
+        choices=LOGQ_FORMS,
+    )
     remove_accidental_hits: bool = option(
         False, "Leave the positive item's other occurrences in the batch out of the negatives."
     )
@@ -106,6 +114,11 @@ class LossConfig(Options):
         "Add the softmax of each item over the batch's queries to the main loss (as CLIP, Radford "
         "et al. 2021); it has no logQ correction.",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.logq_form == CORRECTED and not self.logq_correction:
+            raise InputError("--logq_form=corrected needs --logq_correction")
 
 
 @dataclasses.dataclass(frozen=True)

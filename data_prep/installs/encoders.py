@@ -48,7 +48,8 @@ class ItemFeature:
       words: bag: take the words of the text instead.
       ngrams: bag of words: also runs of up to so many words.
       max_values: bag: how many values of an item are kept.
-      min_count: categorical, bag: values that fewer training items have get no id.
+      min_count: categorical, bag: values that fewer items have (those of training, or with
+        `--vocabulary=catalog` all) get no id; of the key: fewer training pairs.
       max_vocab: categorical, bag: how many values get an id, the most frequent ones.
       hash_buckets: categorical, bag: ids that the values without one of their own share; 0: none.
       normalize: dense: `log` (log(1 + x), then mean 0 and variance 1), `quantile` (share of
@@ -99,11 +100,16 @@ class ItemFeature:
 
 
 class Uses(NamedTuple):
-    """Digests of a shard's keys, and training pairs with them as item and as query, `[items]`."""
+    """Digests of a shard's keys, and training pairs with them as item and as query, `[items]`.
+
+    `in_vocabulary` is `[items]` bool, whether an item's tokens count for vocabularies: those of
+    training items do, or all (`--vocabulary`).
+    """
 
     digests: np.ndarray
     as_item: np.ndarray
     as_query: np.ndarray
+    in_vocabulary: np.ndarray
 
     @property
     def totals(self) -> np.ndarray:
@@ -159,8 +165,8 @@ class CategoricalEncoder(Encoder):
         return pa.array([""] * len(keys), pa.string())
 
     def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
-        """How many training items have each text."""
-        return _value_counts(column.take(pa.array(np.flatnonzero(uses.totals))))
+        """How many items have each text."""
+        return _value_counts(column.filter(pa.array(uses.in_vocabulary)))
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
@@ -236,9 +242,8 @@ class BagEncoder(Encoder):
         return pa.array([[]] * len(keys), _BAG_TYPE)
 
     def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
-        """How many training items have each token."""
-        training = pa.array(np.flatnonzero(uses.totals))
-        return _value_counts(pc.list_flatten(column.take(training)))
+        """How many items have each token."""
+        return _value_counts(pc.list_flatten(column.filter(pa.array(uses.in_vocabulary))))
 
     def encode(
         self, column: Column, uses: Uses, learned: Any, counters: Counter[str]

@@ -1,4 +1,4 @@
-"""Vocabularies, scales and catalog records of items, learned from the training pairs."""
+"""Vocabularies, scales and catalog records of items."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from data_prep.counting import count_all
 from data_prep.encode import Item, ItemBatch, encode_shard
 from data_prep.installs.encoders import Column, Encoder, Uses
 from data_prep.installs.items import ItemOptions, ItemRows
+from data_prep.job_options import CATALOG
 from data_prep.sampling import SampleByDigest
 from data_prep.shards import Keyed, first_rows
 from data_prep.spill import Spill
@@ -49,7 +50,7 @@ def encode_items(
     used = (
         {"items": items, "uses": uses}
         | "GroupUses" >> beam.CoGroupByKey()
-        | "AddUses" >> beam.MapTuple(_add_uses)
+        | "AddUses" >> beam.Map(_add_uses, options.vocabulary)
     )
     learned_from = used | "LearnFrom" >> beam.ParDo(_learn_from, options).with_outputs(
         _TOKENS, _NUMBERS
@@ -87,12 +88,18 @@ def _count_uses(
             yield shard, (role, used[part] - starts[shard], times[part])
 
 
-def _add_uses(shard: int, groups: Mapping[str, Iterable[Any]]) -> tuple[int, UsedItems]:
+def _add_uses(
+    element: tuple[int, Mapping[str, Iterable[Any]]], vocabulary: str
+) -> tuple[int, UsedItems]:
+    shard, groups = element
     items = next(iter(groups["items"]))
     counts = np.zeros((2, len(items.digests)), np.int64)
     for role, positions, times in groups["uses"]:
         counts[role, positions] += times
-    return shard, UsedItems(items, Uses(items.digests, counts[_AS_ITEM], counts[_AS_QUERY]))
+    in_vocabulary = (counts.sum(axis=0) > 0) | (vocabulary == CATALOG)
+    return shard, UsedItems(
+        items, Uses(items.digests, counts[_AS_ITEM], counts[_AS_QUERY], in_vocabulary)
+    )
 
 
 def _features(items: ItemRows, options: ItemOptions) -> Iterator[tuple[str, Encoder, Column]]:

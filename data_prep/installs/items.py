@@ -20,6 +20,7 @@ from data_prep.installs.encoders import Column
 from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
 from data_prep.installs.spec import InstallSpec
+from data_prep.job_options import TRAINING
 from data_prep.shards import find, group_indices, range_index
 
 
@@ -59,12 +60,14 @@ class ItemOptions:
       paths: the files; of rows with the same key the first one, in this order, is kept.
       num_shards: how many shards the digests divide into.
       text: how text files are read.
+      vocabulary: whose tokens get ids, `training` or `catalog`.
     """
 
     spec: InstallSpec
     paths: tuple[str, ...]
     num_shards: int
     text: tables.TextFormat = tables.DEFAULT_TEXT
+    vocabulary: str = TRAINING
 
 
 class ReadItems(beam.PTransform):

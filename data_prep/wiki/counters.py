@@ -36,9 +36,9 @@ COUNTERS = {
     "links_through_redirect": "links that went through redirects",
     "links": "links between items, the pairs",
     "categories_assigned": "categories of articles",
-    "categories_out_of_vocabulary": "dropped: rare, or in no training page",
+    "categories_out_of_vocabulary": "dropped: rare, or not in the vocabulary's pages",
     "categories_over_limit": "dropped: over --max_categories",
-    "title_ngrams_out_of_vocabulary": "dropped: rare, or in no training page",
+    "title_ngrams_out_of_vocabulary": "dropped: rare, or not in the vocabulary's pages",
     "title_ngrams_over_limit": "dropped: over --max_title_ngrams",
     "items_without_id": "items with id 0: held out, or rare in training",
 }

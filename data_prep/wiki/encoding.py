@@ -14,10 +14,10 @@ from apache_beam.pvalue import AsDict, TaggedOutput
 
 from data_prep.counting import count_all
 from data_prep.encode import Item, ItemBatch, encode_shard
-from data_prep.job_options import JobOptions
+from data_prep.job_options import CATALOG, JobOptions
 from data_prep.shards import Keyed, concatenate, find, first_rows, range_index
 from data_prep.spill import Spill, first, get
-from data_prep.splits import TRAIN, SplitRule, pair_digests
+from data_prep.splits import TRAIN, pair_digests
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
 from data_prep.wiki.link_graph import Articles, Graph, ItemLinks
 from data_prep.wiki.link_splits import item_splits, pair_splits
@@ -43,9 +43,11 @@ class FeatureOptions(JobOptions):
         1, "Training pairs that a page needs for an id of its own.", at_least=1
     )
     title_min_count: int = option(
-        2, "Training pages that a title n-gram must occur in.", at_least=1
+        2, "Pages (see --vocabulary) that a title n-gram must occur in.", at_least=1
     )
-    category_min_count: int = option(2, "Training pages that a category must have.", at_least=1)
+    category_min_count: int = option(
+        2, "Pages (see --vocabulary) that a category must have.", at_least=1
+    )
     id_hash_buckets: int = option(
         0, "Ids that pages without one of their own share, by their titles; 0: none.", at_least=0
     )
@@ -136,7 +138,7 @@ def encode_wiki(
     )
     vocabularies = (
         counted
-        | "CountTokens" >> beam.FlatMap(_count_tokens, options.split, dotless_i)
+        | "CountTokens" >> beam.FlatMap(_count_tokens, options, dotless_i)
         | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits(), spill)
     )
     ids = vocabularies | "MakeIds" >> beam.Map(_make_ids, options.hash_buckets())
@@ -179,18 +181,22 @@ def _add_counts(element: Keyed, spill: Spill) -> Keyed:
 
 
 def _count_tokens(
-    element: Keyed, split: SplitRule, dotless_i: bool
+    element: Keyed, options: FeatureOptions, dotless_i: bool
 ) -> Iterator[tuple[str, TokenCounts]]:
-    """Training pairs of a shard's training pages, and how many of them have a token."""
+    """Training pairs of a shard's training pages, and how many pages have a token.
+
+    These are the training pages, or with `--vocabulary=catalog` all pages.
+    """
     items, as_item, as_query = get(element[1])
     totals = as_item + as_query
-    is_train = item_splits(items.digests, split) == TRAIN
+    is_train = item_splits(items.digests, options.split) == TRAIN
     in_pairs = np.flatnonzero(is_train & (totals > 0))
     titles = [items.titles[index] for index in in_pairs]
     yield ID, TokenCounts(titles, totals[in_pairs].tolist())
     found: Counter[str] = Counter()
     names: Counter[str] = Counter()
-    for index in np.flatnonzero(is_train).tolist():
+    is_counted = is_train | (options.vocabulary == CATALOG)
+    for index in np.flatnonzero(is_counted).tolist():
         found.update(title_ngrams(items.titles[index], dotless_i=dotless_i))
         names.update(items.categories[index])
     yield TITLE_NGRAMS, TokenCounts(list(found), list(found.values()))

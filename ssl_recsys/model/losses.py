@@ -65,6 +65,55 @@ def contrastive_loss(
     return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
 
 
+def corrected_softmax_loss(
+    left: tf.Tensor,
+    right: tf.Tensor,
+    *,
+    positives: tf.Tensor,
+    item_row: tf.Tensor,
+    log_sampling_probability: tf.Tensor,
+    temperature: float,
+    gradient_dtype: tf.DType = tf.float32,
+) -> tf.Tensor:
+    """An estimate of the softmax over the whole catalog, from the negatives of a batch.
+
+    `-log p_i` with `p_i = exp(s_ii) / (exp(s_ii) + sum_j exp(s_ij) / (n q_j))`, where j runs over
+    the batch's `n` other candidates without those of the positive's own item. Unlike
+    in `contrastive_loss` with sampling probabilities, the positive, which is not sampled, is not
+    divided by its own (Khrylchenko et al. 2025, "Correcting the LogQ Correction", arXiv
+    2507.09331). They write it as a weight without gradient, `(1 - p_i)`, times a loss whose
+    denominator lacks the positive: its gradient is the one of `-log p_i`, for the same p_i.
+
+    Args:
+      left: `[batch, dim]` L2-normalised embeddings.
+      right: `[num_candidates, dim]` L2-normalised embeddings, of the global batch.
+      positives: `[batch]` index in `right` of each left embedding's positive.
+      item_row: `[num_candidates]` catalog rows of the candidates.
+      log_sampling_probability: `[num_candidates]` log q, without a gradient.
+      temperature: tau; similarities s are divided by it.
+      gradient_dtype: type of the factors of the gradient's matrix products.
+
+    Returns:
+      Scalar: the sum of the batch's losses over the size of the global batch. At least 0, which is
+      best.
+    """
+    scaled = left / temperature
+    num_negatives = tf.cast(tf.shape(right)[0] - 1, left.dtype)
+    log_weights = -tf.stop_gradient(log_sampling_probability)
+    log_weights -= tf.math.log(tf.maximum(num_negatives, 1.0))
+    of_positive = tf.gather(item_row, positives)[:, tf.newaxis]
+    excluded = tf.equal(of_positive, item_row[tf.newaxis, :])  # [batch, num_candidates]
+
+    @tf.custom_gradient
+    def log_partition(scaled: tf.Tensor, right: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        is_safe = temperature >= _SAFE_TEMPERATURE
+        return _log_partition(scaled, right, log_weights, excluded, is_safe, gradient_dtype)
+
+    positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
+    losses = tf.nn.softplus(log_partition(scaled, right) - positive_logits)
+    return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
+
+
 def _log_partition(
     left: tf.Tensor,
     right: tf.Tensor,
@@ -86,7 +135,8 @@ def _log_partition(
         logits += log_weights
         if excluded is not None:
             logits = tf.where(excluded, -math.inf, logits)
-        shift = tf.reduce_max(logits, axis=1, keepdims=True)
+        # All of a row may be excluded.
+        shift = tf.maximum(tf.reduce_max(logits, axis=1, keepdims=True), logits.dtype.min)
         logits -= shift
         log_weights = tf.zeros_like(log_weights)
     weights = tf.exp(log_weights)[:, tf.newaxis]  # [num_candidates, 1]
@@ -96,7 +146,7 @@ def _log_partition(
     partition = tf.matmul(exponentials, weights)  # [batch, 1]
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        row_scale = upstream[:, tf.newaxis] / partition
+        row_scale = tf.math.divide_no_nan(upstream[:, tf.newaxis], partition)
         factor = tf.cast(exponentials, gradient_dtype)
         to_left = tf.matmul(factor, tf.cast(weights * right, gradient_dtype))
         to_right = tf.matmul(factor, tf.cast(row_scale * left, gradient_dtype), transpose_a=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ssl_recsys.config import LossConfig
+from ssl_recsys.config import CORRECTED, LossConfig
 from ssl_recsys.model import losses
 from ssl_recsys.model.replicas import ReplicaBatch
 
@@ -33,16 +33,27 @@ def main_loss(
     Returns:
       Scalar.
     """
-    # Gathering across replicas costs communication, so columns are gathered only if used.
-    loss = losses.contrastive_loss(
-        queries,
-        batch.gather(items),
-        positives=batch.positions(),
-        temperature=config.temperature,
-        log_sampling_probability=batch.gather(item_log_q) if config.logq_correction else None,
-        item_row=batch.gather(item_row) if config.remove_accidental_hits else None,
-        gradient_dtype=gradient_dtype,
-    )
+    if config.logq_form == CORRECTED:
+        loss = losses.corrected_softmax_loss(
+            queries,
+            batch.gather(items),
+            positives=batch.positions(),
+            item_row=batch.gather(item_row),
+            log_sampling_probability=batch.gather(item_log_q),
+            temperature=config.temperature,
+            gradient_dtype=gradient_dtype,
+        )
+    else:
+        # Gathering across replicas costs communication, so columns are gathered only if used.
+        loss = losses.contrastive_loss(
+            queries,
+            batch.gather(items),
+            positives=batch.positions(),
+            temperature=config.temperature,
+            log_sampling_probability=batch.gather(item_log_q) if config.logq_correction else None,
+            item_row=batch.gather(item_row) if config.remove_accidental_hits else None,
+            gradient_dtype=gradient_dtype,
+        )
     if config.symmetric_loss:
         loss += losses.contrastive_loss(
             items,

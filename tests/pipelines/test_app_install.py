@@ -154,6 +154,30 @@ def before_counters(small):
     return {name: count for name, count in small[0].counters.items() if name not in gone}
 
 
+def test_vocabulary_of_the_catalog(small, tmp_path):
+    info = make(tmp_path / "data", vocabulary="catalog", **write_input(tmp_path))
+    vocab = {
+        name: schema.vocab_path(tmp_path / "data", name).read_text().splitlines()
+        for name in ("id", "developer_name", "categories", "title_unigram")
+    }
+    assert vocab["id"] == ["a", "b", "x", "d"]  # of training pairs, as before
+    assert sorted(vocab["developer_name"]) == ["dev1", "dev2", "dev3"]
+    assert sorted(vocab["categories"]) == ["G1", "G2", "G3", "G4"]
+    assert vocab["title_unigram"][0] == "game"  # the only other word that two items have
+    assert set(vocab["title_unigram"]) == {"alpha", "game"}
+    for name in ("developer_name", "categories"):
+        assert info.counters.get(f"{name}_out_of_vocabulary", 0) == 0
+    items, pairs = read(tmp_path / "data")
+    before, pairs_before = read(small[1])
+    assert pairs == pairs_before
+    for key, item in items.items():
+        assert item["id"] == before[key]["id"]
+        # Scales are learned from training items alone.
+        np.testing.assert_array_equal(item["popularity"], before[key]["popularity"])
+        np.testing.assert_array_equal(item["quality"], before[key]["quality"])
+    assert info.options["vocabulary"] == "catalog"
+
+
 def test_popularity_from_training(small, tmp_path):
     info = make(tmp_path / "data", popularity_from_training=True, **write_input(tmp_path))
     items, _ = read(tmp_path / "data")

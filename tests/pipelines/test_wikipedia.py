@@ -221,6 +221,22 @@ def test_split_by_page(tmp_path):
     assert all(not {query, item} <= seen for query, item in pairs["test"])
     assert all(not {query, item} <= pages["train"] for query, item in pairs["validation"])
 
+    # The catalog's vocabulary has every token; ids, pairs and splits are the same.
+    info = make(tmp_path / "catalog", split_seed=seed, vocabulary="catalog", **fields)
+    names = ("title_ngrams", "categories")
+    training, catalog = (
+        {name: schema.vocab_path(tmp_path / folder, name).read_text().splitlines()
+         for name in ("id", *names)}
+        for folder in ("data", "catalog")
+    )  # fmt: skip
+    assert catalog["id"] == training["id"]
+    assert read(tmp_path / "catalog")[1] == pairs
+    assert all(set(catalog[name]) >= set(training[name]) for name in names)
+    assert len(catalog["title_ngrams"]) > len(training["title_ngrams"])
+    assert sorted(catalog["categories"]) == ["Obst", "Red things"]
+    assert not any(info.counters[f"{name}_out_of_vocabulary"] for name in names)
+    assert info.options["vocabulary"] == "catalog"
+
 
 @pytest.mark.parametrize(
     ("fields", "beam_args"),

@@ -69,6 +69,7 @@ def test_commands_say_how_to_make_a_model(module: str, tmp_path: pathlib.Path) -
         (lambda: TowerConfig(hidden_layers=(8, 0)), "hidden_layers"),
         (lambda: LossConfig(temperature=0), "temperature must be greater than 0"),
         (lambda: LossConfig(alpha=-1), "alpha must be at least 0"),
+        (lambda: LossConfig(logq_form="corrected"), "logq_form=corrected needs --logq_correction"),
         (lambda: SSLConfig(method="x"), "method must be one of baseline, do"),
         (lambda: SSLConfig(dropout_granularity="x"), "one of feature, value"),
         (lambda: SSLConfig(spread_out="x"), "one of softmax, squared"),

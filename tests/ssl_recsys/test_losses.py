@@ -128,6 +128,93 @@ def test_loss_and_gradient_equal_the_plain_form(
         )
 
 
+def test_corrected_softmax_by_hand() -> None:
+    # Logits at tau 1: [[1, 0, 1], [0, 1, 0], [1, 0, 1]]. Candidates 0 and 2 are one item, so
+    # examples 0 and 2 have one negative and example 1 has two; each weighs 1 / (2 q).
+    left = right = tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    loss = losses.corrected_softmax_loss(
+        left,
+        right,
+        positives=tf.range(3),
+        item_row=tf.constant([7, 8, 7]),
+        log_sampling_probability=tf.math.log([0.25, 0.1, 0.25]),
+        temperature=1.0,
+    )
+    p_0 = math.e / (math.e + 1 / (2 * 0.1))
+    p_1 = math.e / (math.e + 2 / (2 * 0.25))
+    assert float(loss) == pytest.approx(-(2 * math.log(p_0) + math.log(p_1)) / 3, rel=1e-6)
+
+
+def published_corrected_loss(
+    left: tf.Tensor,
+    right: tf.Tensor,
+    positives: tf.Tensor,
+    temperature: float,
+    log_q: tf.Tensor,
+    item_row: tf.Tensor,
+) -> tf.Tensor:
+    """As Khrylchenko et al. write it: (1 - p) without gradient, no positive in the denominator."""
+    logits = tf.matmul(left, right, transpose_b=True) / temperature
+    positive = tf.gather(logits, positives, batch_dims=1)
+    is_negative = tf.not_equal(tf.gather(item_row, positives)[:, tf.newaxis], item_row)
+    sampled = tf.where(is_negative, logits - log_q - math.log(right.shape[0] - 1), -1e9)
+    log_sum = tf.reduce_logsumexp(sampled, axis=1)
+    p = tf.exp(positive - tf.reduce_logsumexp(tf.stack([positive, log_sum]), axis=0))
+    weighted = tf.stop_gradient(1.0 - p) * (log_sum - positive)
+    return tf.reduce_sum(weighted) / right.shape[0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    temperature=st.sampled_from([0.005, 0.03, 0.034, 0.07, 1.0]),
+    num_items=st.sampled_from([2, 4, 40]),
+)
+def test_corrected_gradient_is_the_published_one(
+    seed: int, temperature: float, num_items: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    left, right = (
+        tf.math.l2_normalize(tf.constant(rng.normal(size=(n, 4)), tf.float32), axis=1)
+        for n in (5, 9)
+    )
+    positives = tf.constant(rng.permutation(9)[:5], tf.int32)
+    log_q = tf.constant(np.log(rng.uniform(1e-6, 1, 9)), tf.float32)
+    item_row = tf.constant([0, 1, *rng.integers(0, num_items, 7)], tf.int32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([left, right])
+        fast = losses.corrected_softmax_loss(
+            left,
+            right,
+            positives=positives,
+            item_row=item_row,
+            log_sampling_probability=log_q,
+            temperature=temperature,
+        )
+        plain = published_corrected_loss(left, right, positives, temperature, log_q, item_row)
+    assert float(fast) >= 0.0
+    for variable in (left, right):
+        np.testing.assert_allclose(
+            tape.gradient(fast, variable), tape.gradient(plain, variable), rtol=1e-3, atol=2e-4
+        )
+
+
+@pytest.mark.parametrize("temperature", [0.005, 0.1])
+def test_corrected_softmax_without_negatives_is_zero(temperature: float) -> None:
+    with tf.GradientTape() as tape:
+        tape.watch(LEFT)
+        loss = losses.corrected_softmax_loss(
+            LEFT,
+            RIGHT,
+            positives=DIAGONAL,
+            item_row=tf.constant([3, 3]),
+            log_sampling_probability=tf.constant([0.0, 0.0]),
+            temperature=temperature,
+        )
+    assert float(loss) == 0.0
+    assert np.array_equal(tape.gradient(loss, LEFT), np.zeros([2, 2]))
+
+
 def test_bfloat16_changes_the_gradient_alone_and_little() -> None:
     rng = np.random.default_rng(0)
     left, right = (

@@ -37,6 +37,7 @@ VARIANTS = {
 # Options beside the tasks: sections of the configuration that differ from `make_config`'s.
 OPTIONS: dict[str, dict[str, dict[str, object]]] = {
     "shared_projection": {"tower": {"shared_projection": 3.0}},
+    "corrected_logq": {"loss": {"logq_correction": True, "logq_form": "corrected"}},
     "every_option": {
         "tower": {"shared_projection": 3.0, "value_weights": "idf", "pooling": "sqrtn"},
         "loss": {"symmetric_loss": True, "logq_correction": True},
@@ -52,6 +53,7 @@ EVERY_PIECE = (
     "fd_random_masks",
     "fd_correlated_masks",
     "main_dropout",
+    "corrected_logq",
     "every_option",
 )
 NUM_ITEMS = 9
@@ -297,6 +299,22 @@ def test_symmetric_loss_adds_items_over_queries() -> None:
     model, batch = make_model(run), make_batch()
     queries, items = (plain_tower(model, side, getattr(batch, side)) for side in (QUERY, ITEM))
     expected = contrast(run, queries, items) + contrast(run, items, queries)
+    got = model.compute_losses(batch, 0)["main"]
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_corrected_logq_is_the_main_loss() -> None:
+    run = make_config(config.SSLConfig(), logq_correction=True, logq_form="corrected")
+    model, batch = make_model(run), make_batch()
+    queries, items = (plain_tower(model, side, getattr(batch, side)) for side in (QUERY, ITEM))
+    expected = losses.corrected_softmax_loss(
+        queries,
+        items,
+        positives=tf.range(BATCH),
+        item_row=batch.item_row,
+        log_sampling_probability=batch.item_log_q,
+        temperature=run.loss.temperature,
+    )
     got = model.compute_losses(batch, 0)["main"]
     assert float(got) == pytest.approx(float(expected), rel=1e-5)
 

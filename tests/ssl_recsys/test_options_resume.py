@@ -23,6 +23,7 @@ EVERYTHING = config.RunConfig(
         temperature=0.1,
         alpha=0.5,
         logq_correction=True,
+        logq_form="corrected",
         remove_accidental_hits=True,
         symmetric_loss=True,
     ),
