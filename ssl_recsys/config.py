@@ -137,10 +137,16 @@ class SSLConfig(Options):
     )
     main_dropout_rate: float = option(
         0.0,
-        "Probability of dropping a feature (or value) of both sides in the main task, so that it "
-        "sees items with as little as a new one has (DropoutNet, Volkovs et al. 2017).",
+        "Probability of dropping a feature (or value) in the main task, so that it sees items with "
+        "as little as a new one has (DropoutNet, Volkovs et al. 2017).",
         at_least=0,
         below=1,
+    )
+    main_dropout_side: str = option(
+        BOTH_SIDES,
+        "Sides whose features --main_dropout_rate drops. query: queries become as little known as "
+        "new ones, and items keep what tells them apart.",
+        choices=(schema.ITEM, schema.QUERY, BOTH_SIDES),
     )
     view_masking: str = option(
         NO_MASK,
@@ -203,7 +209,7 @@ class SSLConfig(Options):
         """Dropout rate of a side's features in the main task."""
         if side == schema.ITEM and METHODS[self.method].drops_in_main_task:
             return self.dropout_rate
-        return self.main_dropout_rate
+        return self.main_dropout_rate if self.main_dropout_side in (side, BOTH_SIDES) else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +224,15 @@ class TrainingConfig(Options):
         "halves the memory of tables in training.",
     )
     max_epochs: int = option(40, "Passes over the training pairs.", at_least=1)
+    weight_averaging: float = option(
+        0.0,
+        "Validate and export an average of the weights at the ends of the epochs instead of the "
+        "last ones: after each epoch the share of it that stays (0.5 averages over about the last "
+        "three; Izmailov et al. 2018). It takes the weights' memory once, twice while validating. "
+        "0: off.",
+        at_least=0,
+        below=1,
+    )
     max_steps: int = option(0, "Stop after this many steps; 0: no limit.", at_least=0)
     init_from: str = option(
         "",

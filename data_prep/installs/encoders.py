@@ -48,8 +48,7 @@ class ItemFeature:
       words: bag: take the words of the text instead.
       ngrams: bag of words: also runs of up to so many words.
       max_values: bag: how many values of an item are kept.
-      min_count: categorical, bag: values that fewer items have (those of training, or with
-        `--vocabulary=catalog` all) get no id; of the key: fewer training pairs.
+      min_count: categorical, bag: values that fewer items (see `--vocabulary`) have get no id.
       max_vocab: categorical, bag: how many values get an id, the most frequent ones.
       hash_buckets: categorical, bag: ids that the values without one of their own share; 0: none.
       normalize: dense: `log` (log(1 + x), then mean 0 and variance 1), `quantile` (share of
@@ -100,10 +99,9 @@ class ItemFeature:
 
 
 class Uses(NamedTuple):
-    """Digests of a shard's keys, and training pairs with them as item and as query, `[items]`.
+    """Of a shard's items: digests of the keys, training pairs as item and as query, `[items]`.
 
-    `in_vocabulary` is `[items]` bool, whether an item's tokens count for vocabularies: those of
-    training items do, or all (`--vocabulary`).
+    `in_vocabulary`, bool, says whether an item's tokens count for vocabularies.
     """
 
     digests: np.ndarray

@@ -8,7 +8,18 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from ssl_recsys.errors import Stopped
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def stopped(step: int, by: signal.Signals) -> Stopped:
+    """The end of a run by a signal, with a checkpoint of the step."""
+    return Stopped(
+        f"stopped by {by.name} at step {step}; a checkpoint is written; run the same command again "
+        "to resume",
+        by,
+    )
 
 
 class StopSignals:

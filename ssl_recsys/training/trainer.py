@@ -24,18 +24,19 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import statistics_for
-from ssl_recsys.errors import InputError, Stopped
+from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.model.embedding import Embedder, embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
 from ssl_recsys.training import run_dir, warm_start
+from ssl_recsys.training.averaging import AveragedWeights
 from ssl_recsys.training.checkpoints import remove_unfinished, restore_newest
 from ssl_recsys.training.checks import check_select_by, check_strategy
 from ssl_recsys.training.progress import Progress
 from ssl_recsys.training.steps import compile_steps, make_model
-from ssl_recsys.training.stop_signals import StopSignals
+from ssl_recsys.training.stop_signals import StopSignals, stopped
 from ssl_recsys.training.strategies import distribute
 from ssl_recsys.training.workers import Workers
 
@@ -88,10 +89,11 @@ class Trainer:
             "best": tf.Variable(-1.0, dtype=tf.float64, trainable=False),
             "seconds": tf.Variable(0.0, dtype=tf.float64, trainable=False),
         }
+        with strategy.scope():
+            self._average = AveragedWeights(self.model.weights, config.training.weight_averaging)
+        state = {**self._state, "average": self._average}
         self._checkpoints = tf.train.CheckpointManager(
-            tf.train.Checkpoint(
-                model=self.model, optimizer=self.model.optimizer, state=self._state
-            ),
+            tf.train.Checkpoint(model=self.model, optimizer=self.model.optimizer, state=state),
             str(self._dir / run_dir.CHECKPOINT_DIR),
             max_to_keep=2,
         )
@@ -148,11 +150,13 @@ class Trainer:
         if self._is_best or not self._workers.is_chief:
             return self.model
         # The last weights never stand in for the best ones unnoticed.
-        if restore_newest(self._best) is None and self._read("best") >= 0:
-            raise InputError(
-                f"the weights that validated best are gone from {self._best.directory}; restore "
-                "them, or delete the model directory and train again"
-            )
+        if restore_newest(self._best) is None:
+            if self._read("best") >= 0:
+                raise InputError(
+                    f"the weights that validated best are gone from {self._best.directory}; "
+                    "restore them, or delete the model directory and train again"
+                )
+            self._average.put_in()
         return self.model
 
     def _train(self) -> None:
@@ -184,7 +188,8 @@ class Trainer:
             if old := self._config.training.init_from:
                 warm_start.begin(self.model, self._dataset, old, self._dir, self._workers.is_chief)
             return
-        state = [*self.model.variables, *self.model.optimizer.variables(), *self._state.values()]
+        state = [*self.model.variables, *self.model.optimizer.variables()]
+        state += [*self._state.values(), *self._average.averages]
         self._workers.share(state)
         if not self._workers.is_chief:
             return
@@ -225,7 +230,7 @@ class Trainer:
             if terminated or interrupted or saves:
                 self._save()
             if terminated or interrupted:
-                raise _stopped(self.step, signal.SIGTERM if terminated else signal.SIGINT)
+                raise stopped(self.step, signal.SIGTERM if terminated else signal.SIGINT)
             if saves:
                 progress.saved(int(self._read("epoch")) + 1)
 
@@ -283,10 +288,12 @@ class Trainer:
         }
         values: dict[str, Any] = {}
         select_by = self._config.training.select_by
+        self._average.update(is_first=self._read("epoch") == 0)
         if self._validation_pairs:
-            values = self._validate()
+            with self._average.in_place():
+                values = self._validate()
+                self._keep_if_best(values[select_by])
             record |= {f"validation_{name}": value for name, value in values.items()}
-            self._keep_if_best(values[select_by])
             self._workers.share(self._state.values())  # so that all stop at the same epoch
         progress.epoch(int(self._read("epoch")) + 1, values, select_by)
         self._history.append(record)
@@ -319,7 +326,7 @@ class Trainer:
             self._state["epochs_without_gain"].assign(0)
             if self._workers.is_chief:
                 self._best.save(self.step)
-            self._is_best = True
+            self._is_best = not self._average.averages  # else they are put away again
         elif not self._is_pretraining:
             self._state["epochs_without_gain"].assign_add(1)
 
@@ -340,11 +347,3 @@ class Trainer:
         for name, value in parts.items():
             tf.summary.scalar(f"train/{name}", value, step=self.step)
         tf.summary.scalar("train/steps_per_second", count / seconds, step=self.step)
-
-
-def _stopped(step: int, by: signal.Signals) -> Stopped:
-    return Stopped(
-        f"stopped by {by.name} at step {step}; a checkpoint is written; run the same command again "
-        "to resume",
-        by,
-    )

@@ -278,6 +278,18 @@ def test_main_dropout_drops_both_sides_only_while_training() -> None:
     assert float(serving) == pytest.approx(float(contrast(run, *whole)), rel=1e-5)
 
 
+@pytest.mark.parametrize("side", [QUERY, ITEM])
+def test_main_dropout_of_one_side(side: str) -> None:
+    run = make_config(config.SSLConfig(main_dropout_rate=0.4, main_dropout_side=side))
+    model, batch = make_model(run), make_batch()
+    rated = dataclasses.replace(run, ssl=dataclasses.replace(run.ssl, dropout_rate=0.4))
+    seed = fold_in(tf.constant([run.training.seed, 0]), 2)
+    kept = {side: masks(rated, fold_in(seed, {QUERY: 3, ITEM: 0}[side]))}
+    embeddings = [plain_tower(model, s, getattr(batch, s), kept.get(s)) for s in (QUERY, ITEM)]
+    loss = model.compute_losses(batch, step=2)["main"]
+    assert float(loss) == pytest.approx(float(contrast(run, *embeddings)), rel=1e-5)
+
+
 def test_shared_projection_is_added_to_both_towers() -> None:
     model, batch = make_model(make_option("shared_projection")), make_batch()
     features = look_up(model, batch).activations
