@@ -67,6 +67,13 @@ class TowerConfig(Options):
         "cosine, and the layers learn what differs. 0: none.",
         at_least=0,
     )
+    sub_towers: int = option(
+        1,
+        "Towers of each side, over the same tables but with layers of their own (Lee et al. 2015). "
+        "Every loss trains each of them for itself; their embeddings side by side are the side's: "
+        "one index, whose cosine is the mean of theirs.",
+        at_least=1,
+    )
     table_dtype: str = option(
         FLOAT32,
         "What embedding tables are kept in. bfloat16 halves them; an updated row is rounded "
@@ -84,6 +91,8 @@ class TowerConfig(Options):
         super().__post_init__()
         if self.shared_projection and not self.hidden_layers:
             raise InputError("--shared_projection needs --hidden_layers to add to (got none)")
+        if self.sub_towers > 1 and not self.hidden_layers:
+            raise InputError("--sub_towers differ by their --hidden_layers (got none)")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ replicas add up to the loss that one replica would have computed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -153,6 +154,33 @@ def _log_partition(
         return row_scale * tf.cast(to_left, left.dtype), weights * tf.cast(to_right, right.dtype)
 
     return tf.squeeze(tf.math.log(partition) + shift, axis=1), gradient
+
+
+def sum_over_parts(
+    loss: Callable[..., tf.Tensor],
+    num_parts: int,
+    left: tf.Tensor,
+    right: tf.Tensor,
+    **arguments: Any,
+) -> tf.Tensor:
+    """The sum of a loss over the parts of embeddings that sub-towers made, each for itself.
+
+    The sum, not the mean: each sub-tower has the gradients that it would have alone.
+
+    Args:
+      loss: takes left and right embeddings and the other arguments, and gives a scalar.
+      num_parts: how many parts there are.
+      left: `[batch, num_parts * dim]` L2-normalised, as is each part but for its scale.
+      right: `[num_candidates, num_parts * dim]` likewise.
+      **arguments: passed on.
+    """
+    if num_parts == 1:
+        return loss(left, right, **arguments)
+    pairs = zip(
+        *(tf.split(math.sqrt(num_parts) * side, num_parts, axis=1) for side in (left, right)),
+        strict=True,
+    )
+    return tf.add_n([loss(one, other, **arguments) for one, other in pairs])
 
 
 def squared_spread_out_loss(

@@ -17,6 +17,7 @@ def main_loss(
     item_log_q: tf.Tensor,
     batch: ReplicaBatch,
     *,
+    sub_towers: int = 1,
     gradient_dtype: tf.DType,
 ) -> tf.Tensor:
     """Replica's share of the batch softmax, Eq. (5).
@@ -28,13 +29,16 @@ def main_loss(
       item_row: `[batch]` the items' catalog rows.
       item_log_q: `[batch]` log of each item's share of the training pairs.
       batch: place in the global batch.
+      sub_towers: parts of the embeddings, each of which has a loss of its own; they are added.
       gradient_dtype: type of the gradient's arithmetic.
 
     Returns:
       Scalar.
     """
     if config.logq_form == CORRECTED:
-        loss = losses.corrected_softmax_loss(
+        loss = losses.sum_over_parts(
+            losses.corrected_softmax_loss,
+            sub_towers,
             queries,
             batch.gather(items),
             positives=batch.positions(),
@@ -45,7 +49,9 @@ def main_loss(
         )
     else:
         # Gathering across replicas costs communication, so columns are gathered only if used.
-        loss = losses.contrastive_loss(
+        loss = losses.sum_over_parts(
+            losses.contrastive_loss,
+            sub_towers,
             queries,
             batch.gather(items),
             positives=batch.positions(),
@@ -55,7 +61,9 @@ def main_loss(
             gradient_dtype=gradient_dtype,
         )
     if config.symmetric_loss:
-        loss += losses.contrastive_loss(
+        loss += losses.sum_over_parts(
+            losses.contrastive_loss,
+            sub_towers,
             items,
             batch.gather(queries),
             positives=batch.positions(),

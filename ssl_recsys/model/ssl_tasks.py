@@ -47,6 +47,7 @@ class SSLTasks(tf.keras.layers.Layer):
       correlated: `[num_features, num_features]` bool, the masks of correlated feature masking; None
         where `config.view_masking` is another.
       temperature: tau of Eq. (3).
+      sub_towers: parts of the tower's embeddings, each of which has losses of its own.
       compute_dtype: type of the FM encoders' and the losses' arithmetic.
       name: the layer's name.
     """
@@ -59,12 +60,14 @@ class SSLTasks(tf.keras.layers.Layer):
         *,
         correlated: np.ndarray | None,
         temperature: float,
+        sub_towers: int = 1,
         compute_dtype: str,
         name: str,
     ):
         super().__init__(name=name)
         self._config = config
         self._temperature = temperature
+        self._sub_towers = sub_towers
         self._gradient_dtype = tf.as_dtype(compute_dtype)
         self._dropout = DROPOUTS[config.dropout_granularity](config.dropout_rate)
         masked = config.view_masking != NO_MASK
@@ -109,8 +112,10 @@ class SSLTasks(tf.keras.layers.Layer):
           Task name -> scalar, this replica's share of the global mean.
         """
 
-        def contrast(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-            return losses.contrastive_loss(
+        def contrast(left: tf.Tensor, right: tf.Tensor, num_parts: int = 1) -> tf.Tensor:
+            return losses.sum_over_parts(
+                losses.contrastive_loss,
+                num_parts,
                 left,
                 batch.gather(right),
                 positives=batch.positions(),
@@ -120,17 +125,22 @@ class SSLTasks(tf.keras.layers.Layer):
 
         task_losses = {}
         if FEATURE_DROPOUT in self._config.tasks:
-            task_losses[FEATURE_DROPOUT] = contrast(*side.views)
+            first, second = side.views
+            task_losses[FEATURE_DROPOUT] = contrast(first, second, self._sub_towers)
         if FEATURE_MASKING in self._config.tasks:
             views = [encoder(side.activations) for encoder in self.fm_encoders]
             pairs = itertools.combinations(views, 2)
             task_losses[FEATURE_MASKING] = tf.add_n([contrast(a, b) for a, b in pairs])
         if SPREAD_OUT in self._config.tasks:
             if self._config.spread_out == SOFTMAX:
-                spread_out = contrast(side.embeddings, side.embeddings)
+                spread_out = contrast(side.embeddings, side.embeddings, self._sub_towers)
             else:
-                spread_out = losses.squared_spread_out_loss(
-                    side.embeddings, batch.gather(side.embeddings), positives=batch.positions()
+                spread_out = losses.sum_over_parts(
+                    losses.squared_spread_out_loss,
+                    self._sub_towers,
+                    side.embeddings,
+                    batch.gather(side.embeddings),
+                    positives=batch.positions(),
                 )
             task_losses[SPREAD_OUT] = spread_out
         return task_losses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -25,6 +26,36 @@ def dense_layer(
     )
     layer.build((None, inputs))
     return layer
+
+
+class FusedTower(tf.keras.layers.Layer):
+    """Sub-towers over the same features, whose embeddings stand side by side.
+
+    Late fusion with shared tables and one head for each member of an ensemble (Lee et al. 2015,
+    "Why M Heads are Better than One", arXiv 1511.06314). The cosine of two embeddings is the mean
+    of the sub-towers' cosines.
+
+    Args:
+      sub_towers: towers of one output size.
+      name: the layer's name.
+    """
+
+    def __init__(self, sub_towers: Sequence[Tower], *, name: str):
+        super().__init__(name=name)
+        self.sub_towers = list(sub_towers)
+        self.output_dim = sum(tower.output_dim for tower in sub_towers)
+
+    def call(self, activations: Activations) -> tf.Tensor:
+        """`[batch, width]` activations to `[batch, output_dim]` L2-normalised embeddings."""
+        return self._side_by_side([tower(activations) for tower in self.sub_towers])
+
+    def embed_all(self, batches: Sequence[Activations]) -> list[tf.Tensor]:
+        """As `Tower.embed_all`."""
+        parts = [tower.embed_all(batches) for tower in self.sub_towers]
+        return [self._side_by_side(of_batch) for of_batch in zip(*parts, strict=True)]
+
+    def _side_by_side(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
+        return tf.concat(parts, axis=1) / math.sqrt(len(parts))
 
 
 class Tower(tf.keras.layers.Layer):

@@ -18,7 +18,7 @@ from ssl_recsys.model.main_task import main_loss
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes, sum_gradients
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
 from ssl_recsys.model.tables import RowGradients
-from ssl_recsys.model.towers import Tower, dense_layer
+from ssl_recsys.model.towers import FusedTower, Tower, dense_layer
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 
 # Seeds of a step's random draws, one for each use: dropout in the main task, views of the SSL
@@ -67,7 +67,7 @@ class TwoTowerModel(tfrs.Model):
             idf=statistics.idf,
             unread_marks=statistics.unread_marks,
         )
-        self.shared_projection = self._make_shared_projection()
+        self.shared_projections = self._make_shared_projections()
         self.towers = {side: self._make_tower(side) for side in SIDES}
         self.ssl_tasks = {
             side: self._make_ssl_tasks(side, features[side], statistics)
@@ -79,27 +79,35 @@ class TwoTowerModel(tfrs.Model):
             if (rate := config.ssl.main_rate(side))
         }
 
-    def _make_shared_projection(self) -> tf.keras.layers.Layer | None:
-        """A layer that both towers add, which needs features of one width on both sides."""
+    def _make_shared_projections(self) -> list[tf.keras.layers.Layer]:
+        """For each sub-tower, a layer that both sides add; features must be as wide on both."""
         if not self._config.tower.shared_projection:
-            return None
-        return dense_layer(
-            sum(self.feature_embeddings.widths(ITEM).values()),
-            self._config.tower.hidden_layers[-1],
-            use_bias=False,
-            name="shared_projection",
-            compute_dtype=self._arithmetic_dtype,
-        )
+            return []
+        return [
+            dense_layer(
+                sum(self.feature_embeddings.widths(ITEM).values()),
+                self._config.tower.hidden_layers[-1],
+                use_bias=False,
+                name=f"shared_projection_{number}",
+                compute_dtype=self._arithmetic_dtype,
+            )
+            for number in range(self._config.tower.sub_towers)
+        ]
 
-    def _make_tower(self, side: str) -> Tower:
-        return Tower(
-            self.feature_embeddings.widths(side),
-            self._config.tower.hidden_layers,
-            projection=self.shared_projection,
-            projection_weight=self._config.tower.shared_projection,
-            name=f"{side}_tower",
-            compute_dtype=self._arithmetic_dtype,
-        )
+    def _make_tower(self, side: str) -> Tower | FusedTower:
+        count = self._config.tower.sub_towers
+        towers = [
+            Tower(
+                self.feature_embeddings.widths(side),
+                self._config.tower.hidden_layers,
+                projection=projection,
+                projection_weight=self._config.tower.shared_projection,
+                name=f"{side}_tower_{number}",
+                compute_dtype=self._arithmetic_dtype,
+            )
+            for number, projection in enumerate(self.shared_projections or [None] * count)
+        ]
+        return towers[0] if count == 1 else FusedTower(towers, name=f"{side}_tower")
 
     def _make_ssl_tasks(
         self, side: str, specs: Sequence[FeatureSpec], statistics: CatalogStatistics
@@ -113,6 +121,7 @@ class TwoTowerModel(tfrs.Model):
             self.feature_embeddings.widths(side),
             correlated=statistics.correlated_masks.get(side),
             temperature=self._config.loss.temperature,
+            sub_towers=self._config.tower.sub_towers,
             compute_dtype=self._arithmetic_dtype,
             name=f"{side}_ssl",
         )
@@ -178,6 +187,7 @@ class TwoTowerModel(tfrs.Model):
                 inputs.item_row,
                 inputs.item_log_q,
                 batch,
+                sub_towers=self._config.tower.sub_towers,
                 gradient_dtype=tf.as_dtype(self._arithmetic_dtype),
             )
         task_losses = {

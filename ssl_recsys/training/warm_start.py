@@ -137,8 +137,8 @@ def _restore_dense(model: TwoTowerModel, checkpoint: str, old: pathlib.Path) -> 
     """All but the tables, with accumulators; their shapes do not depend on the dataset."""
     parts = {
         name: part
-        for name in ("towers", "ssl_tasks", "shared_projection")
-        if (part := getattr(model, name)) is not None
+        for name in ("towers", "ssl_tasks", "shared_projections")
+        if (part := getattr(model, name))
     }
     root = tf.train.Checkpoint(model=tf.train.Checkpoint(**parts), optimizer=model.optimizer)
     try:
@@ -197,5 +197,5 @@ def _carry_table(
 def _other_layers(old: pathlib.Path) -> InputError:
     return InputError(
         f"--init_from={old} has other layers than this run; give the same --hidden_layers, "
-        "--shared_projection and self-supervised tasks, or train from the beginning"
+        "--sub_towers, --shared_projection and self-supervised tasks, or train from the beginning"
     )

@@ -67,6 +67,7 @@ def test_commands_say_how_to_make_a_model(module: str, tmp_path: pathlib.Path) -
     [
         (lambda: TowerConfig(embedding_dim=0), r"embedding_dim must be at least 1 \(got 0\)"),
         (lambda: TowerConfig(hidden_layers=(8, 0)), "hidden_layers"),
+        (lambda: TowerConfig(hidden_layers=(), sub_towers=2), "sub_towers differ by their"),
         (lambda: LossConfig(temperature=0), "temperature must be greater than 0"),
         (lambda: LossConfig(alpha=-1), "alpha must be at least 0"),
         (lambda: LossConfig(logq_form="corrected"), "logq_form=corrected needs --logq_correction"),

@@ -37,6 +37,7 @@ VARIANTS = {
 # Options beside the tasks: sections of the configuration that differ from `make_config`'s.
 OPTIONS: dict[str, dict[str, dict[str, object]]] = {
     "shared_projection": {"tower": {"shared_projection": 3.0}},
+    "sub_towers": {"tower": {"sub_towers": 2, "shared_projection": 3.0}},
     "corrected_logq": {"loss": {"logq_correction": True, "logq_form": "corrected"}},
     "every_option": {
         "tower": {"shared_projection": 3.0, "value_weights": "idf", "pooling": "sqrtn"},
@@ -54,6 +55,7 @@ EVERY_PIECE = (
     "fd_correlated_masks",
     "main_dropout",
     "corrected_logq",
+    "sub_towers",
     "every_option",
 )
 NUM_ITEMS = 9
@@ -299,11 +301,50 @@ def test_shared_projection_is_added_to_both_towers() -> None:
         for layer in model.towers[side]._layers:
             hidden = layer(hidden)
         expected = tf.math.l2_normalize(
-            hidden + 3.0 * joined @ model.shared_projection.kernel, axis=1
+            hidden + 3.0 * joined @ model.shared_projections[0].kernel, axis=1
         )
         np.testing.assert_allclose(model.embed(side, batch.item), expected, atol=1e-6)
-    kernel = model.shared_projection.kernel
+    kernel = model.shared_projections[0].kernel
     assert sum(variable is kernel for variable in model.dense_variables) == 1
+
+
+def test_sub_towers_are_towers_side_by_side() -> None:
+    run = make_option("sub_towers")
+    fused, batch = make_model(run), make_batch()
+    parts = fused.compute_losses(batch, step=1)
+    total = dict.fromkeys(parts, 0.0)
+    embeddings: dict[str, list[tf.Tensor]] = {QUERY: [], ITEM: []}
+    for number in range(2):
+        one = make_model(
+            dataclasses.replace(run, tower=dataclasses.replace(run.tower, sub_towers=1))
+        )
+        for side in SIDES:
+            for mine, theirs in zip(
+                one.towers[side].weights, fused.towers[side].sub_towers[number].weights, strict=True
+            ):
+                mine.assign(theirs)
+            for mine, theirs in zip(
+                one.ssl_tasks[side].weights, fused.ssl_tasks[side].weights, strict=True
+            ):
+                mine.assign(theirs)
+            embeddings[side].append(one.embed(side, getattr(batch, side)))
+        for mine, theirs in zip(one.table_variables, fused.table_variables, strict=True):
+            mine.assign(theirs)
+        for side in SIDES:
+            embeddings[side][-1] = one.embed(side, getattr(batch, side))
+        for name, loss in one.compute_losses(batch, step=1).items():
+            total[name] += float(loss)
+    for side in SIDES:
+        whole = fused.embed(side, getattr(batch, side))
+        np.testing.assert_allclose(tf.norm(whole, axis=1), 1.0, rtol=1e-5)
+        np.testing.assert_allclose(
+            whole, tf.concat(embeddings[side], axis=1) / np.sqrt(2), atol=1e-6
+        )
+    for name, loss in parts.items():
+        # FM's encoders are no towers: there is one set of them.
+        shares = 2 if name.startswith("fm") else 1
+        if name != "loss":
+            assert float(loss) == pytest.approx(total[name] / shares, rel=1e-4)
 
 
 def test_symmetric_loss_adds_items_over_queries() -> None:

@@ -18,6 +18,7 @@ EVERYTHING = config.RunConfig(
         pooling="sqrtn",
         value_weights="idf",
         shared_projection=2.0,
+        sub_towers=2,
     ),
     loss=config.LossConfig(
         temperature=0.1,
