@@ -25,7 +25,7 @@ PAIRS_PER_FILE = 1 << 20
 ITEMS_PER_FILE = 1 << 17
 _ITEMS_PER_BATCH = 20_000
 
-_SPLITS = (schema.CATALOG_SPLIT, *schema.PAIR_SPLITS)
+_SPLITS = (schema.CATALOG_SPLIT, schema.QUERIES_SPLIT, *schema.PAIR_SPLITS)
 
 _log = logging.getLogger(__name__)
 
@@ -133,6 +133,7 @@ def encode_shard(
     item_counts: Mapping[int, int],
     num_shards: int,
     features: Sequence[FeatureSpec],
+    counter: str = "items",
 ) -> Iterator[ItemBatch]:
     """Serialises the items of a shard in batches, of which only one is in memory.
 
@@ -142,14 +143,15 @@ def encode_shard(
       item_counts: numbers of items by shard.
       num_shards: how many shards there are.
       features: the specs of the dataset's features.
+      counter: counts them.
     """
     row = first = int(first_rows(item_counts, num_shards)[shard])
     records = item_records(items, first, features)
     while batch := list(itertools.islice(records, _ITEMS_PER_BATCH)):
         yield ItemBatch(row, batch)
         row += len(batch)
-    count("items", row - first)
-    _log.info("encoded the items of shard %d of %d", shard + 1, num_shards)
+    count(counter, row - first)
+    _log.info("encoded the %s of shard %d of %d", counter, shard + 1, num_shards)
 
 
 def pair_record(query_row: Sequence[int], item_row: Sequence[int]) -> bytes:
@@ -184,24 +186,25 @@ def write_records(
 
 
 def write_metadata(
-    directory: str, files: Iterable[FileStats], features: Sequence[FeatureSpec]
+    directory: str, files: Iterable[FileStats], info: schema.DatasetInfo
 ) -> list[WrittenFile]:
-    """Writes the TFDS metadata of the catalog and pairs folders.
+    """Writes the TFDS metadata of the folders of catalogs and pairs.
 
     Args:
       directory: the dataset directory.
       files: every record file that was written; a folder's files are numbered from 0 without
         a gap, and no split is empty.
-      features: the specs of the dataset's features.
+      info: the dataset's features.
     """
+    columns_of = {schema.PAIRS_DIR: schema.PAIR_COLUMNS} | {
+        info.catalog_dir(side): schema.catalog_columns(info.features_of(side))
+        for side in schema.SIDES
+    }
     by_folder: dict[str, dict[str, list[FileStats]]] = {}
     for file in sorted(files, key=lambda file: (_SPLITS.index(file.split), file.number)):
         by_folder.setdefault(file.folder, {}).setdefault(file.split, []).append(file)
     written = []
     for folder, by_split in by_folder.items():
-        columns = (
-            schema.PAIR_COLUMNS if folder == schema.PAIRS_DIR else schema.catalog_columns(features)
-        )
         splits = [
             tfds_metadata.Split(
                 split,
@@ -212,7 +215,7 @@ def write_metadata(
         ]
         texts = {
             tfds_metadata.INFO_FILE: tfds_metadata.info_text(folder, splits),
-            tfds_metadata.FEATURES_FILE: tfds_metadata.features_text(columns),
+            tfds_metadata.FEATURES_FILE: tfds_metadata.features_text(columns_of[folder]),
         }
         for name, text in texts.items():
             written.append(dataset_files.write_text(directory, f"{folder}/{name}", text))

@@ -1,8 +1,8 @@
-"""Writes dataset directories: with Beam from encoded collections, without it from arrays."""
+"""Writes dataset directories with Beam, from encoded collections."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -10,10 +10,9 @@ import numpy as np
 
 from data_prep import dataset_files, encode, probe, shards, splits, vocab
 from data_prep.dataset_files import WrittenFile
-from data_prep.encode import FileStats, Item, ItemBatch, num_files
+from data_prep.encode import FileStats, ItemBatch, num_files
 from data_prep.spill import NO_SPILL, Spill, get
 from ssl_recsys import files, schema
-from ssl_recsys.features import FeatureSpec
 from ssl_recsys.raw.rules import Scale
 
 
@@ -65,6 +64,8 @@ class EncodedDataset(NamedTuple):
       pairs: PairBatch elements, or what a `Spill` gave for them.
       vocabularies: (feature, tokens) elements.
       scales: (feature, Scale) elements, None without.
+      queries: as `items`, where queries are no items.
+      query_counts: (shard, number of queries), likewise.
     """
 
     items: beam.PCollection
@@ -72,6 +73,8 @@ class EncodedDataset(NamedTuple):
     pairs: beam.PCollection
     vocabularies: beam.PCollection
     scales: beam.PCollection | None = None
+    queries: beam.PCollection | None = None
+    query_counts: beam.PCollection | None = None
 
 
 def write_encoded(
@@ -83,30 +86,44 @@ def write_encoded(
       Facts for `write_info`: FileStats, VocabularyStats, WrittenFiles of scales, numbers of items
       and of pairs.
     """
-    num_items = (
-        encoded.item_counts
-        | "ItemCounts" >> beam.Values()
-        | "NumItems" >> beam.CombineGlobally(sum)
-    )
+    num_items = _total("Items", encoded.item_counts)
     num_pairs = (
         encoded.pairs
         | "CountSplits" >> beam.Map(_count_splits)
         | "NumPairs" >> beam.CombineGlobally(_sum_splits)
     )
-    files = (
+    files = [
         encoded.items | "WriteCatalog" >> WriteCatalog(directory, num_items, spill),
         encoded.pairs | "WritePairs" >> WritePairs(directory, num_pairs, spill, seed=seed),
-    )
-    scales = {}
+    ]
+    facts = {}
+    if encoded.queries is not None:
+        facts["num_queries"] = _total("Queries", encoded.query_counts)
+        files.append(
+            encoded.queries
+            | "WriteQueries"
+            >> WriteCatalog(
+                directory,
+                facts["num_queries"],
+                spill,
+                folder=schema.QUERIES_DIR,
+                split=schema.QUERIES_SPLIT,
+            )
+        )
     if encoded.scales is not None:
-        scales["scale"] = encoded.scales | "WriteScales" >> beam.Map(_write_scale, directory)
-    return scales | {
+        facts["scale"] = encoded.scales | "WriteScales" >> beam.Map(_write_scale, directory)
+    return facts | {
         "file": files | "Files" >> beam.Flatten(),
         "num_items": num_items,
         "num_pairs": num_pairs,
         "vocabulary": encoded.vocabularies
         | "WriteVocabularies" >> beam.Map(_write_vocabulary, directory),
     }
+
+
+def _total(what: str, counts: beam.PCollection | None) -> beam.PCollection:
+    """The sum of (shard, number)."""
+    return counts | f"Count{what}" >> beam.Values() | f"Num{what}" >> beam.CombineGlobally(sum)
 
 
 def _count_splits(batch: Any) -> list[int]:
@@ -124,11 +141,22 @@ class WriteCatalog(beam.PTransform):
       directory: the dataset directory being written.
       num_items: PCollection with one element, the number of rows.
       spill: takes records.
+      folder: of the dataset directory.
+      split: TFDS's, which the folder holds.
     """
 
-    def __init__(self, directory: str, num_items: beam.PCollection, spill: Spill = NO_SPILL):
+    def __init__(
+        self,
+        directory: str,
+        num_items: beam.PCollection,
+        spill: Spill = NO_SPILL,
+        *,
+        folder: str = schema.CATALOG_DIR,
+        split: str = schema.CATALOG_SPLIT,
+    ):
         super().__init__()
         self._spill = spill
+        self._place = directory, folder, split
         self._directory = directory
         self._num_items = num_items
 
@@ -139,7 +167,7 @@ class WriteCatalog(beam.PTransform):
             batches
             | "KeyByFile" >> beam.FlatMap(_items_by_file, self._spill)
             | "GroupByFile" >> beam.GroupByKey()
-            | "WriteFile" >> beam.Map(_write_items, num_items, self._directory)
+            | "WriteFile" >> beam.Map(_write_items, num_items, self._place)
         )
 
 
@@ -152,15 +180,15 @@ def _items_by_file(batch: ItemBatch, spill: Spill) -> Iterator[tuple[int, Any]]:
         first, records = first + room, records[room:]
 
 
-def _write_items(element: tuple[int, Iterable[Any]], num_items: int, directory: str) -> FileStats:
-    probe.check(directory)
+def _write_items(
+    element: tuple[int, Iterable[Any]], num_items: int, place: tuple[str, str, str]
+) -> FileStats:
+    probe.check(place[0])
     index, batches = element
     count = num_files(num_items, encode.ITEMS_PER_FILE)
     ordered = sorted(map(get, batches), key=lambda batch: batch.first_row)
     records = (record for batch in ordered for record in batch.records)
-    return encode.write_records(
-        directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records
-    )
+    return encode.write_records(*place, index, count, records)
 
 
 class WritePairs(beam.PTransform):
@@ -265,57 +293,7 @@ def write_info(
     files = list(files)
     written = [*(file.written for file in files), *(file.written for file in vocabularies), *scales]
     dataset_files.check_written(directory, written)
-    written += encode.write_metadata(directory, files, info.features)
+    written += encode.write_metadata(directory, files, info)
     written.append(dataset_files.write_text(directory, schema.DATASET_FILE, schema.to_json(info)))
     dataset_files.remove_attempts(directory)
     dataset_files.write_manifest(directory, written)
-
-
-def write_arrays(
-    directory: str,
-    name: str,
-    items: Sequence[Item],
-    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    features: Sequence[FeatureSpec],
-    vocabularies: Mapping[str, Sequence[str]] | None = None,
-) -> schema.DatasetInfo:
-    """Writes a dataset that is in memory, without Beam.
-
-    Args:
-      directory: the dataset directory.
-      name: of the dataset.
-      items: in row order.
-      pairs: query rows and item rows by split, in the order of the files.
-      features: the specs.
-      vocabularies: tokens in id order by feature, if there are any.
-    """
-    files = []
-    for index, rows in enumerate(_parts(len(items), encode.ITEMS_PER_FILE)):
-        count = num_files(len(items), encode.ITEMS_PER_FILE)
-        records = encode.item_records(items[rows], rows.start, features)
-        files.append(
-            encode.write_records(
-                directory, schema.CATALOG_DIR, schema.CATALOG_SPLIT, index, count, records
-            )
-        )
-    for split, (query_row, item_row) in pairs.items():
-        count = num_files(len(query_row), encode.PAIRS_PER_FILE)
-        for index, part in enumerate(_parts(len(query_row), encode.PAIRS_PER_FILE)):
-            records = encode.pair_records(query_row[part], item_row[part])
-            files.append(
-                encode.write_records(directory, schema.PAIRS_DIR, split, index, count, records)
-            )
-    written = [write_vocabulary(each, directory) for each in (vocabularies or {}).items()]
-    info = schema.DatasetInfo(
-        name=name,
-        features=tuple(features),
-        num_items=len(items),
-        num_pairs={split: len(query_row) for split, (query_row, _) in pairs.items()},
-    )
-    write_info(directory, files, written, info)
-    return info
-
-
-def _parts(count: int, size: int) -> list[slice]:
-    """Slices of up to `size` entries; a single empty one where there are none."""
-    return [slice(start, min(start + size, count)) for start in range(0, max(count, 1), size)]

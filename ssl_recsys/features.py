@@ -53,6 +53,8 @@ class FeatureSpec:
       max_values: largest number of values of an item.
       hash_buckets: of the ids, the last so many, which tokens outside the vocabulary share; see
         `ssl_recsys.tokens`.
+      table: name of the feature whose vocabulary and embedding table this one reads, such as a
+        history of items that of their ids; empty: its own.
 
     Raises:
       InputError: if a field does not fit the others.
@@ -66,6 +68,7 @@ class FeatureSpec:
     vocab_size: int = 0
     max_values: int = 1
     hash_buckets: int = 0
+    table: str = ""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -88,8 +91,13 @@ class FeatureSpec:
                 f"feature {self.name}: hash_buckets must be in [0, {max(0, self.vocab_size - 1)}], "
                 f"since vocab_size counts them and id 0 (got {self.hash_buckets})"
             )
-        if not self.is_embedded and self.vocab_size != 0:
+        if not self.is_embedded and (self.vocab_size != 0 or self.table):
             raise InputError(f"feature {self.name}: a {self.kind} feature has no vocabulary")
+
+    @property
+    def table_name(self) -> str:
+        """Name of the vocabulary and the embedding table that it reads."""
+        return self.table or self.name
 
     @property
     def num_tokens(self) -> int:
@@ -140,10 +148,11 @@ class FeatureSpec:
         return f"between 0 and {self.vocab_size - 1}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as `dataset.json` keeps it, `hash_buckets` only where there are any."""
+        """The spec as `dataset.json` keeps it, `hash_buckets` and `table` only where given."""
         fields = {"kind": self.kind, **dataclasses.asdict(self)}
-        if not self.hash_buckets:
-            del fields["hash_buckets"]
+        for optional in ("hash_buckets", "table"):
+            if not fields[optional]:
+                del fields[optional]
         return fields
 
 
@@ -222,7 +231,12 @@ KINDS: dict[str, type[FeatureSpec]] = {kind.kind: kind for kind in (Categorical,
 
 
 def feature_spec(
-    name: str, kind: str, vocab_size: int = 0, max_values: int = 1, hash_buckets: int = 0
+    name: str,
+    kind: str,
+    vocab_size: int = 0,
+    max_values: int = 1,
+    hash_buckets: int = 0,
+    table: str = "",
 ) -> FeatureSpec:
     """The spec of a feature whose kind is given by name.
 
@@ -230,7 +244,7 @@ def feature_spec(
       InputError: for an unknown kind, or a field that does not fit it.
     """
     check_kind(name, kind, KINDS)
-    return KINDS[kind](name, vocab_size, max_values, hash_buckets)
+    return KINDS[kind](name, vocab_size, max_values, hash_buckets, table)
 
 
 def check_kind(feature: str, kind: str, kinds: Collection[str]) -> None:

@@ -4,7 +4,8 @@
     python -m ssl_recsys.recommend --model_dir=runs/wiki_fd --queries=keys.txt --format=json \
         --exclude_known --output=recommended.jsonl
 
-A query is the key of an item, or its title where only one item has that title.
+A query is the key of an item, or its title where only one item has that title. Where queries are
+users and their histories (pipelines.interactions), it is the key of one of those.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -90,12 +91,13 @@ def main(options: RecommendOptions) -> None:
 
     exported = load_export(options.model_dir, verify=options.verify)
     index = _index(options, exported)
-    names = Names(index.keys[index.live], index.titles[index.live])
-    query_row = _query_rows(options, exported, index, names, named)
-    found = [names.row(name) for name in options.score_items]
+    items = Names(index.keys[index.live], index.titles[index.live])
+    found = [items.row(name) for name in options.score_items]
     scored = index.live[np.array(found, np.int64)]
-    left_out = _left_out(options, exported, index, query_row)
-    rankings = _rankings(options, exported, index, query_row, left_out, scored)
+    choose = _queries_of_catalog if exported.info.queries else _queries_of_index
+    queries = choose(options, exported, index, named)
+    left_out = _left_out(options, exported, index, queries)
+    rankings = _rankings(options, exported, index, queries, left_out, scored)
     show = _json_line if options.format == JSON else _text
     with _opened(options.output) as write:
         for ranking in rankings:
@@ -112,38 +114,95 @@ def _index(options: RecommendOptions, exported: Exported) -> Index:
     return found or index.of_catalog(exported)
 
 
-def _query_rows(
+class _Queries(NamedTuple):
+    """The queries that are asked.
+
+    Attributes:
+      keys: `[queries]` their keys.
+      titles: `[queries]` their titles.
+      catalog_row: `[queries]` rows of the query side's catalog; -1 for items that were added.
+      own_row: `[queries]` rows of the index of the items that they are; None where they are none.
+      embed: a slice of them to `[n, dim]` embeddings.
+    """
+
+    keys: np.ndarray
+    titles: np.ndarray
+    catalog_row: np.ndarray
+    own_row: np.ndarray | None
+    embed: Callable[[slice], np.ndarray]
+
+
+def _queries_of_index(
     options: RecommendOptions,
     exported: Exported,
     index: Index,
-    names: Names,
     named: Iterable[tuple[str, str]],
-) -> np.ndarray:
-    """Rows of the index of the named queries, then of those drawn."""
+) -> _Queries:
+    """Queries that are items, those that were added among them."""
+    names = Names(index.keys[index.live], index.titles[index.live])
+    found = index.live[_rows(names, named)]
+    drawn = _drawn(options, exported, lambda held_out: index.rows_of(held_out))
+    rows = np.concatenate([found, drawn])
+    return _Queries(
+        index.keys[rows],
+        index.titles[rows],
+        index.rows[rows],
+        rows,
+        lambda part: index.query_embeddings(rows[part], exported),
+    )
+
+
+def _queries_of_catalog(
+    options: RecommendOptions,
+    exported: Exported,
+    unused_index: Index,
+    named: Iterable[tuple[str, str]],
+) -> _Queries:
+    """Queries with a catalog of their own."""
+    catalog = exported.catalog(schema.QUERY)
+    found = _rows(Names(catalog.keys, catalog.titles), named)
+    rows = np.concatenate([found, _drawn(options, exported, lambda held_out: held_out)])
+    return _Queries(
+        catalog.keys[rows],
+        catalog.titles[rows],
+        rows,
+        None,
+        lambda part: exported.query_embeddings(rows[part]),
+    )
+
+
+def _rows(names: Names, named: Iterable[tuple[str, str]]) -> np.ndarray:
+    """Rows of the named queries; each comes with where it was read."""
     rows = []
     for where, name in named:
         try:
             rows.append(names.row(name))
         except InputError as error:
             raise InputError(f"{where}: {error}" if where else str(error)) from error
-    found = index.live[np.array(rows, np.int64)]
+    return np.array(rows, np.int64)
+
+
+def _drawn(
+    options: RecommendOptions, exported: Exported, find: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Rows of queries drawn from those of the test pairs, which `find` looks for."""
     if not options.random_queries:
-        return found
-    held_out = index.rows_of(np.unique(exported.pairs(schema.TEST).query_row))
+        return np.zeros(0, np.int64)
+    held_out = find(np.unique(exported.pairs(schema.TEST).query_row))
     drawn = np.random.default_rng(options.seed).permutation(held_out)
-    return np.concatenate([found, drawn[: options.random_queries]])
+    return drawn[: options.random_queries].astype(np.int64)
 
 
 def _left_out(
-    options: RecommendOptions, exported: Exported, index: Index, query_row: np.ndarray
+    options: RecommendOptions, exported: Exported, index: Index, queries: _Queries
 ) -> list[np.ndarray]:
     """For each query the rows of the index that are not recommended: its own item, known ones."""
-    own_item_row = exported.info.own_item_rows(query_row)
-    own = [np.zeros(0, np.int64)] * len(query_row) if own_item_row is None else own_item_row
+    nothing = [np.zeros(0, np.int64)] * len(queries.keys)
+    own = nothing if queries.own_row is None else [row[np.newaxis] for row in queries.own_row]
     if not options.exclude_known:
-        return [np.atleast_1d(row) for row in own]
-    known = map(index.rows_of, _training_items(options, exported, index.rows[query_row]))
-    return [np.union1d(np.atleast_1d(row), items) for row, items in zip(own, known, strict=True)]
+        return own
+    known = map(index.rows_of, _training_items(options, exported, queries.catalog_row))
+    return [np.union1d(row, items) for row, items in zip(own, known, strict=True)]
 
 
 def _training_items(
@@ -176,7 +235,7 @@ def _rankings(
     options: RecommendOptions,
     exported: Exported,
     index: Index,
-    query_row: np.ndarray,
+    queries: _Queries,
     left_out: Sequence[np.ndarray],
     scored: np.ndarray,
 ) -> Iterator[dict[str, Any]]:
@@ -197,20 +256,20 @@ def _rankings(
             "train_count": int(train_count[index.rows[row]]),
         }
 
-    for begin in range(0, len(query_row), _QUERIES_AT_ONCE):
+    for begin in range(0, len(queries.keys), _QUERIES_AT_ONCE):
         block = slice(begin, begin + _QUERIES_AT_ONCE)
-        embeddings = index.query_embeddings(query_row[block], exported)
+        embeddings = queries.embed(block)
         most = options.k + max(map(len, left_out[block]))
         given = embeddings @ index.embeddings(scored).T
         found_rows = index.search(embeddings, most, options.retrieval)
         for number, found in enumerate(zip(*found_rows, strict=True)):
-            row = query_row[begin + number]
+            place = begin + number
             # ScaNN fills up with -1.
-            hidden = {-1, *left_out[begin + number].tolist()}
+            hidden = {-1, *left_out[place].tolist()}
             kept = [one for one in zip(*found, strict=True) if int(one[1]) not in hidden]
             ranking = {
-                "query": index.keys[row],
-                "title": index.titles[row],
+                "query": queries.keys[place],
+                "title": queries.titles[place],
                 "items": [
                     {"rank": rank, **described(item, score)}
                     for rank, (score, item) in enumerate(kept[: options.k], start=1)

@@ -28,6 +28,8 @@ FORMAT_VERSION = "1.0.0"
 DATASET_FILE = "dataset.json"
 CATALOG_DIR = "catalog"
 CATALOG_SPLIT = "items"
+QUERIES_DIR = "queries"
+QUERIES_SPLIT = "queries"
 PAIRS_DIR = "pairs"
 TRAIN, VALIDATION, TEST = PAIR_SPLITS = ("train", "validation", "test")
 VOCAB_DIR = "vocab"
@@ -84,6 +86,36 @@ class HeadRule:
 
 
 @dataclasses.dataclass(frozen=True)
+class QueryCatalog:
+    """The queries of a dataset whose queries are no items: users, or users at moments.
+
+    A record of their catalog has the columns of an item's. Its `train_count` is the number of
+    training pairs of the query's user.
+
+    Attributes:
+      num_queries: number of records; rows are 0 .. num_queries - 1.
+      features: specs in the order in which the query tower concatenates them.
+      raw: how each feature is made of raw columns; None where that is not known.
+    """
+
+    num_queries: int
+    features: tuple[FeatureSpec, ...]
+    raw: RawItem | None = None
+
+    def __post_init__(self) -> None:
+        _check_features("queries", self.features, self.raw)
+
+
+def _check_features(what: str, features: Sequence[FeatureSpec], raw: RawItem | None) -> None:
+    names = [spec.name for spec in features]
+    check_distinct("feature names", names)
+    if raw and [feature.name for feature in raw.features] != names:
+        raise InputError(f"raw must have a rule for each of the features of {what}, in their order")
+    if not features:
+        raise InputError(f"{what} need at least one feature")
+
+
+@dataclasses.dataclass(frozen=True)
 class DatasetInfo:
     """The contents of `dataset.json`.
 
@@ -99,6 +131,7 @@ class DatasetInfo:
       options: the data job's flags.
       format_version: version of the directory's layout.
       raw: how each feature is made of raw columns; None where that is not known.
+      queries: their catalog; None: a query is an item.
     """
 
     name: str
@@ -112,36 +145,53 @@ class DatasetInfo:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     format_version: str = FORMAT_VERSION
     raw: RawItem | None = None
+    queries: QueryCatalog | None = None
 
     def __post_init__(self) -> None:
-        names = [spec.name for spec in self.features]
-        check_distinct("feature names", names)
-        if self.raw and [feature.name for feature in self.raw.features] != names:
-            raise InputError("raw must have a rule for each of the features, in their order")
-        if not self.features:
-            raise InputError("a dataset needs at least one feature")
+        _check_features("items", self.features, self.raw)
+        if self.queries:
+            both = (*self.features, *self.queries.features)
+            check_distinct("names of item and query features", [spec.name for spec in both])
+        self._check_tables()
 
-    # A query is an item: both sides have the same catalog. These methods alone know that; others
-    # ask for a side.
+    def _check_tables(self) -> None:
+        """A table has the rows that each of its features needs."""
+        owners = {spec.name: spec for side in SIDES for spec in self.features_of(side)}
+        for spec in owners.values():
+            owner = owners.get(spec.table_name)
+            shape = (spec.vocab_size, spec.hash_buckets)
+            if owner is None or owner.table or (owner.vocab_size, owner.hash_buckets) != shape:
+                raise InputError(
+                    f"feature {spec.name} reads the table of {spec.table!r}, which is no feature "
+                    f"with a table of its own and vocab_size {spec.vocab_size}"
+                )
+
+    # Where there is no catalog of queries, a query is an item: both sides have the same catalog.
+    # These methods alone know that; others ask for a side.
 
     def catalog_dir(self, side: str) -> str:
         """The folder with the catalog of a side, relative to the dataset directory."""
-        del side
-        return CATALOG_DIR
+        return QUERIES_DIR if self.queries and side == QUERY else CATALOG_DIR
+
+    def catalog_split(self, side: str) -> str:
+        """The TFDS split of that folder."""
+        return QUERIES_SPLIT if self.queries and side == QUERY else CATALOG_SPLIT
 
     def num_rows(self, side: str) -> int:
         """Number of records in the catalog of a side."""
-        del side
-        return self.num_items
+        return self.queries.num_queries if self.queries and side == QUERY else self.num_items
 
     def features_of(self, side: str) -> tuple[FeatureSpec, ...]:
         """The features of a side, in the order in which its tower concatenates them."""
-        del side
-        return self.features
+        return self.queries.features if self.queries and side == QUERY else self.features
+
+    def raw_of(self, side: str) -> RawItem | None:
+        """How a side's features are made of raw columns; None where that is not known."""
+        return self.queries.raw if self.queries and side == QUERY else self.raw
 
     def own_item_rows(self, query_row: npt.NDArray[np.integer]) -> npt.NDArray[np.integer] | None:
         """The item row that each of `[n]` queries itself has; None where queries are no items."""
-        return query_row
+        return None if self.queries else query_row
 
     def feature(self, name: str) -> FeatureSpec:
         """Returns the spec of feature `name`.
@@ -169,6 +219,10 @@ def scale_path(data_dir: str | os.PathLike[str], feature: str) -> pathlib.Path:
 def to_json(info: DatasetInfo) -> str:
     """Serialises `info`; the same info gives the same bytes."""
     fields = dataclasses.asdict(info) | {"features": [spec.as_dict() for spec in info.features]}
+    if info.queries:
+        fields["queries"]["features"] = [spec.as_dict() for spec in info.queries.features]
+    else:
+        del fields["queries"]
     return json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -243,13 +297,16 @@ _TYPES: dict[str, type] = {
     "options": dict,
     "format_version": str,
     "raw": dict,
+    "queries": dict,
 }
+_QUERY_TYPES = {"num_queries": int, "features": list, "raw": dict}
 _FEATURE_TYPES = {
     "name": str,
     "kind": str,
     "vocab_size": int,
     "max_values": int,
     "hash_buckets": int,
+    "table": str,
 }
 _HEAD_TYPES = {"rule": str, "fraction": float, "min_count": int}
 _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
@@ -258,16 +315,34 @@ _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 def _from_json(fields: Any) -> DatasetInfo:
     if fields.get("raw") is None:  # as in earlier datasets, which have no such field
         fields.pop("raw", None)
-    files.check_types("the file", fields, _TYPES, optional=("raw",))
-    for number, spec in enumerate(fields["features"], start=1):
-        files.check_types(f"feature {number}", spec, _FEATURE_TYPES, optional=("hash_buckets",))
+    files.check_types("the file", fields, _TYPES, optional=("raw", "queries"))
     # Earlier datasets have no min_count.
     files.check_types("head", fields["head"], _HEAD_TYPES, optional=("min_count",))
     files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))
     files.check_types("counters", fields["counters"], dict.fromkeys(fields["counters"], int))
     for number, source in enumerate(fields["sources"], start=1):
         files.check_types(f"source {number}", source, _SOURCE_TYPES)
-    fields["features"] = tuple(feature_spec(**spec) for spec in fields["features"])
+    fields["features"] = _features_from_json("feature", fields["features"])
     fields["head"] = HeadRule(**fields["head"])
     fields["raw"] = RawItem.from_json(fields["raw"]) if "raw" in fields else None
+    if "queries" in fields:
+        fields["queries"] = _queries_from_json(fields["queries"])
     return DatasetInfo(**fields)
+
+
+def _features_from_json(what: str, specs: Sequence[Any]) -> tuple[FeatureSpec, ...]:
+    for number, spec in enumerate(specs, start=1):
+        optional = ("hash_buckets", "table")
+        files.check_types(f"{what} {number}", spec, _FEATURE_TYPES, optional=optional)
+    return tuple(feature_spec(**spec) for spec in specs)
+
+
+def _queries_from_json(fields: dict[str, Any]) -> QueryCatalog:
+    if fields.get("raw") is None:
+        fields.pop("raw", None)
+    files.check_types("queries", fields, _QUERY_TYPES, optional=("raw",))
+    return QueryCatalog(
+        fields["num_queries"],
+        _features_from_json("query feature", fields["features"]),
+        RawItem.from_json(fields["raw"]) if "raw" in fields else None,
+    )

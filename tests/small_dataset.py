@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from data_prep.encode import Item
-from data_prep.write import write_arrays
+from data_prep.write_arrays import write_arrays
 from ssl_recsys import schema
 from ssl_recsys.features import Bag, Categorical, Dense
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from data_prep.encode import ITEMS_PER_FILE, Item
 from data_prep.synthetic.draws import zipf_ranks
-from data_prep.write import write_arrays
+from data_prep.write_arrays import write_arrays
 from ssl_recsys import schema
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 

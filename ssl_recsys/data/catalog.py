@@ -61,7 +61,7 @@ def load_catalog(data_dir: str | os.PathLike[str], info: schema.DatasetInfo, sid
     description = parsing(schema.catalog_columns(specs))
     dataset = (
         tf.data.TFRecordDataset(
-            record_files(data_dir, folder, schema.CATALOG_SPLIT), num_parallel_reads=1
+            record_files(data_dir, folder, info.catalog_split(side)), num_parallel_reads=1
         )
         .batch(_PARSE_BATCH)
         .map(lambda records: _parse(records, description, specs), tf.data.AUTOTUNE)

@@ -103,7 +103,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 initializer=functools.partial(_initial_table, padding=padding),
             )
             for name, spec in self._specs.items()
-            if spec.is_embedded
+            if spec.is_embedded and not spec.table
         }
         self._log_weights: dict[str, tf.Variable] = {}
         if value_weights == IDF and idf is not None:
@@ -162,7 +162,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             values, missing = self._numbers(spec, ids)
         elif spec.is_pooled:
             looked_up, missing = self._bags_class.look_up(
-                self.tables[name],
+                self.tables[spec.table_name],
                 ids,
                 self._pooling,
                 self._log_weights.get(name),
@@ -172,7 +172,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             bags = list(looked_up.split(len(inputs)))
         else:
             rows = tf.concat([ids[:, 0], [0]], axis=0)  # id 0 in the same gather, as for bags
-            values, missing = split_last(gather_rows(self.tables[name], rows, self._embedding_dim))
+            table = self.tables[spec.table_name]
+            values, missing = split_last(gather_rows(table, rows, self._embedding_dim))
         return tf.split(values, len(inputs)), missing, bags
 
     def _numbers(self, spec: FeatureSpec, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -76,12 +76,12 @@ class RowGradients:
     def with_tables(
         self, gradients: Sequence[tf.Tensor | None]
     ) -> list[tuple[tf.IndexedSlices, tf.Variable]]:
-        """The gradients of `sources` as row gradients of their tables; unused rows left out."""
-        return [
-            (_slices(read, gradient), read.table)
-            for read, gradient in zip(self._reads, gradients, strict=True)
-            if gradient is not None
-        ]
+        """The gradients of `sources` as row gradients, one of each table; unused rows left out."""
+        of_table: dict[Any, list[tf.IndexedSlices]] = {}
+        for read, gradient in zip(self._reads, gradients, strict=True):
+            if gradient is not None:
+                of_table.setdefault(read.table.ref(), []).append(_slices(read, gradient))
+        return [(_joined(parts), ref.deref()) for ref, parts in of_table.items()]
 
 
 def _slices(read: _Read, gradient: tf.Tensor) -> tf.IndexedSlices:
@@ -91,6 +91,17 @@ def _slices(read: _Read, gradient: tf.Tensor) -> tf.IndexedSlices:
         values = tf.pad(values, [[0, 0], [0, columns - values.shape[1]]])
     return tf.IndexedSlices(
         values, tf.reshape(read.rows, [-1]), tf.constant(read.table.shape.as_list())
+    )
+
+
+def _joined(parts: Sequence[tf.IndexedSlices]) -> tf.IndexedSlices:
+    """Row gradients of one table that several features read."""
+    if len(parts) == 1:
+        return parts[0]
+    return tf.IndexedSlices(
+        tf.concat([part.values for part in parts], axis=0),
+        tf.concat([part.indices for part in parts], axis=0),
+        parts[0].dense_shape,
     )
 
 

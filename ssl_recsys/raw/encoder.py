@@ -48,7 +48,7 @@ class RawEncoder(tf.Module):
         self._specs = {spec.name: spec for spec in specs}
         self.vocabularies = {
             feature.name: Vocabulary(
-                schema.vocab_path(data_dir, feature.name),
+                schema.vocab_path(data_dir, self._specs[feature.name].table_name),
                 self._specs[feature.name].num_tokens,
                 self._specs[feature.name].hash_buckets,
             )

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl_recsys import schema
-from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.search import EXACT, SCANN
 from ssl_recsys.search.interface import ExactSearch, Search
 from ssl_recsys.search.scann import ScannSearch
@@ -175,8 +174,7 @@ class Index:
             place = np.cumsum(self.rows < 0) - 1
             found[is_kept] = kept[place[rows[is_kept]]]
         if not is_kept.all():
-            catalog = exported.catalog(schema.QUERY)
-            found[~is_kept] = embed_rows(exported.query_tower, catalog, of_catalog[~is_kept])
+            found[~is_kept] = exported.query_embeddings(of_catalog[~is_kept])
         return found
 
     def search(

@@ -11,7 +11,6 @@ import numpy as np
 
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.search import SCANN
 from ssl_recsys.search.scann import ScannSearch
 from ssl_recsys.serving.index import SCANN_DIR, Added, Build, Index, no_items, of_catalog
@@ -155,4 +154,4 @@ def _sample_queries(exported: Exported) -> np.ndarray:
     catalog = exported.catalog(schema.QUERY)
     count = min(catalog.num_items, _SAMPLED_QUERIES)
     rows = np.arange(count) * catalog.num_items // count
-    return embed_rows(exported.query_tower, catalog, rows)
+    return exported.query_embeddings(rows)

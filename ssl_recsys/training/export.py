@@ -6,6 +6,8 @@ export/
   item_embeddings.npy         [num_items, dim] float32, L2-normalised, in row order
   catalog.npz                 train_count, item_counts and the encoded features
   keys.txt, titles.txt        one item a line, in row order
+  queries.npz, query_keys.txt, query_titles.txt
+                              the same of the queries, where they are no items
   pairs_<split>.npy           [2, num_pairs] int32: query_row, item_row
   vocab/, scales/             the dataset's vocabularies, and how its numbers are scaled
   dataset.json                the dataset's description
@@ -27,8 +29,8 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +46,7 @@ from ssl_recsys.raw.encoder import RawEncoder
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.training import run_dir
 
-_CATALOG = "catalog.npz"
+_ITEM_COUNTS = "item_counts"
 _FEATURE_PREFIX = "feature_"
 _SETTINGS = "settings.json"
 EMBEDDING = "embedding"
@@ -108,6 +110,10 @@ class Exported:
         """The catalog of a side, as `Dataset.catalog`."""
         return self._catalogs[self.info.catalog_dir(side)]
 
+    def query_embeddings(self, rows: np.ndarray) -> np.ndarray:
+        """`[n, dim]` float32 embeddings of `[n]` rows of the query side's catalog."""
+        return embed_rows(self.query_tower, self.catalog(QUERY), rows)
+
     def pairs(self, split: str) -> Pairs:
         """The pairs of a held-out split.
 
@@ -156,13 +162,10 @@ def export_run(
             _save_tower(model, side, dataset, raw, temporary / f"{side}_tower")
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
     np.save(temporary / run_dir.EMBEDDINGS_FILE, embeddings)
-    arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
-    arrays["train_count"] = catalog.train_count
-    arrays["item_counts"] = item_counts
-    with (temporary / _CATALOG).open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    _write_lines(temporary / "keys.txt", catalog.keys)
-    _write_lines(temporary / "titles.txt", catalog.titles)
+    for side in SIDES:
+        counts = {_ITEM_COUNTS: item_counts} if side == ITEM else {}
+        if side == ITEM or dataset.info.queries:
+            _write_catalog(temporary, dataset.catalog(side), _catalog_files(side), counts)
     for split, columns in pairs.items():
         np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
     schema.write_dataset_info(temporary, dataset.info)
@@ -189,21 +192,10 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     if verify:
         manifest.check(path)
     info = schema.read_dataset_info(path)
-    with np.load(path / _CATALOG) as file:
-        arrays = dict(file)
-    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features_of(ITEM)]
-    missing = {"train_count", "item_counts", *feature_names} - arrays.keys()
-    if missing:
-        raise InputError(
-            f"{path / _CATALOG} lacks {', '.join(sorted(missing))}: it is damaged, or another "
-            "version wrote it; train the run again"
-        )
-    catalog = Catalog(
-        keys=_read_lines(path / "keys.txt"),
-        titles=_read_lines(path / "titles.txt"),
-        train_count=arrays["train_count"],
-        features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
-    )
+    catalog, (item_counts,) = _read_catalog(path, info, ITEM, [_ITEM_COUNTS])
+    catalogs = {info.catalog_dir(ITEM): catalog}
+    if info.queries:
+        catalogs[info.catalog_dir(QUERY)], _ = _read_catalog(path, info, QUERY, [])
     # Mapped: pages come as they are searched, and no copy is made (see ExactSearch).
     embeddings = np.load(path / run_dir.EMBEDDINGS_FILE, mmap_mode="c")
     if not len(embeddings) == catalog.num_items == info.num_items:
@@ -215,13 +207,60 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     )
     return Exported(
         info,
-        arrays["item_counts"],
+        item_counts,
         embeddings,
         lambda features: query_tower(features)[EMBEDDING],
         settings["exclude_query"],
         path,
-        {info.catalog_dir(ITEM): catalog},
+        catalogs,
     )
+
+
+class _CatalogFiles(NamedTuple):
+    arrays: str
+    keys: str
+    titles: str
+
+
+def _catalog_files(side: str) -> _CatalogFiles:
+    """The files of the catalog of a side that is not the other's, too."""
+    if side == ITEM:
+        return _CatalogFiles("catalog.npz", "keys.txt", "titles.txt")
+    return _CatalogFiles("queries.npz", "query_keys.txt", "query_titles.txt")
+
+
+def _write_catalog(
+    directory: pathlib.Path, catalog: Catalog, names: _CatalogFiles, more: Mapping[str, np.ndarray]
+) -> None:
+    arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
+    arrays |= {"train_count": catalog.train_count, **more}
+    with (directory / names.arrays).open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    _write_lines(directory / names.keys, catalog.keys)
+    _write_lines(directory / names.titles, catalog.titles)
+
+
+def _read_catalog(
+    directory: pathlib.Path, info: schema.DatasetInfo, side: str, more: Sequence[str]
+) -> tuple[Catalog, list[np.ndarray]]:
+    """What `_write_catalog` wrote."""
+    names = _catalog_files(side)
+    with np.load(directory / names.arrays) as file:
+        arrays = dict(file)
+    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features_of(side)]
+    missing = {"train_count", *more, *feature_names} - arrays.keys()
+    if missing:
+        raise InputError(
+            f"{directory / names.arrays} lacks {', '.join(sorted(missing))}: it is damaged, or "
+            "another version wrote it; train the run again"
+        )
+    catalog = Catalog(
+        keys=_read_lines(directory / names.keys),
+        titles=_read_lines(directory / names.titles),
+        train_count=arrays["train_count"],
+        features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
+    )
+    return catalog, [arrays[name] for name in more]
 
 
 def load_tower(path: pathlib.Path, side: str) -> dict[str, Signature]:
@@ -253,11 +292,12 @@ def _raw_encoder(
     dataset: Dataset, side: str, data_dir: pathlib.Path, scratch: pathlib.Path
 ) -> RawEncoder | None:
     """What encodes a side's raw features; None where the dataset does not say how."""
-    if not dataset.info.raw:
+    raw = dataset.info.raw_of(side)
+    if not raw:
         return None
     catalog = dataset.catalog(ITEM)
     return RawEncoder(
-        dataset.info.raw,
+        raw,
         dataset.features(side),
         data_dir,
         (catalog.keys, catalog.train_count),

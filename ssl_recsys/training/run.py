@@ -18,7 +18,6 @@ from ssl_recsys.errors import InputError, printable
 from ssl_recsys.evaluation import pairs as evaluation
 from ssl_recsys.evaluation.summary import RankedPairs, summarize
 from ssl_recsys.evaluation.table import format_table
-from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT, FLOAT32
 from ssl_recsys.search.scann import ScannSearch
@@ -165,7 +164,7 @@ def rank(
         exclude_query = exported.exclude_query
     queries, query_of_pair = pairs.distinct_queries()
     data = evaluation.EvaluationData(
-        query_embeddings=embed_rows(exported.query_tower, exported.catalog(schema.QUERY), queries),
+        query_embeddings=exported.query_embeddings(queries),
         query_of_pair=query_of_pair,
         item_row=pairs.item_row,
         item_embeddings=exported.item_embeddings,

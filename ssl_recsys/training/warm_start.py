@@ -74,7 +74,7 @@ def carry(model: TwoTowerModel, dataset: Dataset, old: pathlib.Path) -> dict[str
                 raise _other_layers(old)
             variable.assign(saved.get_tensor(key))
         for spec in dataset.features(side):
-            if spec.is_embedded and spec.name not in carried:
+            if spec.is_embedded and not spec.table and spec.name not in carried:
                 matched = _match_rows(
                     (spec, before.feature(spec.name)),
                     _tokens(dataset.data_dir, spec.name),

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from data_prep import encode, probe
-from data_prep.write import PairBatch, WriteCatalog, WritePairs, write_arrays
+from data_prep.write import PairBatch, WriteCatalog, WritePairs
+from data_prep.write_arrays import write_arrays
 from ssl_recsys import manifest, schema
 from ssl_recsys.features import Bag, Categorical, Dense
 
@@ -12,6 +13,7 @@ FEATURES = (
     Bag("words", vocab_size=9, max_values=3),
     Dense("quality", max_values=2),
 )
+INFO = schema.DatasetInfo("test", FEATURES, 10, {})
 GOOD = {"name": [4], "words": [1, 8], "quality": [0.5, 1.0]}
 
 
@@ -74,7 +76,7 @@ def write(directory, monkeypatch, *, reverse=False):
 
 
 def encode_metadata(files, directory):
-    encode.write_metadata(directory, files, FEATURES)
+    encode.write_metadata(directory, files, INFO)
 
 
 def test_tfds_reads_what_is_written(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep.encode import Item
-from data_prep.write import write_arrays
+from data_prep.write_arrays import write_arrays
 from ssl_recsys.config import TrainOptions
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.statistics import statistics_for

@@ -1,0 +1,128 @@
+"""Datasets whose queries are no items: users' histories, with a table that both sides read."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_recsys import recommend, schema
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.errors import InputError
+from ssl_recsys.features import Bag, Categorical
+from ssl_recsys.model.tables import RowGradients, gather_rows
+from ssl_recsys.training.export import load_export
+from tests import command_line, query_dataset
+from tests.ssl_recsys import commands
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    directory = tmp_path_factory.mktemp("histories") / "data"
+    query_dataset.write(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def trained(histories: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    model_dir = tmp_path_factory.mktemp("run") / "model"
+    options = ("--method=fd", "--ssl_side=both", "--max_epochs=12", "--batch_size=16")
+    commands.train(*commands.small_run(histories, model_dir), *options)
+    return model_dir
+
+
+def test_each_side_has_its_catalog_and_features(histories: pathlib.Path) -> None:
+    dataset = Dataset(histories)
+    items, queries = dataset.catalog(schema.ITEM), dataset.catalog(schema.QUERY)
+    assert (items.num_items, queries.num_items) == (60, dataset.info.num_rows(schema.QUERY))
+    assert [*items.features] == ["id", "words"]
+    assert [*queries.features] == ["history", "country"]
+    assert dataset.info.own_item_rows(np.arange(3)) is None
+    written = json.loads((histories / "dataset.json").read_text())
+    assert written["queries"]["features"][0]["table"] == "id"
+    assert schema.read_dataset_info(histories) == dataset.info
+
+
+def test_item_to_item_datasets_say_nothing_of_queries(data_dir: pathlib.Path) -> None:
+    written = json.loads((data_dir / "dataset.json").read_text())
+    assert "queries" not in written
+    assert all("table" not in feature for feature in written["features"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (Bag("history", vocab_size=9, table="id"), "vocab_size 9"),
+        (Bag("history", vocab_size=10, table="words"), "history reads the table of 'words'"),
+        (Categorical("id", vocab_size=10), "names of item and query features"),
+    ],
+)
+def test_features_that_cannot_share_are_refused(spec: Bag, message: str) -> None:
+    features = (Categorical("id", vocab_size=10),)
+    with pytest.raises(InputError, match=message):
+        schema.DatasetInfo("d", features, 3, {}, queries=schema.QueryCatalog(2, (spec,)))
+
+
+def test_rows_that_two_features_read_have_one_gradient() -> None:
+    table = tf.Variable(np.arange(12, dtype=np.float32).reshape(6, 2))
+    with tf.GradientTape() as tape, RowGradients(tape) as rows:
+        first = gather_rows(table, tf.constant([1, 3]), None)
+        second = gather_rows(table, tf.constant([3, 5]), None)
+        loss = tf.reduce_sum(first) + 10.0 * tf.reduce_sum(second)
+    ((gradient, variable),) = rows.with_tables(tape.gradient(loss, rows.sources))
+    assert variable is table
+    dense = tf.convert_to_tensor(gradient).numpy()
+    np.testing.assert_array_equal(dense[:, 0], [0, 1, 0, 11, 0, 10])
+
+
+def test_training_learns_what_users_like(trained: pathlib.Path) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["num_pairs"] == query_dataset.NUM_USERS
+    assert (
+        metrics["overall"]["recall@10"]
+        > 2 * (metrics["baselines"]["top_popular"]["overall"]["recall@10"])
+    )
+
+
+def test_the_export_has_both_catalogs(histories: pathlib.Path, trained: pathlib.Path) -> None:
+    exported, dataset = load_export(trained), Dataset(histories)
+    for side in schema.SIDES:
+        mine, theirs = exported.catalog(side), dataset.catalog(side)
+        assert mine.keys.tolist() == theirs.keys.tolist()
+        for name, values in theirs.features.items():
+            np.testing.assert_array_equal(mine.features[name], values)
+
+
+def test_recommendations_for_a_history(
+    histories: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    output = tmp_path / "recommended.jsonl"
+    recommend.main(
+        command_line.parse(
+            recommend.RecommendOptions,
+            f"--model_dir={trained}",
+            "--query=user 3@1",
+            "--random_queries=2",
+            "--k=5",
+            "--exclude_known",
+            "--format=json",
+            f"--output={output}",
+        )
+    )
+    first, *others = map(json.loads, output.read_text().splitlines())
+    assert (first["query"], first["title"], len(others)) == ("user 3@1", "user 3", 2)
+    pairs, catalog = Dataset(histories).pairs(schema.TRAIN), Dataset(histories).catalog(schema.ITEM)
+    row = Dataset(histories).catalog(schema.QUERY).keys.tolist().index("user 3@1")
+    known = set(catalog.keys[pairs.item_row[pairs.query_row == row]])
+    assert known
+    assert not known & {item["key"] for item in first["items"]}
+    assert len(first["items"]) == 5
+
+
+@pytest.mark.parametrize("flag", ["--shared_projection=1", "--exclude_query"])
+def test_settings_of_queries_that_are_items_are_refused(
+    histories: pathlib.Path, tmp_path: pathlib.Path, flag: str
+) -> None:
+    with pytest.raises(InputError, match="for datasets whose queries are items"):
+        commands.train(*commands.small_run(histories, tmp_path / "run", flag))
