@@ -226,7 +226,7 @@ def _build(
     } | "NumberItems" >> NumberItems(item_options, may_continue)
     repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
     pairs = numbered.pairs | "SplitPairs" >> SplitPairs(options.split)
-    encoded = encode_items(numbered.items, numbered.item_counts, pairs, item_options, spill)
+    encoded, _ = encode_items(numbered.items, numbered.item_counts, pairs, item_options, spill)
     return encoded, (bad, repeated)
 
 

@@ -69,6 +69,8 @@ class DataJob:
       train_flags: flag file to train with.
       raw: from the counters to the rules by which features are made of raw columns.
       warnings: by counters that the user is warned of.
+      queries: from sizes of vocabularies, the counters and the number of queries to their catalog;
+        None where a query is an item.
     """
 
     name: str
@@ -81,6 +83,9 @@ class DataJob:
     train_flags: str
     raw: Callable[[Mapping[str, int]], RawItem | None]
     warnings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    queries: Callable[[Mapping[str, int], Mapping[str, int], int], schema.QueryCatalog] | None = (
+        None
+    )
 
 
 def run_command(
@@ -172,9 +177,13 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
         sha256 = dict(facts["source"])
         files = [encode.FileStats(*file) for file in facts["file"]]
         vocabularies = [write.VocabularyStats(*file) for file in facts.get("vocabulary", [])]
+        sizes = {file.feature: file.num_ids for file in vocabularies}
+        queries = None
+        if job.queries:
+            queries = job.queries(sizes, outcome.counters, facts["num_queries"][0])
         info = schema.DatasetInfo(
             name=job.name,
-            features=job.features({file.feature: file.num_ids for file in vocabularies}),
+            features=job.features(sizes),
             num_items=facts["num_items"][0],
             num_pairs=num_pairs,
             head=options.head_rule,
@@ -186,6 +195,7 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
             ],
             options=options.recorded(),
             raw=job.raw(outcome.counters),
+            queries=queries,
         )
         scales = [WrittenFile(*file) for file in facts.get("scale", [])]
         write.write_info(staging, files, vocabularies, info, scales)

@@ -187,6 +187,10 @@ class CategoricalEncoder(Encoder):
 class KeyEncoder(CategoricalEncoder):
     """A categorical feature that is the item's identity: its id is found by the key's digest."""
 
+    def __init__(self, feature: ItemFeature, noun: str = "item"):
+        super().__init__(feature)
+        self._noun = noun
+
     def missing(self, keys: pa.Array) -> Column:
         """The keys are known."""
         return keys
@@ -206,7 +210,7 @@ class KeyEncoder(CategoricalEncoder):
     ) -> Sequence[Values]:
         """Id 0 for an item without one."""
         ids, without_id = learned.ids_of(uses.digests, column.to_pylist())
-        counters["items_without_id"] += without_id
+        counters[f"{self._noun}s_without_id"] += without_id
         return ids[:, np.newaxis].tolist()
 
 
@@ -331,11 +335,11 @@ ENCODERS: dict[str, type[Encoder]] = {
 }
 
 
-def make_encoder(feature: ItemFeature, key_column: str) -> Encoder:
-    """The encoder of a feature; `key_column` is the item table's column of keys."""
+def make_encoder(feature: ItemFeature, key_column: str, noun: str = "item") -> Encoder:
+    """The encoder of a feature; `key_column` is the table's column of keys, of `noun`s."""
     encoder = ENCODERS[feature.kind]
     if encoder is CategoricalEncoder and feature.column == key_column:
-        encoder = KeyEncoder
+        return KeyEncoder(feature, noun)
     return encoder(feature)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -42,50 +42,105 @@ def encode_items(
     pairs: beam.PCollection,
     options: ItemOptions,
     spill: Spill,
-) -> EncodedDataset:
-    """Adds the steps from (shard, ItemRows), (shard, their number) and PairBatches to records."""
+    *,
+    queries_are_items: bool = True,
+) -> tuple[EncodedDataset, beam.PCollection]:
+    """Adds the steps from (shard, ItemRows), (shard, their number) and PairBatches to records.
+
+    Returns:
+      The dataset, and what the encoders have learned, see `Learned`.
+    """
     of_shard = AsDict(item_counts)
-    limits = {f.name: (f.min_count, f.max_vocab) for f in options.spec.features}
-    uses = pairs | "CountUses" >> beam.FlatMap(_count_uses, of_shard, options.num_shards)
+    roles = (_AS_ITEM, _AS_QUERY) if queries_are_items else (_AS_ITEM,)
+    uses = pairs | "CountUses" >> beam.FlatMap(_count_uses, of_shard, options.num_shards, roles)
     used = (
         {"items": items, "uses": uses}
         | "GroupUses" >> beam.CoGroupByKey()
         | "AddUses" >> beam.Map(_add_uses, options.vocabulary)
     )
-    learned_from = used | "LearnFrom" >> beam.ParDo(_learn_from, options).with_outputs(
-        _TOKENS, _NUMBERS
-    )
-    vocabularies = learned_from[_TOKENS] | "Vocabularies" >> BuildVocabularies(limits, spill)
-    samples = (
-        learned_from[_NUMBERS]
-        | "SampleNumbers" >> beam.CombinePerKey(SampleByDigest(_SAMPLED_NUMBERS))
-        | "DropDigests"
-        >> beam.MapTuple(lambda name, sample: (name, sample[1])).with_output_types(tuple[str, Any])
-    )
-    learned = (
-        (vocabularies, samples)
-        | "LearnedFrom" >> beam.Flatten()
-        | "Learn" >> beam.Map(_learn, options)
-    )
+    learned = used | "LearnItems" >> Learn(options, spill)
     encoded = used | "EncodeItems" >> beam.FlatMap(
-        _encode_items, of_shard, AsDict(learned), options
+        _encode_items, of_shard, AsDict(learned.learned), options
     )
-    scales = learned | "Scales" >> beam.Filter(lambda item: isinstance(item[1], Scale))
-    return EncodedDataset(encoded, item_counts, pairs, vocabularies, scales)
+    dataset = EncodedDataset(encoded, item_counts, pairs, learned.vocabularies, learned.scales)
+    return dataset, learned.learned
+
+
+class Learned(NamedTuple):
+    """What encoders learn from training items.
+
+    Attributes:
+      learned: (feature, what its encoder needs).
+      vocabularies: (feature, tokens).
+      scales: (feature, Scale).
+    """
+
+    learned: beam.PCollection
+    vocabularies: beam.PCollection
+    scales: beam.PCollection
+
+
+class Learn(beam.PTransform):
+    """Learns vocabularies and scales from (shard, UsedItems).
+
+    Args:
+      options: how the items' table is read.
+      spill: takes counts.
+    """
+
+    def __init__(self, options: ItemOptions, spill: Spill):
+        super().__init__()
+        self._options = options
+        self._spill = spill
+
+    def expand(self, used: beam.PCollection) -> Learned:
+        """Counts tokens and samples numbers, each spread over the workers."""
+        options = self._options
+        limits = {f.name: (f.min_count, f.max_vocab) for f in options.spec.features}
+        learned_from = used | "LearnFrom" >> beam.ParDo(_learn_from, options).with_outputs(
+            _TOKENS, _NUMBERS
+        )
+        vocabularies = learned_from[_TOKENS] | "Vocabularies" >> BuildVocabularies(
+            limits, self._spill
+        )
+        samples = (
+            learned_from[_NUMBERS]
+            | "SampleNumbers" >> beam.CombinePerKey(SampleByDigest(_SAMPLED_NUMBERS))
+            | "DropDigests"
+            >> beam.MapTuple(lambda name, sample: (name, sample[1])).with_output_types(
+                tuple[str, Any]
+            )
+        )
+        learned = (
+            (vocabularies, samples)
+            | "LearnedFrom" >> beam.Flatten()
+            | "Learn" >> beam.Map(_learn, options)
+        )
+        scales = learned | "Scales" >> beam.Filter(lambda item: isinstance(item[1], Scale))
+        return Learned(learned, vocabularies, scales)
 
 
 def _count_uses(
-    batch: PairBatch, item_counts: Mapping[int, int], num_shards: int
+    batch: PairBatch, item_counts: Mapping[int, int], num_shards: int, roles: Sequence[int]
 ) -> Iterator[Keyed]:
     """Training pairs of each item as their item and as their query, by the item's shard."""
     starts = first_rows(item_counts, num_shards)
     is_train = batch.split == TRAIN
-    for role, rows in ((_AS_ITEM, batch.item_row), (_AS_QUERY, batch.query_row)):
-        used, times = np.unique(rows[is_train], return_counts=True)
-        bounds = np.searchsorted(used, starts)
-        for shard in np.flatnonzero(np.diff(bounds)).tolist():
-            part = slice(bounds[shard], bounds[shard + 1])
-            yield shard, (role, used[part] - starts[shard], times[part])
+    rows_of = {_AS_ITEM: batch.item_row, _AS_QUERY: batch.query_row}
+    for role in roles:
+        for shard, positions, times in by_first_row(rows_of[role][is_train], starts):
+            yield shard, (role, positions, times)
+
+
+def by_first_row(
+    rows: np.ndarray, starts: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Shard, positions within it and how often they occur, of rows numbered shard after shard."""
+    used, times = np.unique(rows, return_counts=True)
+    bounds = np.searchsorted(used, starts)
+    for shard in np.flatnonzero(np.diff(bounds)).tolist():
+        part = slice(bounds[shard], bounds[shard + 1])
+        yield shard, used[part] - starts[shard], times[part]
 
 
 def _add_uses(
@@ -102,15 +157,20 @@ def _add_uses(
     )
 
 
-def _features(items: ItemRows, options: ItemOptions) -> Iterator[tuple[str, Encoder, Column]]:
+def features_of(items: ItemRows, options: ItemOptions) -> Iterator[tuple[str, Encoder, Column]]:
     """Name, encoder and raw values of each feature."""
     encoders = options.spec.encoders()
     return zip(encoders, encoders.values(), items.features, strict=True)
 
 
+def vocabulary_size(learned: Any) -> int:
+    """Ids of what a feature's encoder has learned, id 0 counted; 0 without a vocabulary."""
+    return learned.size if isinstance(learned, IdTable | Vocabulary) else 0
+
+
 def _learn_from(element: Keyed, options: ItemOptions) -> Iterator[TaggedOutput]:
     items, uses = element[1]
-    for name, encoder, column in _features(items, options):
+    for name, encoder, column in features_of(items, options):
         found = encoder.learn_from(column, uses)
         if found is not None:
             tag = _TOKENS if isinstance(found, TokenCounts) else _NUMBERS
@@ -128,10 +188,10 @@ def _encode_items(
     shard, (items, uses) = element
     counters: Counter[str] = Counter()
     columns, specs = [], []
-    for name, encoder, column in _features(items, options):
+    for name, encoder, column in features_of(items, options):
         known = learned.get(name)
         columns.append(encoder.encode(column, uses, known, counters))
-        specs.append(encoder.spec(known.size if isinstance(known, IdTable | Vocabulary) else 0))
+        specs.append(encoder.spec(vocabulary_size(known)))
     names = [spec.name for spec in specs]
     rows = (
         Item(key, title, train_count, dict(zip(names, values, strict=True)))

@@ -15,7 +15,6 @@ from apache_beam.pvalue import TaggedOutput
 from data_prep import problems, tables
 from data_prep.counting import count
 from data_prep.installs import logs
-from data_prep.installs.counters import ITEM_RECORDS_BAD
 from data_prep.installs.encoders import Column
 from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
@@ -71,7 +70,7 @@ class ItemOptions:
 
 
 class ReadItems(beam.PTransform):
-    """Reads item tables to (shard, ItemRows), and (ITEM_RECORDS_BAD, tables.BadRecord).
+    """Reads item tables to (shard, ItemRows), and (`item_records_bad`, tables.BadRecord).
 
     Takes (number, path) elements.
 
@@ -126,12 +125,12 @@ def _read_items(
     places = (number << 40) | rows.lines
     every = ItemRows(digests, places, keys, titles, features)
     every = every.take(np.flatnonzero(has_key))
-    count("item_rows", len(every.digests))
+    count(f"{spec.noun}_rows", len(every.digests))
     shard_of = range_index(every.digests, options.num_shards)
     for shard, where in group_indices(shard_of, options.num_shards):
         yield TaggedOutput("rows", (shard, every.take(where)))
     for record in bad:
-        yield TaggedOutput("bad", (ITEM_RECORDS_BAD, record))
+        yield TaggedOutput("bad", (f"{spec.noun}_records_bad", record))
 
 
 def place_of(place: int, paths: Sequence[str]) -> tuple[str, int]:
@@ -169,9 +168,10 @@ def choose_items(
     ]
     rows = rows.take(order[first])
     missing = used[~find(used, rows.digests)[1]]
-    count("items_in_pairs", len(used))
-    count("items_without_metadata", len(missing))
-    count("items_without_pair", len(rows.digests) - (len(used) - len(missing)))
+    what = f"{options.spec.noun}s"
+    count(f"{what}_in_pairs", len(used))
+    count(f"{what}_without_metadata", len(missing))
+    count(f"{what}_without_pair", len(rows.digests) - (len(used) - len(missing)))
     if len(missing):
         unknown = _unknown_items(missing, names, options.spec)
         rows = _join([rows, unknown], options.spec)

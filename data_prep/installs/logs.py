@@ -25,6 +25,8 @@ from ssl_recsys.errors import InputError
 BY_TIME, BY_USER, BY_PAIR = "time", "user", "pair"
 SPLITS = (BY_TIME, BY_USER, BY_PAIR)
 
+USER = "user"  # a role in `read_events`
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _EXPANDED_AT_ONCE = 1 << 22
@@ -129,7 +131,7 @@ def digests(coded: pa.DictionaryArray) -> tuple[np.ndarray, Keys]:
 
 def read_events(
     rows: tables.Rows, log: LogSpec
-) -> tuple[Events, list[Keys], list[tables.BadRecord]]:
+) -> tuple[Events, dict[str, Keys], list[tables.BadRecord]]:
     """Reads a piece of a log.
 
     Args:
@@ -137,11 +139,11 @@ def read_events(
       log: what the columns mean.
 
     Returns:
-      The events, the names of their items, and the records that are no events.
+      The events, the names of their items and users by role, and the records that are no events.
     """
     is_history = log.kind == HISTORY
     named = {"item": log.item} if is_history else {"query": log.seed, "item": log.candidate}
-    named |= {"user": log.user}
+    named |= {USER: log.user}
     size = len(rows.lines)
     usable = np.ones(size, bool)
     bad = list(rows.bad)
@@ -152,14 +154,14 @@ def read_events(
                 bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
                 usable[row] = False
 
-    columns, keys = {"user": np.zeros(size, np.uint64), "time": np.zeros(size, np.int64)}, []
+    columns = {USER: np.zeros(size, np.uint64), "time": np.zeros(size, np.int64)}
+    keys = {}
     for role, column in named.items():
         if column not in rows.columns:
             continue
         coded = pc.dictionary_encode(tables.texts(rows.columns[column]))
         refuse(unusable_keys(coded, column))
-        columns[role], names = digests(coded)
-        keys += [] if role == "user" else [names]
+        columns[role], keys[role] = digests(coded)
     if log.timestamp in rows.columns:
         moments = rows.columns[log.timestamp]
         columns["time"], is_time = times.timestamps(moments, log.timestamp_unit)
@@ -202,7 +204,7 @@ def history_pairs(
     Yields:
       The pairs, in parts of some millions at most.
     """
-    user, item, time = _first_events(events)
+    user, item, time = first_events(events)
     counters["events_repeated"] += len(events.item) - len(item)
     latest, earliest = _window_bounds(user, time, window)
     begin = np.concatenate([[0], np.cumsum(latest - earliest)])
@@ -219,7 +221,7 @@ def history_pairs(
         yield make_pairs(split_by, item[seed], item[candidate], time[candidate], user[candidate])
 
 
-def _first_events(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def first_events(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Users, items and times of first events, by user and time."""
     order = np.lexsort((events.time, events.item, events.user))
     user, item, time = events.user[order], events.item[order], events.time[order]

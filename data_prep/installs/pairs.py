@@ -19,7 +19,7 @@ from data_prep import problems, tables
 from data_prep.counting import count, count_all
 from data_prep.installs import logs
 from data_prep.installs.counters import LOG_RECORDS_BAD
-from data_prep.installs.logs import Events, Keys
+from data_prep.installs.logs import USER, Events, Keys
 from data_prep.installs.spec import HISTORY, LogSpec
 from data_prep.shards import Keyed, by_shard, concatenate, take
 
@@ -36,6 +36,7 @@ class PairOptions:
       split_by: time, user or pair.
       num_shards: how many shards the digests divide into.
       text: how text files are read.
+      named_users: give the names of users, too.
     """
 
     log: LogSpec
@@ -45,6 +46,7 @@ class PairOptions:
     split_by: str
     num_shards: int
     text: tables.TextFormat = tables.DEFAULT_TEXT
+    named_users: bool = False
 
 
 class History(NamedTuple):
@@ -62,11 +64,13 @@ class Log(NamedTuple):
       events: of histories (shard of the user, History), else (shard of the item, Pairs).
       names: (shard of the digest, Keys), the items that the log names; a name may repeat.
       bad: (LOG_RECORDS_BAD, tables.BadRecord) elements.
+      users: as `names`, of users; without elements unless they are wanted.
     """
 
     events: beam.PCollection
     names: beam.PCollection
     bad: beam.PCollection
+    users: beam.PCollection
 
 
 class ReadLog(beam.PTransform):
@@ -90,7 +94,7 @@ class ReadLog(beam.PTransform):
             | "SpreadLog" >> beam.Reshuffle()
             | "ParseLog" >> beam.ParDo(_ReadEvents(self._options, self._directory)).with_outputs()
         )
-        return Log(parsed.events, parsed.names, parsed.bad)
+        return Log(parsed.events, parsed.names, parsed.bad, parsed.users)
 
 
 class _ReadEvents(beam.DoFn):
@@ -103,6 +107,7 @@ class _ReadEvents(beam.DoFn):
     def start_bundle(self) -> None:
         """Forgets which names have been given out."""
         self._seen: set[int] = set()
+        self._seen_users: set[int] = set()
 
     def process(self, piece: tables.Piece) -> Iterator[TaggedOutput]:
         """Yields the tagged columns of one piece."""
@@ -112,8 +117,12 @@ class _ReadEvents(beam.DoFn):
         count("events", len(events.item))
         for shard, columns in self._by_shard(events):
             yield TaggedOutput("events", (shard, columns))
-        for names in keys:
-            for keyed in self._new_names(names):
+        users = keys.pop(USER, None)
+        if users and options.named_users:
+            for keyed in self._new_names(users, self._seen_users):
+                yield TaggedOutput("users", keyed)
+        for names in keys.values():
+            for keyed in self._new_names(names, self._seen):
                 yield TaggedOutput("names", keyed)
         for record in bad:
             yield TaggedOutput("bad", (LOG_RECORDS_BAD, record))
@@ -136,11 +145,11 @@ class _ReadEvents(beam.DoFn):
         )
         yield from by_shard(pairs.item, options.num_shards, pairs)
 
-    def _new_names(self, keys: Keys) -> Iterator[Keyed]:
+    def _new_names(self, keys: Keys, seen: set[int]) -> Iterator[Keyed]:
         """Names that this bundle has not given out yet, by shard."""
-        is_new = np.array([digest not in self._seen for digest in keys.digests.tolist()], bool)
+        is_new = np.array([digest not in seen for digest in keys.digests.tolist()], bool)
         new = take(keys, is_new)
-        self._seen.update(new.digests.tolist())
+        seen.update(new.digests.tolist())
         yield from by_shard(new.digests, self._options.num_shards, new)
 
 

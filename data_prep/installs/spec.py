@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -30,6 +30,8 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.features import BAG, CATEGORICAL, DENSE, FeatureSpec
 from ssl_recsys.options import check_distinct
 from ssl_recsys.raw.rules import LOG_NORMALIZED, RawItem
+
+Spec = TypeVar("Spec")
 
 HISTORY, LANDING_PAGE = "history", "landing_page"
 LOG_KINDS = (HISTORY, LANDING_PAGE)
@@ -92,6 +94,8 @@ class InstallSpec:
       features: the features, in the order in which the model takes them.
     """
 
+    noun: ClassVar[str] = "item"  # what the table's rows are, in counters
+
     name: str = "app_install"
     key: str = "app_id"
     title: str = "title"
@@ -107,7 +111,9 @@ class InstallSpec:
 
     def encoders(self) -> dict[str, Encoder]:
         """The features' encoders by name, in their order."""
-        return {feature.name: make_encoder(feature, self.key) for feature in self.features}
+        return {
+            feature.name: make_encoder(feature, self.key, self.noun) for feature in self.features
+        }
 
     def encoded(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
         """The features as the dataset holds them; `vocab_sizes` counts id 0."""
@@ -169,6 +175,11 @@ def read_spec(path: str) -> InstallSpec:
     Raises:
       InputError: if the file is missing or no JSON, or holds an unknown field or a wrong value.
     """
+    return read_spec_file(path, spec_of)
+
+
+def read_spec_file(path: str, parse: Callable[[Any], Spec]) -> Spec:
+    """What `parse` makes of the JSON in a file, whose errors are said to be that file's."""
     try:
         if not FileSystems.exists(path):
             raise InputError(f"no file {path}; docs/your_own_data.md shows one")
@@ -179,7 +190,7 @@ def read_spec(path: str) -> InstallSpec:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no JSON ({error}); docs/your_own_data.md shows one") from error
     try:
-        return _spec(content)
+        return parse(content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -188,23 +199,29 @@ _TYPES = {"name": str, "items": dict, "log": dict, "features": list}
 _ITEM_TYPES = {"key": str, "title": str}
 
 
-def _spec(content: Any) -> InstallSpec:
+def spec_of(content: Any) -> InstallSpec:
+    """The spec in the content of a file."""
     files.check_types("the file", content, _TYPES, optional=_TYPES)
     items = content.get("items", {})
     files.check_types("items", items, _ITEM_TYPES, optional=_ITEM_TYPES)
     default = InstallSpec()
     features = default.features
     if "features" in content:
-        features = tuple(
-            _fill(ItemFeature, f"feature {number}", feature)
-            for number, feature in enumerate(content["features"], start=1)
-        )
+        features = features_of("feature", content["features"])
     return InstallSpec(
         name=content.get("name", default.name),
         key=items.get("key", default.key),
         title=items.get("title", default.title if "key" not in items else ""),
         log=_fill(LogSpec, "log", content.get("log", {})),
         features=features,
+    )
+
+
+def features_of(what: str, content: Sequence[Any]) -> tuple[ItemFeature, ...]:
+    """Features of the JSON objects in a list."""
+    return tuple(
+        _fill(ItemFeature, f"{what} {number}", feature)
+        for number, feature in enumerate(content, start=1)
     )
 
 

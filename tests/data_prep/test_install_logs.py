@@ -164,7 +164,7 @@ def test_read_history():
         "log.csv:4: user_id is empty",
         "log.csv:3: timestamp is no time: 'x'",
     ]
-    assert set(keys[0].names) == {"a", "b", "c"}
+    assert set(keys["item"].names) == {"a", "b", "c"}
 
 
 def test_read_landing_pages_without_users_or_times():
@@ -173,7 +173,7 @@ def test_read_landing_pages_without_users_or_times():
     assert events.query.tolist() == [splits.text_digest("a")]
     assert events.item.tolist() == [splits.text_digest("b")]
     assert events.time.tolist() == events.user.tolist() == [0]
-    assert len(keys) == 2
+    assert [*keys] == ["query", "item"]
     assert [record.reason for record in bad] == ["candidate is empty"]
 
 

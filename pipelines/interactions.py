@@ -1,0 +1,286 @@
+"""Makes a dataset whose queries are users, or their histories, of a log of what they did.
+
+    python -m pipelines.interactions --events=FILE --items=FILE [--users=FILE] --output_dir=DIR
+
+docs/your_own_data.md shows the flags at work, docs/dataset.md what is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsDict
+
+from data_prep import problems, tables, text_format
+from data_prep.input_files import InputFile, find_files
+from data_prep.installs.items import ItemOptions, ReadItems
+from data_prep.installs.pairs import PairOptions, ReadLog
+from data_prep.installs.spec import InstallSpec, check_columns
+from data_prep.interactions import encoding
+from data_prep.interactions.counters import (
+    ITEM_RECORDS_BAD,
+    ITEM_ROWS_REPEATED,
+    LOG_RECORDS_BAD,
+    MEANINGS,
+    USER_RECORDS_BAD,
+    USER_ROWS_REPEATED,
+)
+from data_prep.interactions.dataset import NumberQueries, QueryOptions, SplitQueryPairs
+from data_prep.interactions.queries import BY_TIME, SPLITS
+from data_prep.interactions.spec import BOTH, QUERIES, InteractionsSpec, make
+from data_prep.job_options import HEAD_MEANING, JobOptions
+from data_prep.spill import Spill
+from data_prep.write import EncodedDataset
+from pipelines import beam_job
+from ssl_recsys import schema
+from ssl_recsys.errors import InputError
+from ssl_recsys.options import option
+
+ERROR, FIRST = "error", "first"
+_TEXT_BYTES_PER_SHARD = 16 << 20
+_BAD = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD, USER_RECORDS_BAD)
+
+
+@dataclasses.dataclass(frozen=True)
+class InteractionsOptions(JobOptions):
+    """The job's flags."""
+
+    events: str = option(
+        "",
+        "Log: .csv, .tsv, .jsonl or .parquet, each also .gz; a comma list or a glob.",
+        required="name the log's file, a comma list or a glob",
+    )
+    items: str = option(
+        "",
+        "Table of the items, in the same formats.",
+        required="name the item table's file, a comma list or a glob",
+    )
+    users: str = option("", "Table of the users, in the same formats; may be left out.")
+    output_dir: str = option(
+        "data/interactions", "Directory of the dataset; it must not hold anything yet."
+    )
+    features_spec: str = option(
+        "", "JSON file with the meaning of the columns (docs/your_own_data.md)."
+    )
+    queries: str = option(
+        BOTH,
+        "What a query is. users: a user, with an id and the features of the user table. histories: "
+        "a user at a moment, by the items that the user had before. both: the same with the user's "
+        "id and features, which also serves users without a history.",
+        choices=QUERIES,
+    )
+    history: int = option(50, "Most items of a history, the latest ones.", at_least=1)
+    user_column: str = option("", "Column of the log with the user (user_id).")
+    item_column: str = option("", "Column of the log with the item (app_id).")
+    timestamp_column: str = option("", "Column of the log with the time (timestamp).")
+    timestamp_unit: str = option("", "Unit of times that are numbers: s, ms, us, min or d (s).")
+    encoding: str = option(
+        "",
+        "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
+    )
+    quoting: str = option(
+        text_format.AUTO,
+        "Whether quotation marks enclose values; auto: they do in CSV, not in TSV.",
+        choices=text_format.QUOTINGS,
+    )
+    key_column: str = option("", "Column of the item table with the items' keys (app_id).")
+    title_column: str = option("", "Column of the item table with the title for users (title).")
+    split_by: str = option(
+        BY_TIME,
+        "time: the latest pairs of all are for testing, those before for validation. last: of "
+        "users with at least three moments the last is for testing, the one before for validation.",
+        choices=SPLITS,
+    )
+    validation_fraction: float = option(
+        0.1, "Share of the pairs for validation, with --split_by=time.", above=0, below=1
+    )
+    test_fraction: float = option(
+        0.1, "Share of the pairs for testing, with --split_by=time.", above=0, below=1
+    )
+    head: str = option(schema.HEAD_TOP_FRACTION, HEAD_MEANING, choices=schema.HEAD_RULES)
+    max_bad_records: int = option(
+        0, "Bad records that are left out and counted before the job gives up.", at_least=0
+    )
+    duplicates: str = option(
+        ERROR,
+        "error: refuse tables with two rows of a key. first: keep the first row.",
+        choices=(ERROR, FIRST),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.text  # checks the encoding
+
+    @property
+    def text(self) -> tables.TextFormat:
+        """How text files are read."""
+        return tables.TextFormat(self.encoding, self.quoting)
+
+    def spec(self) -> InteractionsSpec:
+        """What the columns mean: the spec file or the defaults, changed by the flags."""
+        return make(
+            self.features_spec,
+            queries=self.queries,
+            history=self.history,
+            has_table=bool(self.users),
+            change=self._changed,
+        )
+
+    def _changed(self, spec: InstallSpec) -> InstallSpec:
+        given = {
+            "user": self.user_column,
+            "item": self.item_column,
+            "timestamp": self.timestamp_column,
+            "timestamp_unit": self.timestamp_unit,
+        }
+        log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
+        spec = spec.with_key(self.key_column) if self.key_column else spec
+        return dataclasses.replace(spec, log=log, title=self.title_column or spec.title)
+
+    def recorded(self) -> dict[str, Any]:
+        """With the spec."""
+        return {**super().recorded(), "spec": dataclasses.asdict(self.spec())}
+
+
+def find(options: InteractionsOptions) -> beam_job.DataJob:
+    """The job over a log and tables."""
+    spec = options.spec()
+    events = find_files(options.events, "--events")
+    items = find_files(options.items, "--items")
+    users = find_files(options.users, "--users") if options.users else []
+    check_columns(events, _log_columns(spec), "log", spec.items, options.text)
+    check_columns(items, spec.items.item_columns(), "item table", spec.items, options.text)
+    check_columns(users, spec.users.item_columns(), "user table", spec.users, options.text)
+    kinds = [(file.path.rpartition(".")[2], file.size) for file in events]
+    options = beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
+    return beam_job.DataJob(
+        name=spec.items.name,
+        options=options,
+        files=[*events, *items, *users],
+        build=lambda pipeline, directory, spill: _build(
+            pipeline, options, spec, (events, items, users), directory, spill
+        ),
+        features=spec.items.encoded,
+        check=lambda outcome: _check(outcome, options, spec),
+        meanings=MEANINGS,
+        raw=spec.items.raw,
+        train_flags="configs/your_own_users.flags",
+        queries=spec.catalog,
+    )
+
+
+def _log_columns(spec: InteractionsSpec) -> list[str]:
+    return spec.items.log_columns(needs_time=True, needs_user=True)
+
+
+def _build(
+    pipeline: beam.Pipeline,
+    options: InteractionsOptions,
+    spec: InteractionsSpec,
+    inputs: Sequence[Sequence[InputFile]],
+    directory: str,
+    spill: Spill,
+) -> tuple[EncodedDataset, beam_job.Listed]:
+    events, items, users = ([file.path for file in found] for found in inputs)
+    log_options = PairOptions(
+        log=spec.items.log,
+        columns=tuple(_log_columns(spec)),
+        window=0,
+        max_pairs_per_user=0,
+        split_by=options.split_by,
+        num_shards=options.num_shards,
+        text=options.text,
+        named_users=True,
+    )
+    of_items = ItemOptions(spec.items, tuple(items), options.num_shards, options.text)
+    of_users = ItemOptions(spec.users, tuple(users), options.num_shards, options.text)
+    query_options = QueryOptions(spec.queries, options.split_by, of_users, of_items)
+    log = pipeline | "Logs" >> beam.Create(events) | "ReadLog" >> ReadLog(log_options, directory)
+    rows = {
+        name: pipeline
+        | f"{name}Tables" >> beam.Create(list(enumerate(table.paths)))
+        | f"Read{name}" >> ReadItems(table, directory)
+        for name, table in (("Items", of_items), ("Users", of_users))
+    }
+    bad = (
+        (log.bad, rows["Items"].bad, rows["Users"].bad)
+        | "BadRecords" >> beam.Flatten()
+        | "ShowBad" >> beam.CombinePerKey(problems.CountAndShow())
+    )
+    may_continue = (
+        pipeline
+        | "OneCheck" >> beam.Create([None])
+        | "CheckBadRecords" >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, directory)
+    )
+    numbered = {
+        "events": log.events,
+        "users": log.users,
+        "user_rows": rows["Users"].rows,
+        "names": log.names,
+        "item_rows": rows["Items"].rows,
+    } | "NumberQueries" >> NumberQueries(query_options, may_continue)
+    repeated = (
+        numbered.repeated
+        | "Repeated" >> beam.Flatten()
+        | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
+    )
+    pairs = numbered.pairs | "Split" >> SplitQueryPairs(options.split)
+    return encoding.encode(numbered, pairs, spec, query_options, spill), (bad, repeated)
+
+
+def _check(outcome: beam_job.Outcome, options: InteractionsOptions, spec: InteractionsSpec) -> None:
+    """Refuses tables that do not fit each other, or give no pairs for a split."""
+    number = outcome.counters
+    if not number["events"]:
+        raise InputError(f"there is no usable event in {options.events}; is the log empty?")
+    if not number["item_rows"]:
+        raise InputError(f"there is no row with a key in {options.items}; is the table empty?")
+    if not number["pairs"]:
+        raise InputError(
+            f"{number['events']:,} events in {options.events} give no pair: no user has two "
+            "moments; take --queries=users or both, and see whether --timestamp_unit is "
+            f"{spec.items.log.timestamp_unit}"
+        )
+    for what, table, key in (
+        ("items", options.items, spec.items.key),
+        ("users", options.users, spec.users.key),
+    ):
+        if table and number[f"{what}_without_metadata"] == number[f"{what}_in_pairs"]:
+            raise InputError(
+                f"none of the {number[f'{what}_in_pairs']:,} {what} in {options.events} is in "
+                f"{table}; see whether its column {key!r} holds the names that the log uses"
+            )
+    remedy = (
+        "change --validation_fraction and --test_fraction; pairs of the same moment stay together"
+        if options.split_by == BY_TIME
+        else "it needs users with three moments; take --split_by=time"
+    )
+    beam_job.check_splits(outcome, options.split_by, remedy)
+    for counter, what in ((ITEM_ROWS_REPEATED, "item"), (USER_ROWS_REPEATED, "user")):
+        repeated = outcome.listed.get(counter)
+        if repeated and options.duplicates == ERROR:
+            raise InputError(
+                f"{repeated[0]:,} rows of the {what} table have the key of an earlier row:\n"
+                f"{problems.listing(repeated)}\n"
+                "Remove them, or keep the first row of each with --duplicates=first."
+            )
+
+
+def _check_bad(
+    unused_none: None, found: Mapping[str, problems.Found], limit: int, directory: str
+) -> None:
+    problems.check_bad(
+        problems.add(found[kind] for kind in _BAD if kind in found), limit, directory
+    )
+
+
+def make_dataset(options: InteractionsOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
+    """Runs the job, see `beam_job.make_dataset`."""
+    return beam_job.make_dataset(beam_job.find_job(find, options, beam_args), beam_args)
+
+
+if __name__ == "__main__":
+    beam_job.run_command(find, InteractionsOptions)
