@@ -195,7 +195,9 @@ def _build(
         text=options.text,
         named_users=True,
     )
-    of_items = ItemOptions(spec.items, tuple(items), options.num_shards, options.text)
+    of_items = ItemOptions(
+        spec.items, tuple(items), options.num_shards, options.text, options.vocabulary
+    )
     of_users = ItemOptions(spec.users, tuple(users), options.num_shards, options.text)
     query_options = QueryOptions(spec.queries, options.split_by, of_users, of_items)
     log = pipeline | "Logs" >> beam.Create(events) | "ReadLog" >> ReadLog(log_options, directory)

@@ -70,6 +70,14 @@ class EvaluateOptions(Options):
         "be of one dataset.",
     )
     compare_output: str = option("", "JSON file for the tests of --compare; empty: shown only.")
+    exclude_known: bool = option(
+        False,
+        "Leave the items of a query's training pairs out of its ranking, as is the habit where "
+        "queries are users.",
+    )
+    data_dir: str = option(
+        "", "Dataset directory, for --exclude_known; by default that of the training run."
+    )
     verify: bool = option(True, VERIFY)
     exclude_query: bool | None = option(
         None,
@@ -121,8 +129,11 @@ def _check(options: EvaluateOptions) -> None:
 
 def _rank(options: EvaluateOptions, path: pathlib.Path, exported: Exported) -> RankedPairs:
     from ssl_recsys.serving.index_files import saved_scann
-    from ssl_recsys.training import run
+    from ssl_recsys.training import known_items, run
 
+    known = None
+    if options.exclude_known:
+        known = known_items.training_pairs(path, exported, options.data_dir)
     is_scann = options.retrieval == SCANN
     return run.rank(
         exported,
@@ -132,6 +143,7 @@ def _rank(options: EvaluateOptions, path: pathlib.Path, exported: Exported) -> R
         exclude_query=options.exclude_query,
         scann_reorder=options.scann_reorder,
         scann=saved_scann(path, exported, verify=options.verify) if is_scann else None,
+        known=known,
     )
 
 

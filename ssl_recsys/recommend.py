@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ssl_recsys import cli, files, paths, schema
+from ssl_recsys import cli, files, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluate import A_MODEL_DIR, MODEL_DIR, VERIFY
 from ssl_recsys.options import Options, option
@@ -201,34 +201,13 @@ def _left_out(
     own = nothing if queries.own_row is None else [row[np.newaxis] for row in queries.own_row]
     if not options.exclude_known:
         return own
-    known = map(index.rows_of, _training_items(options, exported, queries.catalog_row))
-    return [np.union1d(row, items) for row, items in zip(own, known, strict=True)]
+    from ssl_recsys.training import known_items
 
-
-def _training_items(
-    options: RecommendOptions, exported: Exported, query_row: np.ndarray
-) -> Iterator[np.ndarray]:
-    """For each query the items of its training pairs, which the export does not hold."""
-    from ssl_recsys.data.dataset import Dataset
-
-    data_dir = options.data_dir
-    if not data_dir:
-        config = paths.as_path(options.model_dir) / run_dir.CONFIG_FILE
-        if not config.is_file():
-            raise InputError(
-                f"--exclude_known needs the dataset: {config} is missing, give --data_dir"
-            )
-        data_dir = files.read_json(config)["data_dir"]
-    dataset = Dataset(data_dir)
-    if schema.to_json(dataset.info) != schema.to_json(exported.info):
-        raise InputError(
-            f"{options.model_dir} was not trained on the dataset {data_dir}; give its own with "
-            "--data_dir"
-        )
-    pairs = dataset.pairs(schema.TRAIN)
-    order = np.argsort(pairs.query_row, kind="stable")
-    bounds = np.searchsorted(pairs.query_row[order], [query_row, query_row + 1])
-    return (pairs.item_row[order[begin:end]] for begin, end in bounds.T)
+    pairs = known_items.training_pairs(options.model_dir, exported, options.data_dir)
+    known = known_items.left_out(exported, queries.catalog_row, pairs)
+    bounds = np.searchsorted(known.query, np.arange(len(own) + 1))
+    items = np.split(known.item_row, bounds[1:-1])
+    return [np.union1d(row, index.rows_of(known)) for row, known in zip(own, items, strict=True)]
 
 
 def _rankings(

@@ -91,7 +91,7 @@ def _add_uses(shard: int, groups: Mapping[str, Iterable[Any]]) -> tuple[int, Use
     counts = np.zeros(len(of_users.queries.users), np.int64)
     for positions, times in groups["uses"]:
         np.add.at(counts, of_users.queries.user[positions], times)
-    uses = Uses(of_users.queries.users, np.zeros_like(counts), counts)
+    uses = Uses(of_users.queries.users, np.zeros_like(counts), counts, counts > 0)
     return shard, UsedQueries(of_users, uses)
 
 

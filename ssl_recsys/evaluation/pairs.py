@@ -17,6 +17,7 @@ from ssl_recsys import schema
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
+from ssl_recsys.evaluation.left_out import LeftOut
 from ssl_recsys.evaluation.recommended import LISTED
 from ssl_recsys.evaluation.summary import RankedPairs, summarize
 from ssl_recsys.search import EXACT, FLOAT32, SCANN
@@ -47,8 +48,12 @@ class EvaluationData:
         TopPopular ranks by them.
       head: which items are the head.
       split: name of the split, for the reader.
-      own_item_row: `[num_queries]` int, the item row that each query itself has, where it is not
-        to be ranked among its own candidates; None: the whole corpus is ranked, as in the paper.
+      left_out: items that are not ranked for a query; None: the whole corpus is ranked, as in the
+        paper.
+      query_excluded: whether they are the queries' own items.
+      known_excluded: whether they are the items of the queries' training pairs.
+      query_count: `[num_queries]` int, training pairs of each query's user; None where queries are
+        items.
 
     Raises:
       InputError: if an embedding holds NaN or infinity; the message names side and row.
@@ -63,7 +68,10 @@ class EvaluationData:
     item_counts: npt.NDArray[np.integer]
     head: schema.HeadRule
     split: str
-    own_item_row: npt.NDArray[np.integer] | None = None
+    left_out: LeftOut | None = None
+    query_excluded: bool = False
+    known_excluded: bool = False
+    query_count: npt.NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
         num_queries, query_dim = check_embeddings(self.query_embeddings, side="query").shape
@@ -129,7 +137,7 @@ def rank_data(
         data.query_of_pair,
         data.item_row,
         max(ks),
-        own_item_row=data.own_item_row,
+        left_out=data.left_out,
     )
     return RankedPairs(
         ranks=ranks,
@@ -140,7 +148,9 @@ def rank_data(
         head=data.head,
         train_count=data.train_count,
         item_counts=data.item_counts,
-        query_excluded=data.own_item_row is not None,
+        query_excluded=data.query_excluded,
+        known_excluded=data.known_excluded,
+        query_count=data.query_count,
         retrieval=retrieval,
         ks=tuple(ks),
         scann=comparison,
@@ -169,11 +179,11 @@ def pair_ranks(
     item_row: npt.NDArray[np.integer],
     max_rank: int,
     *,
-    own_item_row: npt.NDArray[np.integer] | None,
+    left_out: LeftOut | None,
 ) -> npt.NDArray[np.int32]:
     """The ranks of `ranks_and_lists`, whose arguments it takes."""
     ranks, _ = ranks_and_lists(
-        search, query_embeddings, query_of_pair, item_row, max_rank, own_item_row=own_item_row
+        search, query_embeddings, query_of_pair, item_row, max_rank, left_out=left_out
     )
     return ranks
 
@@ -185,9 +195,9 @@ def ranks_and_lists(
     item_row: npt.NDArray[np.integer],
     max_rank: int,
     *,
-    own_item_row: npt.NDArray[np.integer] | None,
+    left_out: LeftOut | None,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Ranks and best items, where wanted with each query's own item left out of the corpus.
+    """Ranks and best items, where wanted with some of each query's items left out of the corpus.
 
     Args:
       search: over the whole corpus.
@@ -195,35 +205,32 @@ def ranks_and_lists(
       query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
       item_row: `[num_pairs]` int, catalog rows.
       max_rank: ranks beyond it are not told apart.
-      own_item_row: `[num_queries]` int, the item row that each query itself has; None: the whole
-        corpus.
+      left_out: what is left out; None: nothing.
 
     Returns:
-      `[num_pairs]` int32 in 1 .. max_rank + 1, as `ExactSearch.ranks`, a pair of an item with
-      itself keeping its rank; `[num_queries, LISTED]` int32 rows of the best items, fewer columns
-      where the corpus has fewer items, -1 for none.
+      `[num_pairs]` int32 in 1 .. max_rank + 1, as `ExactSearch.ranks`, a pair whose own item is
+      left out keeping its rank among the others; `[num_queries, LISTED]` int32 rows of the best
+      items, fewer columns where the corpus has fewer items, -1 for none.
     """
-    if own_item_row is None:
+    if left_out is None or not len(left_out.query):
         return search.ranks_and_top(query_embeddings, query_of_pair, item_row, max_rank, LISTED)
-    own_item_row = np.asarray(own_item_row)
-    own = np.arange(len(own_item_row))
+    query_of_pair, item_row = np.asarray(query_of_pair), np.asarray(item_row)
+    most = left_out.most
     ranks, rows = search.ranks_and_top(
         query_embeddings,
-        np.concatenate([query_of_pair, own]),
-        np.concatenate([item_row, own_item_row]),
-        max_rank + 1,
-        LISTED + 1,
+        np.concatenate([query_of_pair, left_out.query]),
+        np.concatenate([item_row, left_out.item_row]),
+        max_rank + most,
+        LISTED + most,
     )
-    of_pairs, of_own = ranks[: len(item_row)], ranks[len(item_row) :]
-    # The own item is among those that a pair's rank counts if it scores at least as high, which
-    # is if its rank is as good.
-    is_counted = of_own[query_of_pair] <= of_pairs
-    is_counted &= own_item_row[query_of_pair] != item_row
-    ranks = np.minimum(of_pairs - is_counted, max_rank + 1).astype(np.int32)
-    # A stable sort puts the own item last, or the one too many where it is not listed.
-    is_own = rows == own_item_row[:, np.newaxis]
-    others = np.take_along_axis(rows, np.argsort(is_own, axis=1, kind="stable"), axis=1)
-    return ranks, others[:, :-1]
+    of_pairs, of_left_out = ranks[: len(item_row)], ranks[len(item_row) :]
+    better = left_out.num_better(of_pairs, query_of_pair, item_row, of_left_out)
+    ranks = np.minimum(of_pairs - better, max_rank + 1).astype(np.int32)
+    # A stable sort puts left-out items last, or those too many where they are not listed.
+    is_out = left_out.has(np.arange(len(rows))[:, np.newaxis], rows)
+    kept = np.where(is_out, -1, rows)
+    kept = np.take_along_axis(kept, np.argsort(is_out, axis=1, kind="stable"), axis=1)
+    return ranks, kept[:, : max(1, min(LISTED, search.num_items - 1))]
 
 
 def rank_pairs(
@@ -247,13 +254,14 @@ def rank_pairs(
       `[num_pairs]` int32 in 1 .. max_rank + 1.
     """
     queries, query_of_pair = pairs.distinct_queries()
+    own = None if own_item_rows is None else own_item_rows(queries)
     return pair_ranks(
         ExactSearch(embed(schema.ITEM, None)),
         embed(schema.QUERY, queries),
         query_of_pair,
         pairs.item_row,
         max_rank,
-        own_item_row=None if own_item_rows is None else own_item_rows(queries),
+        left_out=None if own is None else LeftOut.own(own),
     )
 
 

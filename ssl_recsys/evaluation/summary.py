@@ -30,6 +30,9 @@ class RankedPairs:
       train_count: `[num_items]` int, training pairs by their item; the head is told by them.
       item_counts: `[num_items]` int, those that the model was trained on.
       query_excluded: whether each query's own item was left out.
+      known_excluded: whether the items of each query's training pairs were.
+      query_count: `[num_queries]` int, training pairs of each query's user; None where queries are
+        items.
       retrieval: what the ranks come from.
       ks: the values of K.
       scann: ScaNN's comparison with exact search.
@@ -47,6 +50,8 @@ class RankedPairs:
     retrieval: str = EXACT
     ks: Sequence[int] = metrics.DEFAULT_KS
     scann: Mapping[str, Any] | None = None
+    known_excluded: bool = False
+    query_count: npt.NDArray[np.integer] | None = None
 
     @property
     def head_mask(self) -> npt.NDArray[np.bool_]:
@@ -62,7 +67,20 @@ class RankedPairs:
           item_slices: name -> `[num_items]` bool, whether an item belongs to it.
         """
         own = {name: mask[self.item_row] for name, mask in item_slices.items()}
-        return {**metrics.slice_masks(self.head_mask), **own}
+        return {**metrics.slice_masks(self.head_mask), **self._warm_and_cold(), **own}
+
+    def _warm_and_cold(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Where queries are users: pairs of users and of items with and without training pairs."""
+        if self.query_count is None:
+            return {}
+        is_warm_user = self.query_count[self.query_of_pair] > 0
+        is_warm_item = self.train_count[self.item_row] > 0
+        return {
+            "warm users": is_warm_user,
+            "cold users": ~is_warm_user,
+            "warm items": is_warm_item,
+            "cold items": ~is_warm_item,
+        }
 
 
 def summarize(
@@ -75,10 +93,11 @@ def summarize(
       item_slices: more slices: name -> `[num_items]` bool, whether an item belongs to it.
 
     Returns:
-      `split`, `retrieval`, `num_items`, `num_pairs`, `query_excluded`, the slices `overall`,
-      `head` and `tail` of `metrics.slice_metrics`, `slices` with the same fields for each of
-      `item_slices`, `intervals`, `by_frequency`, `recommended`, `baselines` with the three slices
-      for `top_popular`, and for ScaNN the comparison with exact search under `scann`.
+      `split`, `retrieval`, `num_items`, `num_pairs`, `query_excluded`, `known_excluded`, the
+      slices `overall`, `head` and `tail` of `metrics.slice_metrics`, `slices` with the same fields
+      for each of `item_slices` and, where queries are users, for warm and cold users and items,
+      `intervals`, `by_frequency`, `recommended`, `baselines` with the three slices for
+      `top_popular`, and for ScaNN the comparison with exact search under `scann`.
     """
     item_slices = item_slices or {}
     ks, queries, is_head = ranked.ks, ranked.query_of_pair, ranked.head_mask
@@ -91,6 +110,7 @@ def summarize(
         "num_items": len(ranked.train_count),
         "num_pairs": len(ranked.ranks),
         "query_excluded": ranked.query_excluded,
+        "known_excluded": ranked.known_excluded,
         **metrics.slice_metrics(ranked.ranks, is_head, queries, ks=ks),
         "intervals": uncertainty.intervals(ranked.ranks, queries, masks, ks=ks),
         "by_frequency": slices.by_frequency(
@@ -98,10 +118,10 @@ def summarize(
         ),
         "baselines": {metrics.TOP_POPULAR: popular},
     }
-    if item_slices:
+    if own_slices := [name for name in masks if name not in metrics.SLICES]:
         found["slices"] = {
             name: metrics.part_metrics(ranked.ranks[masks[name]], queries[masks[name]], ks=ks)
-            for name in item_slices
+            for name in own_slices
         }
     if ranked.recommended is not None:
         found["recommended"] = recommended_metrics(ranked.recommended, ranked.item_counts)

@@ -16,12 +16,13 @@ from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError, printable
 from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.evaluation.left_out import LeftOut
 from ssl_recsys.evaluation.summary import RankedPairs, summarize
 from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT, FLOAT32
 from ssl_recsys.search.scann import ScannSearch
-from ssl_recsys.training import finish, run_dir, warm_start
+from ssl_recsys.training import finish, known_items, run_dir, warm_start
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
 from ssl_recsys.training.trainer import Trainer
@@ -141,6 +142,7 @@ def rank(
     exclude_query: bool | None = None,
     scann_reorder: str = FLOAT32,
     scann: ScannSearch | None = None,
+    known: Pairs | None = None,
 ) -> RankedPairs:
     """The pairs of a split as a finished run ranks them.
 
@@ -153,6 +155,8 @@ def rank(
         validated.
       scann_reorder: what a ScaNN index keeps of the items, see `ScannParams.reorder_dtype`.
       scann: the index for `scann`, over the run's items; built if None.
+      known: pairs whose items are left out of the rankings of their queries' users, see
+        `known_items`; None: none are.
 
     Raises:
       InputError: if the run kept no pairs of the split.
@@ -163,6 +167,13 @@ def rank(
     if exclude_query is None:
         exclude_query = exported.exclude_query
     queries, query_of_pair = pairs.distinct_queries()
+    info = exported.info
+    left_out = []
+    own = info.own_item_rows(queries) if exclude_query else None
+    if own is not None:
+        left_out.append(LeftOut.own(own))
+    if known is not None:
+        left_out.append(known_items.left_out(exported, queries, known))
     data = evaluation.EvaluationData(
         query_embeddings=exported.query_embeddings(queries),
         query_of_pair=query_of_pair,
@@ -172,6 +183,9 @@ def rank(
         item_counts=exported.item_counts,
         head=exported.info.head,
         split=split,
-        own_item_row=exported.info.own_item_rows(queries) if exclude_query else None,
+        left_out=LeftOut.joined(left_out, info.num_items) if left_out else None,
+        query_excluded=own is not None,
+        known_excluded=known is not None,
+        query_count=exported.catalog(schema.QUERY).train_count[queries] if info.queries else None,
     )
     return evaluation.rank_data(data, retrieval=retrieval, scann=scann, reorder_dtype=scann_reorder)

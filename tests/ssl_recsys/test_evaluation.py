@@ -9,6 +9,7 @@ from ssl_recsys import schema
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.evaluation.left_out import LeftOut
 from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.search.interface import ExactSearch, ScannSearch
 
@@ -76,6 +77,7 @@ def test_metrics_by_hand():
         "num_items": 4,
         "num_pairs": 3,
         "query_excluded": False,
+        "known_excluded": False,
     }
     ndcg_and_hits = ("ndcg", "hit_rate", "num_queries")
     assert {part: without(result[part], *ndcg_and_hits) for part in parts} == {
@@ -125,7 +127,7 @@ def test_metrics_by_hand():
 def test_own_item_is_left_out_by_hand():
     # The queries are items 0 and 1. Of query 0 item 0 is its own, ranked first, and item 2 goes
     # from 4 to 3; of query 1 item 3 goes from 2 to 1.
-    data = hand_made(own_item_row=np.array([0, 1]))
+    data = hand_made(left_out=LeftOut.own(np.array([0, 1])), query_excluded=True)
     result = evaluation.evaluate_pairs(data, ks=(1, 3))
     assert result["query_excluded"]
     assert result["overall"]["recall@3"] == 1.0
@@ -133,7 +135,7 @@ def test_own_item_is_left_out_by_hand():
     # Query 0 is given rows 3, 1, 2, query 1 rows 3, 0, 2 or 3, 2, 0.
     search = ExactSearch(data.item_embeddings)
     _, lists = evaluation.ranks_and_lists(
-        search, data.query_embeddings, [0], [2], 3, own_item_row=data.own_item_row
+        search, data.query_embeddings, [0], [2], 3, left_out=data.left_out
     )
     assert lists.tolist() == [[3, 1, 2], [3, 0, 2]]
 
@@ -154,7 +156,12 @@ def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
         of_pairs = scores[query_of_pair, item_row][:, np.newaxis]
         expected = (scores[query_of_pair] >= of_pairs).sum(axis=1)  # the item itself is among them
         got = evaluation.pair_ranks(
-            ExactSearch(items), queries, query_of_pair, item_row, max_rank, own_item_row=query_row
+            ExactSearch(items),
+            queries,
+            query_of_pair,
+            item_row,
+            max_rank,
+            left_out=LeftOut.own(query_row),
         )
         np.testing.assert_array_equal(got, np.minimum(expected, max_rank + 1))
 

@@ -12,6 +12,7 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Bag, Categorical
 from ssl_recsys.model.tables import RowGradients, gather_rows
+from ssl_recsys.training import known_items, run
 from ssl_recsys.training.export import load_export
 from tests import command_line, query_dataset
 from tests.ssl_recsys import commands
@@ -126,3 +127,30 @@ def test_settings_of_queries_that_are_items_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="for datasets whose queries are items"):
         commands.train(*commands.small_run(histories, tmp_path / "run", flag))
+
+
+def test_known_items_are_left_out_and_slices_tell_who_is_known(
+    histories: pathlib.Path, trained: pathlib.Path
+) -> None:
+    exported, dataset = load_export(trained), Dataset(histories)
+    known = known_items.training_pairs(trained, exported)
+    left_out = known_items.left_out(exported, exported.pairs(schema.TEST).query_row, known)
+    users, train = dataset.catalog(schema.QUERY).titles, dataset.pairs(schema.TRAIN)
+    test = dataset.pairs(schema.TEST)
+    expected = {
+        (place, int(item))
+        for place, query in enumerate(test.query_row)
+        for owner, item in zip(train.query_row, train.item_row, strict=True)
+        if users[owner] == users[query]
+    }
+    assert set(zip(left_out.query.tolist(), left_out.item_row.tolist(), strict=True)) == expected
+
+    shown = run.evaluate(exported, schema.TEST, known=known)
+    hidden = run.evaluate(exported, schema.TEST)
+    assert (shown["known_excluded"], hidden["known_excluded"]) == (True, False)
+    assert shown["overall"]["recall@10"] >= hidden["overall"]["recall@10"]
+    sizes = {name: part["num_pairs"] for name, part in shown["slices"].items()}
+    cold = sum(dataset.catalog(schema.ITEM).train_count[test.item_row] == 0)
+    assert sizes["cold items"] == cold
+    assert sizes["warm items"] == len(test.item_row) - cold
+    assert (sizes["warm users"], sizes["cold users"]) == (len(test.item_row), 0)
