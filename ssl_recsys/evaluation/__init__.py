@@ -1,4 +1,6 @@
 """From embeddings and pairs to ranks, metrics and tables."""
 
-# Names of the simple recommenders, keys of `simple_settings.KINDS`.
+# Names of the simple recommenders, keys of `simple_settings.KINDS`: for queries that are items, and
+# for those that are users.
 SIMPLE_MODELS = ("co_occurrence", "tfidf", "content_knn", "als")
+USER_MODELS = ("item_knn", "profile", "user_als", "bpr", "ease")

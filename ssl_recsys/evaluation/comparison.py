@@ -1,8 +1,8 @@
 """Simple recommenders under the evaluation that the two-tower models have.
 
-The same pairs, corpus and slices, a query's own item left out. One rule favours the simple
-models: equal scores are put in order of popularity instead of counting against them (a
-co-occurrence count ties nearly everywhere).
+The same pairs, corpus and slices, a query's own item left out where queries are items. One rule
+favours the simple models: equal scores are put in order of popularity instead of counting against
+them (a co-occurrence count ties nearly everywhere).
 """
 
 from __future__ import annotations
@@ -32,19 +32,24 @@ from ssl_recsys.evaluation.simple_models import (
 )
 from ssl_recsys.evaluation.simple_settings import describe
 from ssl_recsys.evaluation.summary import RankedPairs, summarize
+from ssl_recsys.evaluation.user_models import UserEvidence, UserModel, known_items
 
 _QUERIES_AT_ONCE = 256
 _CHOSEN_BY = 50
 
 Note = Callable[[str], None]
+AnyModel = SimpleModel | UserModel
+LeftOutPlaces = Callable[[npt.NDArray[np.integer]], tuple[npt.NDArray[np.integer], ...]]
 
 
 def compare(
     dataset: Dataset,
-    settings: Mapping[str, Sequence[SimpleModel]],
+    settings: Mapping[str, Sequence[AnyModel]],
     split: str,
     max_queries: int = 0,
     note: Note = lambda line: None,
+    *,
+    exclude_known: bool = False,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Metrics of simple recommenders on the pairs that `evaluate` takes, one after the other.
 
@@ -54,6 +59,7 @@ def compare(
       split: `test` or `validation`.
       max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
       note: is told what was tried, in a line, as soon as it is.
+      exclude_known: leave the items of a user's training pairs out; only where queries are users.
 
     Raises:
       InputError: if the dataset has no pairs of the split, or none to train on, or a method
@@ -66,19 +72,40 @@ def compare(
     for name in (schema.TRAIN, split):
         if not pairs[name]:
             raise InputError(f"{dataset.data_dir} has no {name} pairs")
+    evidence: Any
+    left_out: LeftOutPlaces | None = own_items
+    query_count = None
+    if dataset.info.queries:
+        evidence = UserEvidence.of(dataset, pairs[schema.TRAIN])
+        left_out = known_items(evidence) if exclude_known else None
+        query_count = dataset.catalog(schema.QUERY).train_count
+    else:
+        items = dataset.catalog(schema.ITEM)
+        evidence = Evidence.of(items, dataset.info.features, pairs[schema.TRAIN])
     return Comparison(
         dataset.info,
         dataset.catalog(schema.ITEM),
-        train=pairs[schema.TRAIN],
+        evidence,
         validation=evaluation.sample_queries(pairs[schema.VALIDATION], max_queries),
         evaluated=evaluation.sample_queries(pairs[split], max_queries),
         split=split,
         note=note,
+        left_out=left_out,
+        query_count=query_count,
+        known_excluded=exclude_known,
     ).results(settings)
 
 
+def own_items(queries: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.integer], ...]:
+    """Places in a block of scores of the items that the queries themselves are."""
+    return np.arange(len(queries)), queries
+
+
 def ranks_by_score(
-    scorer: Scorer, pairs: Pairs, train_count: npt.NDArray[np.integer]
+    scorer: Scorer,
+    pairs: Pairs,
+    train_count: npt.NDArray[np.integer],
+    left_out: LeftOutPlaces | None = own_items,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Ranks of the pairs' items, and the queries' best items, by a scorer.
 
@@ -87,11 +114,12 @@ def ranks_by_score(
       pairs: the pairs.
       train_count: `[num_items]`; of equal scores the more frequent item comes first, then the
         lower row.
+      left_out: from `[n]` query rows to the places in `[n, num_items]` scores that do not count,
+        unless it is the pair's item; None: all count.
 
     Returns:
       `[num_pairs]` int64 ranks from 1, and `[num_queries, LISTED]` int64 rows of each distinct
-      query's best items in no order, fewer columns where there are fewer items; the query's own
-      item does not count.
+      query's best items in no order, fewer columns where there are fewer items.
     """
     popularity = metrics.popularity_ranks(train_count)
     by_popularity = np.argsort(popularity)
@@ -104,11 +132,14 @@ def ranks_by_score(
     for begin in range(0, len(distinct), size):
         queries = distinct[begin : begin + size]
         scores = np.asarray(scorer(queries), np.float32)
-        scores[np.arange(len(queries)), queries] = -np.inf
-        for number, row in enumerate(scores, start=begin):
+        hidden = scores
+        if left_out is not None:
+            hidden = scores.copy()
+            hidden[left_out(queries)] = -np.inf
+        for number, row in enumerate(hidden, start=begin):
             mine = order[bounds[number] : bounds[number + 1]]
             items = pairs.item_row[mine]
-            own = row[items, np.newaxis]
+            own = scores[number - begin, items, np.newaxis]
             is_before = row > own
             is_before |= (row == own) & (popularity < popularity[items, np.newaxis])
             ranks[mine] = 1 + is_before.sum(axis=1)
@@ -138,23 +169,29 @@ class Comparison:
     Attributes:
       info: the dataset's description.
       catalog: all items.
-      train: training pairs.
+      evidence: what the models are fitted to.
       validation: pairs that choose a model's settings.
       evaluated: pairs that the metrics are of.
       split: name of the split that these are.
       note: is told what was tried, in a line.
+      left_out: see `ranks_by_score`.
+      query_count: `[num_queries]` training pairs of each query's user, where queries are users.
+      known_excluded: whether the items of the queries' training pairs are left out.
     """
 
     info: schema.DatasetInfo
     catalog: Catalog
-    train: Pairs
+    evidence: Any
     validation: Pairs
     evaluated: Pairs
     split: str
     note: Note = lambda line: None
+    left_out: LeftOutPlaces | None = own_items
+    query_count: npt.NDArray[np.integer] | None = None
+    known_excluded: bool = False
 
     def results(
-        self, settings: Mapping[str, Sequence[SimpleModel]]
+        self, settings: Mapping[str, Sequence[AnyModel]]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Metrics of each method at those of its settings that validate best.
 
@@ -162,23 +199,20 @@ class Comparison:
           Name, and the fields of `summary.summarize` with `settings`, those chosen by
           Recall@50 on the validation pairs, and `tried`, all settings with that metric.
         """
-        evidence = Evidence.of(self.catalog, self.info.features, self.train)
         for name, models in settings.items():
-            yield name, self._result(name, models, evidence)
+            yield name, self._result(name, models)
 
-    def _result(
-        self, name: str, models: Sequence[SimpleModel], evidence: Evidence
-    ) -> dict[str, Any]:
+    def _result(self, name: str, models: Sequence[AnyModel]) -> dict[str, Any]:
         tried = []
         if len(models) > 1 and self.validation:
             for model in models:
-                recall = self._recall(name, model, evidence, self.validation, schema.VALIDATION)
+                recall = self._recall(name, model, self.validation, schema.VALIDATION)
                 tried.append((recall, model))
         chosen = max(tried, key=lambda one: one[0])[1] if tried else models[0]
         begin = time.monotonic()
-        ranks, lists = self._ranks(chosen, evidence, self.evaluated)
+        ranks, lists = self._ranks(chosen, self.evaluated)
         self._note(name, chosen, ranks, self.split, begin)
-        _, query_of_pair = self.evaluated.distinct_queries()
+        queries, query_of_pair = self.evaluated.distinct_queries()
         ranked = RankedPairs(
             ranks=ranks,
             query_of_pair=query_of_pair,
@@ -188,7 +222,9 @@ class Comparison:
             head=self.info.head,
             train_count=self.catalog.train_count,
             item_counts=self.catalog.train_count,
-            query_excluded=True,
+            query_excluded=not self.info.queries,
+            known_excluded=self.known_excluded,
+            query_count=None if self.query_count is None else self.query_count[queries],
         )
         return {
             **summarize(ranked),
@@ -199,16 +235,14 @@ class Comparison:
             ],
         }
 
-    def _recall(
-        self, name: str, model: SimpleModel, evidence: Evidence, pairs: Pairs, split: str
-    ) -> float:
+    def _recall(self, name: str, model: AnyModel, pairs: Pairs, split: str) -> float:
         begin = time.monotonic()
-        ranks, _ = self._ranks(model, evidence, pairs)
+        ranks, _ = self._ranks(model, pairs)
         self._note(name, model, ranks, split, begin)
         return metrics.recall_at(ranks, _CHOSEN_BY)
 
     def _note(
-        self, name: str, model: SimpleModel, ranks: npt.NDArray[np.int64], split: str, begin: float
+        self, name: str, model: AnyModel, ranks: npt.NDArray[np.int64], split: str, begin: float
     ) -> None:
         recall = metrics.recall_at(ranks, _CHOSEN_BY)
         self.note(
@@ -217,6 +251,7 @@ class Comparison:
         )
 
     def _ranks(
-        self, model: SimpleModel, evidence: Evidence, pairs: Pairs
+        self, model: AnyModel, pairs: Pairs
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        return ranks_by_score(model.fit(evidence), pairs, self.catalog.train_count)
+        scorer = model.fit(self.evidence)
+        return ranks_by_score(scorer, pairs, self.catalog.train_count, self.left_out)

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import types
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -285,7 +286,11 @@ class AlternatingLeastSquares:
 SimpleModel = CoOccurrence | ContentCosine | ContentNeighbours | AlternatingLeastSquares
 
 
-def check_memory(name: str, models: Sequence[SimpleModel], num_items: int) -> None:
+class _Model(Protocol):
+    def memory(self, num_items: int) -> int: ...
+
+
+def check_memory(name: str, models: Sequence[_Model], num_items: int) -> None:
     """Refuses a method of which a model would hold more than `MOST_BYTES`.
 
     Raises:

@@ -17,13 +17,26 @@ from ssl_recsys.evaluation.simple_models import (
     CoOccurrence,
     SimpleModel,
 )
+from ssl_recsys.evaluation.user_models import (
+    EASE,
+    BayesianPersonalizedRanking,
+    ContentProfile,
+    ItemCoOccurrence,
+    UserALS,
+    UserModel,
+)
 
 ALL, FEW = GRIDS = ("all", "few")
-KINDS: Mapping[str, type[SimpleModel]] = {
+KINDS: Mapping[str, type[SimpleModel] | type[UserModel]] = {
     "co_occurrence": CoOccurrence,
     "tfidf": ContentCosine,
     "content_knn": ContentNeighbours,
     "als": AlternatingLeastSquares,
+    "item_knn": ItemCoOccurrence,
+    "profile": ContentProfile,
+    "user_als": UserALS,
+    "bpr": BayesianPersonalizedRanking,
+    "ease": EASE,
 }
 _VALUES: Mapping[str, Mapping[str, Mapping[str, Sequence[Any]]]] = {
     ALL: {
@@ -36,18 +49,28 @@ _VALUES: Mapping[str, Mapping[str, Mapping[str, Sequence[Any]]]] = {
             "content_weight": (0.0, 0.5),
         },
         "als": {"factors": (32, 64, 128), "regularization": (0.05, 1.0)},
+        "item_knn": {"cosine": (False, True)},
+        "profile": {},
+        "user_als": {"factors": (32, 64, 128), "regularization": (0.05, 1.0)},
+        "bpr": {"factors": (32, 64), "iterations": (100, 300)},
+        "ease": {"regularization": (30.0, 100.0, 300.0, 1000.0)},
     },
     FEW: {
         "co_occurrence": {"both_directions": (True,)},
         "tfidf": {},
         "content_knn": {"num_neighbours": (30, 100), "item_side": (False, True)},
         "als": {"factors": (64, 128)},
+        "item_knn": {"cosine": (True,)},
+        "profile": {},
+        "user_als": {"factors": (64,)},
+        "bpr": {"factors": (64,)},
+        "ease": {"regularization": (100.0, 300.0)},
     },
 }
 _TRUTH = {"true": True, "false": False}
 
 
-def chosen(names: Sequence[str], texts: Sequence[str]) -> dict[str, tuple[SimpleModel, ...]]:
+def chosen(names: Sequence[str], texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """The settings of each method, of which validation pairs choose one.
 
     Args:
@@ -62,7 +85,7 @@ def chosen(names: Sequence[str], texts: Sequence[str]) -> dict[str, tuple[Simple
     if len(grids) > 1:
         raise InputError(f"--settings can be one of {', '.join(GRIDS)} (got {', '.join(grids)})")
     found = {name: _grid(name, _VALUES[grids[0] if grids else ALL][name]) for name in names}
-    own: dict[str, tuple[SimpleModel, ...]] = {}
+    own: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         if text in GRIDS:
             continue
@@ -76,13 +99,13 @@ def chosen(names: Sequence[str], texts: Sequence[str]) -> dict[str, tuple[Simple
     return found | own
 
 
-def describe(name: str, model: SimpleModel) -> str:
+def describe(name: str, model: SimpleModel | UserModel) -> str:
     """A method's settings in the form that `chosen` reads."""
     values = ",".join(f"{key}={_text(value)}" for key, value in dataclasses.asdict(model).items())
     return f"{name}:{values}" if values else name
 
 
-def _grid(name: str, values: Mapping[str, Sequence[Any]]) -> tuple[SimpleModel, ...]:
+def _grid(name: str, values: Mapping[str, Sequence[Any]]) -> tuple[Any, ...]:
     return tuple(
         KINDS[name](**dict(zip(values, one, strict=True)))
         for one in itertools.product(*values.values())

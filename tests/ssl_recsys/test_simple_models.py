@@ -11,7 +11,13 @@ from ssl_recsys import baselines, features, schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation import SIMPLE_MODELS, comparison, simple_models, simple_settings
+from ssl_recsys.evaluation import (
+    SIMPLE_MODELS,
+    USER_MODELS,
+    comparison,
+    simple_models,
+    simple_settings,
+)
 from ssl_recsys.evaluation.comparison import Comparison, ranks_by_score
 from ssl_recsys.evaluation.simple_models import (
     AlternatingLeastSquares,
@@ -211,10 +217,11 @@ NOTED: list[str] = []
 
 def chosen_by(validation: tuple[int, int]) -> dict[str, Any]:
     # Item 3 is the only unpopular one: without a count it is far down every list.
+    items = catalog([[1, 0]] * 60, [0 if row == 3 else 1 for row in range(60)])
     data = Comparison(
         schema.DatasetInfo(name="small", features=FEATURES, num_items=60, num_pairs={}),
-        catalog([[1, 0]] * 60, [0 if row == 3 else 1 for row in range(60)]),
-        train=Pairs(np.array([3]), np.array([4])),
+        items,
+        Evidence.of(items, FEATURES, Pairs(np.array([3]), np.array([4]))),
         validation=Pairs(*np.array([validation]).T),
         evaluated=Pairs(np.array([2, 2]), np.array([0, 3])),
         split="test",
@@ -262,10 +269,21 @@ def test_results_have_the_form_of_a_models_metrics() -> None:
     assert format_table({"co_occurrence": result}).count("0.5000") > 4
 
 
-@pytest.mark.parametrize(("grid", "total"), [("all", 33), ("few", 8)])
-def test_settings_are_distinct_and_can_be_given(grid: str, total: int) -> None:
-    settings = simple_settings.chosen(SIMPLE_MODELS, [grid])
-    assert tuple(settings) == SIMPLE_MODELS == tuple(simple_settings.KINDS)
+@pytest.mark.parametrize(
+    ("names", "grid", "total"),
+    [
+        (SIMPLE_MODELS, "all", 33),
+        (SIMPLE_MODELS, "few", 8),
+        (USER_MODELS, "all", 17),
+        (USER_MODELS, "few", 6),
+    ],
+)
+def test_settings_are_distinct_and_can_be_given(
+    names: tuple[str, ...], grid: str, total: int
+) -> None:
+    settings = simple_settings.chosen(names, [grid])
+    assert tuple(settings) == names
+    assert (*SIMPLE_MODELS, *USER_MODELS) == tuple(simple_settings.KINDS)
     assert all(len(set(models)) == len(models) for models in settings.values())
     assert sum(map(len, settings.values())) == total
     for name, models in settings.items():
