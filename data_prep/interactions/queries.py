@@ -14,7 +14,7 @@ from data_prep import splits
 from data_prep.installs.logs import Events, first_events
 from data_prep.interactions.spec import HISTORIES, USERS
 
-# Splits of the pairs: the latest pairs of all, or the last moment of each user with three.
+# Splits of the pairs: the latest pairs of all, or the last moments of each user.
 BY_TIME, BY_LAST = SPLITS = ("time", "last")
 _MOMENTS_OF_SPLITS = 3
 
@@ -67,8 +67,8 @@ def make_queries(
     Args:
       events: all events of the users, in any order.
       queries: `users`, `histories` (moments before which there was an event) or `both` (moments).
-      split_by: `time`, or `last`: of users with at least three moments the last is for testing, the
-        one before for validation.
+      split_by: `time`, or `last`: of users with at least three moments of pairs the last is for
+        testing, the one before for validation.
       counters: `events_repeated` and `events_without_history` are counted here.
     """
     user, item, time = first_events(events)
@@ -79,16 +79,19 @@ def make_queries(
     is_start = np.ones(len(user), bool)
     is_start[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
     starts, moment_of_event = np.flatnonzero(is_start), np.cumsum(is_start) - 1
-    split_of_moment = _last_out(user_of_event[starts])
-    divider = time if split_by == BY_TIME else split_of_moment[moment_of_event]
+    first = first_of_user[user_of_event[starts]]
+    is_query = (starts > first) | (queries != HISTORIES)
+    divider = time
+    if split_by == BY_LAST:
+        split_of_moment = np.full(len(starts), splits.TRAIN)
+        split_of_moment[is_query] = _last_out(user_of_event[starts[is_query]])
+        divider = split_of_moment[moment_of_event]
     if queries == USERS:
         nobody = np.zeros(len(users), np.int64)
         made = Queries(users, item, np.arange(len(users)), nobody, first_of_user, first_of_user)
         kept, query = np.arange(len(item)), user_of_event
         digests = users
     else:
-        first = first_of_user[user_of_event[starts]]
-        is_query = (starts > first) | (queries != HISTORIES)
         number = np.cumsum(is_query) - 1
         made = Queries(
             users,
