@@ -53,6 +53,17 @@ class RecommendOptions(Options):
         "Besides the others, take this many queries of the test pairs at random.",
         at_least=0,
     )
+    text: tuple[str, ...] = option(
+        (),
+        "Free text as a query, by the words that the model knows; may be repeated.",
+        repeated=True,
+    )
+    history: tuple[str, ...] = option(
+        (),
+        "Key of an item that a user had, the latest first; all that are given are one query. For "
+        "models whose queries are histories.",
+        repeated=True,
+    )
     seed: int = option(0, "Seed of --random_queries.", at_least=0)
     k: int = option(10, "Number of recommendations.", at_least=1)
     exclude_known: bool = option(
@@ -76,9 +87,10 @@ class RecommendOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.query or self.queries or self.random_queries):
+        if not any((self.query, self.queries, self.random_queries, self.text, self.history)):
             raise InputError(
-                "--query is missing: the key of an item (or give --queries or --random_queries)"
+                "--query is missing: the key of an item (or give --queries, --random_queries, "
+                "--text or --history)"
             )
 
 
@@ -95,13 +107,13 @@ def main(options: RecommendOptions) -> None:
     found = [items.row(name) for name in options.score_items]
     scored = index.live[np.array(found, np.int64)]
     choose = _queries_of_catalog if exported.info.queries else _queries_of_index
-    queries = choose(options, exported, index, named)
-    left_out = _left_out(options, exported, index, queries)
-    rankings = _rankings(options, exported, index, queries, left_out, scored)
+    groups = [choose(options, exported, index, named), *_raw_queries(options, exported, index)]
+    left_out = [_left_out(options, exported, index, queries) for queries in groups]
     show = _json_line if options.format == JSON else _text
     with _opened(options.output) as write:
-        for ranking in rankings:
-            write(show(ranking))
+        for queries, without in zip(groups, left_out, strict=True):
+            for ranking in _rankings(options, exported, index, queries, without, scored):
+                write(show(ranking))
 
 
 def _index(options: RecommendOptions, exported: Exported) -> Index:
@@ -121,14 +133,14 @@ class _Queries(NamedTuple):
       keys: `[queries]` their keys.
       titles: `[queries]` their titles.
       catalog_row: `[queries]` rows of the query side's catalog; -1 for items that were added.
-      own_row: `[queries]` rows of the index of the items that they are; None where they are none.
+      own_row: `[queries, n]` rows of the index of the items that they are or have.
       embed: a slice of them to `[n, dim]` embeddings.
     """
 
     keys: np.ndarray
     titles: np.ndarray
     catalog_row: np.ndarray
-    own_row: np.ndarray | None
+    own_row: np.ndarray
     embed: Callable[[slice], np.ndarray]
 
 
@@ -147,7 +159,7 @@ def _queries_of_index(
         index.keys[rows],
         index.titles[rows],
         index.rows[rows],
-        rows,
+        rows[:, np.newaxis],
         lambda part: index.query_embeddings(rows[part], exported),
     )
 
@@ -166,8 +178,40 @@ def _queries_of_catalog(
         catalog.keys[rows],
         catalog.titles[rows],
         rows,
-        None,
+        np.zeros((len(rows), 0), np.int64),
         lambda part: exported.query_embeddings(rows[part]),
+    )
+
+
+def _raw_queries(options: RecommendOptions, exported: Exported, index: Index) -> Iterator[_Queries]:
+    """Queries of texts, and of a history; the items of a history are left out."""
+    if not (options.text or options.history):
+        return
+    from ssl_recsys.serving import raw_queries
+    from ssl_recsys.serving.raw_items import Embedders
+
+    embedders = Embedders(exported.path, exported.info)
+    raw = embedders.raw_of(schema.QUERY)
+    if options.text:
+        columns = raw_queries.of_texts(raw, options.text)
+        yield _of_raw(options.text, embedders.embed(schema.QUERY, columns), ())
+    if options.history:
+        items = Names(index.keys[index.live], index.titles[index.live])
+        rows = index.live[_rows(items, (("--history", name) for name in options.history))]
+        keys = index.keys[rows].tolist()
+        columns = raw_queries.of_histories(exported.info, raw, [keys])
+        yield _of_raw([", ".join(keys)], embedders.embed(schema.QUERY, columns), rows)
+
+
+def _of_raw(names: Sequence[str], embeddings: np.ndarray, had: Sequence[int]) -> _Queries:
+    """Queries that no catalog has, without the items that were had."""
+    nowhere = np.full(len(names), -1)
+    return _Queries(
+        np.array(names, object),
+        np.array([""] * len(names), object),
+        nowhere,
+        np.array([had] * len(names), np.int64).reshape(len(names), -1),
+        lambda part: embeddings[part],
     )
 
 
@@ -197,8 +241,7 @@ def _left_out(
     options: RecommendOptions, exported: Exported, index: Index, queries: _Queries
 ) -> list[np.ndarray]:
     """For each query the rows of the index that are not recommended: its own item, known ones."""
-    nothing = [np.zeros(0, np.int64)] * len(queries.keys)
-    own = nothing if queries.own_row is None else [row[np.newaxis] for row in queries.own_row]
+    own = list(queries.own_row)
     if not options.exclude_known:
         return own
     from ssl_recsys.training import known_items
@@ -238,7 +281,7 @@ def _rankings(
     for begin in range(0, len(queries.keys), _QUERIES_AT_ONCE):
         block = slice(begin, begin + _QUERIES_AT_ONCE)
         embeddings = queries.embed(block)
-        most = options.k + max(map(len, left_out[block]))
+        most = options.k + max(map(len, left_out[block]), default=0)
         given = embeddings @ index.embeddings(scored).T
         found_rows = index.search(embeddings, most, options.retrieval)
         for number, found in enumerate(zip(*found_rows, strict=True)):

@@ -50,23 +50,39 @@ class Embedders:
                 "encoded ones; make the dataset with a data job and train again"
             )
         self.raw: RawItem = info.raw
+        self._raw_of = {side: info.raw_of(side) for side in schema.SIDES}
         self._export = export
         self._towers: dict[str, Signature] = {}
 
     def embed(self, side: str, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
-        """`[items, dim]` float32 embeddings; `columns` as in `RawItems`."""
+        """`[items, dim]` float32 embeddings; `columns` of the side, as in `RawItems`."""
         if side not in self._towers:
             self._towers[side] = load_tower(self._export, side)[RAW]
         size = len(next(iter(columns.values())))
         parts = [
-            self._towers[side](self._tensors(columns, slice(begin, begin + _BATCH)))[EMBEDDING]
+            self._towers[side](self._tensors(side, columns, slice(begin, begin + _BATCH)))[
+                EMBEDDING
+            ]
             for begin in range(0, size, _BATCH)
         ]
         return np.concatenate([part.numpy() for part in parts])
 
-    def _tensors(self, columns: Mapping[str, Sequence[Any]], chosen: slice) -> dict[str, tf.Tensor]:
+    def raw_of(self, side: str) -> RawItem:
+        """How the features of a side are made of raw columns.
+
+        Raises:
+          InputError: if that is not known.
+        """
+        raw = self._raw_of[side]
+        if raw is None:
+            raise InputError(f"{self._export} takes no raw features of queries")
+        return raw
+
+    def _tensors(
+        self, side: str, columns: Mapping[str, Sequence[Any]], chosen: slice
+    ) -> dict[str, tf.Tensor]:
         tensors = {}
-        for name, is_list in self.raw.columns().items():
+        for name, is_list in self.raw_of(side).columns().items():
             values = list(columns[name][chosen])
             if is_list:
                 width = max(1, *map(len, values)) if values else 1

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +15,14 @@ from data_prep import splits
 from data_prep.installs.logs import Events
 from data_prep.interactions.queries import histories, make_queries
 from pipelines import interactions
-from ssl_recsys import schema
+from ssl_recsys import recommend, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
+from ssl_recsys.training.export import FEATURES, load_tower
+from tests import command_line
 from tests.install_data import FRACTIONS, write_input, write_lines
 from tests.pipelines.test_app_install import contents
+from tests.ssl_recsys import commands
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHARED = pathlib.Path(os.environ.get("SSL_RECSYS_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -303,3 +307,56 @@ def test_no_test_event_is_in_a_training_history_of_a_real_log(tmp_path):
         assert not events & {(queries.titles[query], number) for number in history if number}
     moments = np.array([key.rpartition("@")[2] for key in queries.keys])
     assert max(moments[train.query_row].tolist()) < min(moments[test.query_row].tolist())
+
+
+@pytest.fixture(scope="module")
+def trained(both, tmp_path_factory):
+    model_dir = tmp_path_factory.mktemp("run") / "model"
+    options = ("--max_epochs=1", "--batch_size=4", "--eval_split=none")
+    commands.train(*commands.small_run(both[1].data_dir, model_dir), *options)
+    return model_dir
+
+
+def test_the_query_tower_takes_raw_features(both, trained):
+    _, dataset = both
+    queries, items = dataset.catalog(schema.QUERY), dataset.catalog(schema.ITEM)
+    names = {number: key for key, (number,) in zip(items.keys, items.features["id"], strict=True)}
+    table = {row[0]: row[1:] for row in USERS[1:]}
+    histories_of = [
+        [names[number] for number in row if number] for row in queries.features["history"]
+    ]
+    width = max(map(len, histories_of))
+    columns = {
+        "history": [[*row, *[""] * (width - len(row))] for row in histories_of],
+        "user_id": queries.titles.tolist(),
+        "country": [table.get(user, ("", ""))[0] for user in queries.titles],
+        "age": [table.get(user, ("", ""))[1] for user in queries.titles],
+    }
+    tower = load_tower(trained / "export", schema.QUERY)
+    found = tower[FEATURES]({name: tf.constant(values) for name, values in columns.items()})
+    for name, values in queries.features.items():
+        width = values.shape[1]
+        np.testing.assert_array_equal(found[name].numpy()[:, :width], values)
+        assert not found[name].numpy()[:, width:].any()
+
+
+def test_recommendations_for_a_history_that_no_catalog_has(trained, tmp_path):
+    output = tmp_path / "found.jsonl"
+    arguments = [f"--model_dir={trained}", "--history=b", "--history=Alpha game", "--k=3"]
+    recommend.main(
+        command_line.parse(
+            recommend.RecommendOptions, *arguments, "--format=json", f"--output={output}"
+        )
+    )
+    (ranking,) = map(json.loads, output.read_text().splitlines())
+    assert ranking["query"] == "b, a"
+    assert len(ranking["items"]) == 3
+    assert not {"a", "b"} & {item["key"] for item in ranking["items"]}
+
+
+def test_words_are_no_query_of_users(trained):
+    options = command_line.parse(
+        recommend.RecommendOptions, f"--model_dir={trained}", "--text=alpha"
+    )
+    with pytest.raises(InputError, match="--text needs a query feature that is made of words"):
+        recommend.main(options)
