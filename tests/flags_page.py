@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipelines.app_install import AppInstallOptions
+from pipelines.interactions import InteractionsOptions
 from pipelines.popularity import PopularityOptions
 from pipelines.study import StudyOptions
 from pipelines.synthetic import SyntheticOptions
@@ -25,6 +26,7 @@ COMMANDS: dict[str, type[options.Options]] = {
     "ssl_recsys.index": IndexOptions,
     "pipelines.wikipedia": WikipediaOptions,
     "pipelines.app_install": AppInstallOptions,
+    "pipelines.interactions": InteractionsOptions,
     "pipelines.synthetic": SyntheticOptions,
     "pipelines.popularity": PopularityOptions,
     "pipelines.tune": TuneOptions,
