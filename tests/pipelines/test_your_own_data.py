@@ -6,17 +6,21 @@ import shlex
 import subprocess
 import sys
 
-from pipelines.app_install import AppInstallOptions
 from ssl_recsys import options, schema
+from tests.flags_page import COMMANDS
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "your_own_data.md").read_text(encoding="utf-8")
 
 
-def test_the_films_become_a_dataset(tmp_path):
+def write_files(directory):
     for name in ("viewings.csv", "films.jsonl", "films.json"):
         content = re.search(rf"`{re.escape(name)}`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL)
-        (tmp_path / name).write_text(content[1], encoding="utf-8")
+        (directory / name).write_text(content[1], encoding="utf-8")
+
+
+def test_the_films_become_a_dataset(tmp_path):
+    write_files(tmp_path)
     job = re.search(r"```sh\n(python -m pipelines\.app_install .*?)```", PAGE, re.DOTALL)[1]
     program, *arguments = shlex.split(job.replace("\\\n", " "))
     assert program == "python"
@@ -38,8 +42,21 @@ def test_the_films_become_a_dataset(tmp_path):
     assert "science fiction" in tokens
 
 
+def test_the_viewings_become_queries(tmp_path):
+    write_files(tmp_path)
+    job = re.search(r"```sh\n(python -m pipelines\.interactions .*?\n)python", PAGE, re.DOTALL)[1]
+    _, *arguments = shlex.split(job.replace("\\\n", " "))
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    info = schema.read_dataset_info(tmp_path / "data" / "film_users")
+    assert [spec.name for spec in info.queries.features] == ["history", "user_id"]
+    assert sum(info.num_pairs.values()) == info.counters["events"]
+
+
 def test_what_the_page_names_is_there():
     for module in set(re.findall(r"python -m ([\w.]+)", PAGE)):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file()
-    flags = {field.name for field in options.all_fields(AppInstallOptions)}
+    flags = {field.name for kind in COMMANDS.values() for field in options.all_fields(kind)}
     assert set(re.findall(r"`--(\w+)", PAGE)) <= flags
