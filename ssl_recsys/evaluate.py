@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +75,11 @@ class EvaluateOptions(Options):
         "Leave the items of a query's training pairs out of its ranking, as is the habit where "
         "queries are users.",
     )
+    query_only: tuple[str, ...] = option(
+        (),
+        "Features that are known of the queries, the others being missing: a title alone is what "
+        "free text would be. By default all.",
+    )
     data_dir: str = option(
         "", "Dataset directory, for --exclude_known; by default that of the training run."
     )
@@ -131,6 +136,7 @@ def _rank(options: EvaluateOptions, path: pathlib.Path, exported: Exported) -> R
     from ssl_recsys.serving.index_files import saved_scann
     from ssl_recsys.training import known_items, run
 
+    _check_features(options.query_only, exported)
     known = None
     if options.exclude_known:
         known = known_items.training_pairs(path, exported, options.data_dir)
@@ -144,7 +150,15 @@ def _rank(options: EvaluateOptions, path: pathlib.Path, exported: Exported) -> R
         scann_reorder=options.scann_reorder,
         scann=saved_scann(path, exported, verify=options.verify) if is_scann else None,
         known=known,
+        query_only=options.query_only,
     )
+
+
+def _check_features(names: Sequence[str], exported: Exported) -> None:
+    there = [spec.name for spec in exported.info.features_of(schema.QUERY)]
+    for name in names:
+        if name not in there:
+            raise InputError(f"--query_only={name}: queries have {', '.join(there)}")
 
 
 def _check_comparable(

@@ -114,6 +114,13 @@ class FeatureSpec:
         """Type of the feature's `[num_items, width]` array in memory, 4 bytes wide."""
         return np.int32 if self.is_embedded else np.float32
 
+    def missing_like(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values `[n, width]` of items that lack the feature."""
+        missing = np.zeros_like(values)
+        if self.has_mark:
+            missing[:, -1] = 1
+        return missing
+
     @property
     def num_droppable(self) -> int:
         """How many values of an item a view can drop one by one; numbers are dropped together."""

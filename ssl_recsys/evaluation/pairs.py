@@ -52,6 +52,7 @@ class EvaluationData:
         paper.
       query_excluded: whether they are the queries' own items.
       known_excluded: whether they are the items of the queries' training pairs.
+      query_only: features that are known of the queries; none: all.
       query_count: `[num_queries]` int, training pairs of each query's user; None where queries are
         items.
 
@@ -71,6 +72,7 @@ class EvaluationData:
     left_out: LeftOut | None = None
     query_excluded: bool = False
     known_excluded: bool = False
+    query_only: tuple[str, ...] = ()
     query_count: npt.NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
@@ -150,6 +152,7 @@ def rank_data(
         item_counts=data.item_counts,
         query_excluded=data.query_excluded,
         known_excluded=data.known_excluded,
+        query_only=data.query_only,
         query_count=data.query_count,
         retrieval=retrieval,
         ks=tuple(ks),

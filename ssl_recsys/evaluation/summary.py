@@ -31,6 +31,7 @@ class RankedPairs:
       item_counts: `[num_items]` int, those that the model was trained on.
       query_excluded: whether each query's own item was left out.
       known_excluded: whether the items of each query's training pairs were.
+      query_only: features that are known of the queries; none: all.
       query_count: `[num_queries]` int, training pairs of each query's user; None where queries are
         items.
       retrieval: what the ranks come from.
@@ -51,6 +52,7 @@ class RankedPairs:
     ks: Sequence[int] = metrics.DEFAULT_KS
     scann: Mapping[str, Any] | None = None
     known_excluded: bool = False
+    query_only: tuple[str, ...] = ()
     query_count: npt.NDArray[np.integer] | None = None
 
     @property
@@ -93,11 +95,11 @@ def summarize(
       item_slices: more slices: name -> `[num_items]` bool, whether an item belongs to it.
 
     Returns:
-      `split`, `retrieval`, `num_items`, `num_pairs`, `query_excluded`, `known_excluded`, the
-      slices `overall`, `head` and `tail` of `metrics.slice_metrics`, `slices` with the same fields
-      for each of `item_slices` and, where queries are users, for warm and cold users and items,
-      `intervals`, `by_frequency`, `recommended`, `baselines` with the three slices for
-      `top_popular`, and for ScaNN the comparison with exact search under `scann`.
+      `split`, `retrieval`, `num_items`, `num_pairs`, `query_excluded`, `known_excluded`,
+      `query_only`, the slices `overall`, `head` and `tail` of `metrics.slice_metrics`, `slices`
+      with the same fields for each of `item_slices` and, where queries are users, for warm and
+      cold users and items, `intervals`, `by_frequency`, `recommended`, `baselines` with the three slices
+      for `top_popular`, and for ScaNN the comparison with exact search under `scann`.
     """
     item_slices = item_slices or {}
     ks, queries, is_head = ranked.ks, ranked.query_of_pair, ranked.head_mask
@@ -111,6 +113,7 @@ def summarize(
         "num_pairs": len(ranked.ranks),
         "query_excluded": ranked.query_excluded,
         "known_excluded": ranked.known_excluded,
+        "query_only": list(ranked.query_only),
         **metrics.slice_metrics(ranked.ranks, is_head, queries, ks=ks),
         "intervals": uncertainty.intervals(ranked.ranks, queries, masks, ks=ks),
         "by_frequency": slices.by_frequency(

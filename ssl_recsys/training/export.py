@@ -110,9 +110,20 @@ class Exported:
         """The catalog of a side, as `Dataset.catalog`."""
         return self._catalogs[self.info.catalog_dir(side)]
 
-    def query_embeddings(self, rows: np.ndarray) -> np.ndarray:
-        """`[n, dim]` float32 embeddings of `[n]` rows of the query side's catalog."""
-        return embed_rows(self.query_tower, self.catalog(QUERY), rows)
+    def query_embeddings(self, rows: np.ndarray, only: Collection[str] = ()) -> np.ndarray:
+        """`[n, dim]` float32 embeddings of `[n]` rows of the query side's catalog.
+
+        Args:
+          rows: the rows.
+          only: features that are known of them, the others being missing; none: all are known.
+        """
+        hidden = [s for s in self.info.features_of(QUERY) if only and s.name not in only]
+
+        def embed(features: Mapping[str, Any]) -> tf.Tensor:
+            missing = {spec.name: spec.missing_like(features[spec.name]) for spec in hidden}
+            return self.query_tower({**features, **missing})
+
+        return embed_rows(embed, self.catalog(QUERY), rows)
 
     def pairs(self, split: str) -> Pairs:
         """The pairs of a held-out split.

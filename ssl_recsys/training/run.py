@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -143,6 +143,7 @@ def rank(
     scann_reorder: str = FLOAT32,
     scann: ScannSearch | None = None,
     known: Pairs | None = None,
+    query_only: Collection[str] = (),
 ) -> RankedPairs:
     """The pairs of a split as a finished run ranks them.
 
@@ -157,6 +158,7 @@ def rank(
       scann: the index for `scann`, over the run's items; built if None.
       known: pairs whose items are left out of the rankings of their queries' users, see
         `known_items`; None: none are.
+      query_only: features that are known of the queries; none: all.
 
     Raises:
       InputError: if the run kept no pairs of the split.
@@ -175,7 +177,7 @@ def rank(
     if known is not None:
         left_out.append(known_items.left_out(exported, queries, known))
     data = evaluation.EvaluationData(
-        query_embeddings=exported.query_embeddings(queries),
+        query_embeddings=exported.query_embeddings(queries, query_only),
         query_of_pair=query_of_pair,
         item_row=pairs.item_row,
         item_embeddings=exported.item_embeddings,
@@ -186,6 +188,7 @@ def rank(
         left_out=LeftOut.joined(left_out, info.num_items) if left_out else None,
         query_excluded=own is not None,
         known_excluded=known is not None,
+        query_only=tuple(query_only),
         query_count=exported.catalog(schema.QUERY).train_count[queries] if info.queries else None,
     )
     return evaluation.rank_data(data, retrieval=retrieval, scann=scann, reorder_dtype=scann_reorder)

@@ -78,6 +78,7 @@ def test_metrics_by_hand():
         "num_pairs": 3,
         "query_excluded": False,
         "known_excluded": False,
+        "query_only": [],
     }
     ndcg_and_hits = ("ndcg", "hit_rate", "num_queries")
     assert {part: without(result[part], *ndcg_and_hits) for part in parts} == {

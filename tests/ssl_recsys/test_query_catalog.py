@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import recommend, schema
+from ssl_recsys import evaluate, recommend, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import Bag, Categorical
+from ssl_recsys.features import Bag, Categorical, Dense
 from ssl_recsys.model.tables import RowGradients, gather_rows
 from ssl_recsys.training import known_items, run
 from ssl_recsys.training.export import load_export
@@ -154,3 +154,26 @@ def test_known_items_are_left_out_and_slices_tell_who_is_known(
     assert sizes["cold items"] == cold
     assert sizes["warm items"] == len(test.item_row) - cold
     assert (sizes["warm users"], sizes["cold users"]) == (len(test.item_row), 0)
+
+
+def test_queries_of_which_only_some_features_are_known(
+    histories: pathlib.Path, trained: pathlib.Path
+) -> None:
+    exported = load_export(trained)
+    queries = exported.catalog(schema.QUERY)
+    found = exported.query_embeddings(np.array([0, 7, 9]), only=("history",))
+    features = {name: values[[0, 7, 9]] for name, values in queries.features.items()}
+    plain = exported.query_tower({**features, "country": np.zeros((3, 1), np.int32)})
+    np.testing.assert_array_equal(found, plain)
+    with pytest.raises(InputError, match="--query_only=words: queries have history, country"):
+        evaluate.main(
+            command_line.parse(
+                evaluate.EvaluateOptions, f"--model_dir={trained}", "--query_only=words"
+            )
+        )
+
+
+def test_a_missing_number_has_its_mark() -> None:
+    values = np.array([[0.5, 0], [2, 0]], np.float32)
+    assert Dense("age", max_values=2).missing_like(values).tolist() == [[0, 1], [0, 1]]
+    assert Dense("vector", max_values=3).missing_like(values).tolist() == [[0, 0], [0, 0]]
