@@ -16,7 +16,6 @@ from ssl_recsys.methods import (
     FMGroups,
     check_fm_groups,
     parse_fm_groups,
-    resolve_fm_groups,
     show_fm_groups,
 )
 from ssl_recsys.options import Options, option
@@ -335,27 +334,3 @@ class TrainOptions(Options):
     )
     verify: bool = option(True, VERIFY_DATASET)
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
-
-
-_WITHOUT = {"shared_projection": "shared_projection=0", "exclude_query": "noexclude_query"}
-
-
-def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
-    """Checks the settings that need features of the dataset.
-
-    Raises:
-      InputError: for a name that the dataset lacks, or a setting for queries that are items.
-    """
-    if info.queries:
-        for name, given in (
-            ("shared_projection", config.tower.shared_projection),
-            ("exclude_query", config.training.exclude_query),
-        ):
-            if given:
-                raise InputError(
-                    f"--{name} is for datasets whose queries are items; those of {info.name} have "
-                    f"features of their own: add --{_WITHOUT[name]}"
-                )
-    if FEATURE_MASKING in config.ssl.tasks:
-        for side in config.ssl.sides:
-            resolve_fm_groups(config.ssl.fm_groups, info.features_of(side))

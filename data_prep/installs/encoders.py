@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from data_prep import tables
 from data_prep.counting import count
 from data_prep.encode import Values
 from data_prep.installs import scales
+from data_prep.installs.uses import Uses
 from data_prep.sampling import Sample
 from data_prep.vocab import IdTable, TokenCounts, Vocabulary
 from ssl_recsys import features
@@ -96,23 +97,6 @@ class ItemFeature:
                 f"feature {self.name}: from_training gives a number, so its kind must be dense "
                 f"(got {self.kind})"
             )
-
-
-class Uses(NamedTuple):
-    """Of a shard's items: digests of the keys, training pairs as item and as query, `[items]`.
-
-    `in_vocabulary`, bool, says whether an item's tokens count for vocabularies.
-    """
-
-    digests: np.ndarray
-    as_item: np.ndarray
-    as_query: np.ndarray
-    in_vocabulary: np.ndarray
-
-    @property
-    def totals(self) -> np.ndarray:
-        """Training pairs of each item; items with none are held out."""
-        return self.as_item + self.as_query
 
 
 class Encoder:

@@ -13,7 +13,7 @@ from apache_beam.pvalue import AsDict
 from data_prep.counting import count_all
 from data_prep.encode import Item, ItemBatch, Values, encode_shard
 from data_prep.installs import encoding as installs
-from data_prep.installs.encoders import Uses
+from data_prep.installs.uses import Uses
 from data_prep.interactions.dataset import Numbered, QueryOptions, UserQueries
 from data_prep.interactions.queries import Queries, histories
 from data_prep.interactions.spec import HISTORY_FEATURE, USERS, InteractionsSpec

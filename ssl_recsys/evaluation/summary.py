@@ -98,8 +98,8 @@ def summarize(
       `split`, `retrieval`, `num_items`, `num_pairs`, `query_excluded`, `known_excluded`,
       `query_only`, the slices `overall`, `head` and `tail` of `metrics.slice_metrics`, `slices`
       with the same fields for each of `item_slices` and, where queries are users, for warm and
-      cold users and items, `intervals`, `by_frequency`, `recommended`, `baselines` with the three slices
-      for `top_popular`, and for ScaNN the comparison with exact search under `scann`.
+      cold users and items, `intervals`, `by_frequency`, `recommended`, `baselines` with the three
+      slices for `top_popular`, and for ScaNN the comparison with exact search under `scann`.
     """
     item_slices = item_slices or {}
     ks, queries, is_head = ranked.ks, ranked.query_of_pair, ranked.head_mask

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssl_recsys import files, paths, schema
-from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions, check_features
+from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
@@ -24,6 +24,7 @@ from ssl_recsys.search import EXACT, FLOAT32
 from ssl_recsys.search.scann import ScannSearch
 from ssl_recsys.training import finish, known_items, run_dir, warm_start
 from ssl_recsys.training.export import Exported, export_run, load_export
+from ssl_recsys.training.feature_checks import check_features
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
 from ssl_recsys.training.trainer import Trainer
 

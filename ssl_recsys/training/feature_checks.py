@@ -1,0 +1,31 @@
+"""Checks of a run's settings against the dataset that it is to be trained on."""
+
+from __future__ import annotations
+
+from ssl_recsys import schema
+from ssl_recsys.config import RunConfig
+from ssl_recsys.errors import InputError
+from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
+
+_WITHOUT = {"shared_projection": "shared_projection=0", "exclude_query": "noexclude_query"}
+
+
+def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
+    """Checks the settings that need features of the dataset.
+
+    Raises:
+      InputError: for a name that the dataset lacks, or a setting for queries that are items.
+    """
+    if info.queries:
+        for name, given in (
+            ("shared_projection", config.tower.shared_projection),
+            ("exclude_query", config.training.exclude_query),
+        ):
+            if given:
+                raise InputError(
+                    f"--{name} is for datasets whose queries are items; those of {info.name} have "
+                    f"features of their own: add --{_WITHOUT[name]}"
+                )
+    if FEATURE_MASKING in config.ssl.tasks:
+        for side in config.ssl.sides:
+            resolve_fm_groups(config.ssl.fm_groups, info.features_of(side))
