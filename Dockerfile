@@ -49,7 +49,7 @@ RUN set -e; \
       *) echo "VARIANT must be cpu, gpu or tpu (got $VARIANT)" >&2; exit 1 ;; \
     esac; \
     pip install --require-hashes --requirement=constraints/pip.txt; \
-    python tools/requirements.py $extras > /tmp/requirements.txt; \
+    python tools/requirements.py serve $extras > /tmp/requirements.txt; \
     pip install --require-hashes --requirement=/tmp/requirements.txt setuptools \
       --constraint="constraints/python$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt"; \
     if [ "$VARIANT" = tpu ]; then \

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS = constraints/python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 LOCK = .venv-lock/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header $(UPGRADE)
 
-.PHONY: setup constraints test flink-test spark-test lint bench tpu-check demo clean-demo
+.PHONY: setup constraints test flink-test spark-test lint bench tpu-check demo clean-demo serve
 
 setup: $(VENV)/.installed
 
@@ -75,6 +75,13 @@ demo: setup clean-demo
 	$(BIN)/python -m ssl_recsys.evaluate --model_dir=runs/demo_baseline,runs/demo_fd
 	$(BIN)/python -m ssl_recsys.evaluate --model_dir=runs/demo_fd --retrieval=scann
 	$(BIN)/python -m ssl_recsys.recommend --model_dir=runs/demo_fd --random_queries=3 --k=5
+	@echo 'Look at both models in a browser: make serve, then open http://127.0.0.1:8501/'
+
+# The demo's two models over HTTP. SERVE_FLAGS='--port=8600' and the like.
+serve: setup
+	@test -d runs/demo_fd/export || { echo 'There is no demo to serve; call: make demo' >&2; exit 2; }
+	@echo 'Open http://127.0.0.1:8501/ in a browser once it says so; Ctrl-C stops it.'
+	$(BIN)/python -m ssl_recsys.serve --model_dir=runs/demo_baseline --model_dir=runs/demo_fd $(SERVE_FLAGS)
 
 clean-demo:
 	rm -rf data/demo data/demo_dump.xml.bz2 runs/demo_baseline runs/demo_fd

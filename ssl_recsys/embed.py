@@ -83,7 +83,9 @@ def _add(options: EmbedOptions, exported: Exported, embedders: Embedders, items:
     added = index.Added(
         tuple(items.keys),
         tuple(items.titles),
-        *(embedders.embed(side, items.columns) for side in (schema.ITEM, schema.QUERY)),
+        embedders.embed(schema.ITEM, items.columns),
+        embedders.embed(schema.QUERY, items.columns),
+        items.of_each(),
     )
     store = Store(options.model_dir)
     with store.locked():

@@ -15,6 +15,10 @@ class InputError(ValueError):
     """
 
 
+class InUseError(InputError):
+    """A directory that another process holds for now; the same command may succeed later."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal that asked the command to stop, once it has saved what it was doing.
 

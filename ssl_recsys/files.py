@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from ssl_recsys import paths
-from ssl_recsys.errors import InputError
+from ssl_recsys.errors import InputError, InUseError
 
 try:
     import fcntl
@@ -145,7 +145,7 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
     Remote storage has no locks: there nothing is held.
 
     Raises:
-      InputError: if another process holds it.
+      InUseError: if another process holds it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     if paths.is_remote(directory):
@@ -153,7 +153,7 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
         return
     with (directory / LOCK_FILE).open("a+") as file:
         if not try_lock(file.fileno()):
-            raise InputError(
+            raise InUseError(
                 f"{directory} is in use by another process; wait for it or name another directory"
             )
         for path in directory.rglob("*.tmp"):

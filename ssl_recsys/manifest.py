@@ -59,6 +59,11 @@ def check(directory: pathlib.Path) -> None:
     _compared[key] = state
 
 
+def forget(directory: pathlib.Path) -> None:
+    """Forgets that a directory, which is removed, was compared."""
+    _compared.pop(paths.absolute(directory), None)
+
+
 # Directory -> its state when it was found to be as its manifest says.
 _compared: dict[str, tuple] = {}
 

@@ -16,6 +16,7 @@ from ssl_recsys.embed import EmbedOptions
 from ssl_recsys.evaluate import EvaluateOptions
 from ssl_recsys.index import IndexOptions
 from ssl_recsys.recommend import RecommendOptions
+from ssl_recsys.serve import ServeOptions
 
 COMMANDS: dict[str, type[options.Options]] = {
     "ssl_recsys.train": TrainOptions,
@@ -24,6 +25,7 @@ COMMANDS: dict[str, type[options.Options]] = {
     "ssl_recsys.recommend": RecommendOptions,
     "ssl_recsys.embed": EmbedOptions,
     "ssl_recsys.index": IndexOptions,
+    "ssl_recsys.serve": ServeOptions,
     "pipelines.wikipedia": WikipediaOptions,
     "pipelines.app_install": AppInstallOptions,
     "pipelines.interactions": InteractionsOptions,

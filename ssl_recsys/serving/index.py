@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,10 @@ from ssl_recsys.search.scann import ScannSearch
 from ssl_recsys.training.export import Exported
 
 SCANN_DIR = "scann"  # of a build
+
+# An item's raw features: column -> its text, or a list of texts where it takes several; empty where
+# an earlier version added the item and kept none.
+Columns = Mapping[str, str | Sequence[str]]
 _NOWHERE = "no_index"
 # Besides the items that are asked for, so many more are, to make up for removed ones.
 _SPARE = 16
@@ -35,12 +39,19 @@ class Added:
       titles: `[added]` texts.
       item: `[added, dim]` float32 embeddings as items.
       query: `[added, dim]` float32 embeddings as queries.
+      columns: `[added]` raw features.
     """
 
     keys: tuple[str, ...]
     titles: tuple[str, ...]
     item: npt.NDArray[np.float32]
     query: npt.NDArray[np.float32]
+    columns: tuple[Columns, ...]
+
+    @functools.cached_property
+    def place_of(self) -> dict[str, int]:
+        """The place of each key."""
+        return {key: place for place, key in enumerate(self.keys)}
 
     def without(self, keys: Collection[str]) -> Added:
         """Those that have none of the keys."""
@@ -50,6 +61,7 @@ class Added:
             tuple(self.titles[place] for place in kept),
             self.item[kept],
             self.query[kept],
+            tuple(self.columns[place] for place in kept),
         )
 
     def and_then(self, more: Added) -> Added:
@@ -60,6 +72,7 @@ class Added:
             old.titles + more.titles,
             np.concatenate([old.item, more.item]),
             np.concatenate([old.query, more.query]),
+            old.columns + more.columns,
         )
 
 
@@ -75,7 +88,10 @@ class Build:
       rows: `[items]` int64 rows of the model's catalog, -1 for items that were added to it.
       embeddings: `[items, dim]` float32.
       queries: `[added, dim]` float32, embeddings as queries of the items without a row.
+      columns: `[added]` raw features of the items without a row.
       retrieval: `exact` or `scann`.
+      digest: tells its files from those of a later build that has the same number, once an index
+        was deleted.
     """
 
     number: int
@@ -85,7 +101,9 @@ class Build:
     rows: np.ndarray
     embeddings: npt.NDArray[np.float32]
     queries: npt.NDArray[np.float32]
+    columns: Sequence[Columns]
     retrieval: str
+    digest: str = ""
 
     @functools.cached_property
     def row_of(self) -> dict[str, int]:
@@ -135,6 +153,32 @@ class Index:
             sorted(build.row_of[key] for key in hidden if key in build.row_of), np.int64
         )
 
+    def row(self, key: str) -> int | None:
+        """The row of the item with this key that can be found; None if there is none."""
+        if (place := self.added.place_of.get(key)) is not None:
+            return len(self.build.keys) + place
+        return None if key in self.removed else self.build.row_of.get(key)
+
+    def columns(self, row: int) -> Columns | None:
+        """The raw features of a row's item; None for an item of the model's catalog."""
+        if self.rows[row] >= 0:
+            return None
+        place = self._place_without_row[row]
+        of_build = len(self.build.columns)
+        if place < of_build:
+            return self.build.columns[place]
+        return self.added.columns[place - of_build]
+
+    @functools.cached_property
+    def _place_without_row(self) -> np.ndarray:
+        """For each row without a row of the catalog, how many such rows are before it."""
+        return np.cumsum(self.rows < 0) - 1
+
+    @functools.cached_property
+    def _kept_queries(self) -> npt.NDArray[np.float32]:
+        """Embeddings as queries of the rows without a row of the catalog."""
+        return np.concatenate([self.build.queries, self.added.query])
+
     @property
     def num_items(self) -> int:
         """Number of items that can be found."""
@@ -166,13 +210,12 @@ class Index:
 
     def query_embeddings(self, rows: np.ndarray, exported: Exported) -> npt.NDArray[np.float32]:
         """`[n, dim]` embeddings of items as queries: the tower's, or those that were kept."""
-        kept = np.concatenate([self.build.queries, self.added.query])
+        kept = self._kept_queries
         of_catalog = self.rows[rows]
         is_kept = of_catalog < 0
         found = np.empty((len(rows), kept.shape[1]), np.float32)
         if is_kept.any():
-            place = np.cumsum(self.rows < 0) - 1
-            found[is_kept] = kept[place[rows[is_kept]]]
+            found[is_kept] = kept[self._place_without_row[rows[is_kept]]]
         if not is_kept.all():
             found[~is_kept] = exported.query_embeddings(of_catalog[~is_kept])
         return found
@@ -225,6 +268,7 @@ def of_catalog(exported: Exported) -> Index:
         rows=np.arange(catalog.num_items),
         embeddings=embeddings,
         queries=added.query,
+        columns=(),
         retrieval=EXACT,
     )
     return Index(build, added, frozenset(), 0)
@@ -233,7 +277,7 @@ def of_catalog(exported: Exported) -> Index:
 def no_items(dim: int) -> Added:
     """Nothing added."""
     nothing = np.zeros((0, dim), np.float32)
-    return Added((), (), nothing, nothing)
+    return Added((), (), nothing, nothing, ())
 
 
 def described(index: Index) -> dict[str, Any]:

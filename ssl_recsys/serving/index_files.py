@@ -19,20 +19,41 @@ from ssl_recsys.training.export import Exported
 
 _BUILD, _VERSION, _ADDED = "build.json", "version.json", "added.npz"
 _EMBEDDINGS, _QUERIES = "embeddings.npy", "queries.npy"
-_BUILD_TYPES = {"model": str, "retrieval": str, "keys": list, "titles": list, "rows": list}
-_VERSION_TYPES = {"build": int, "keys": list, "titles": list, "removed": list}
+_BUILD_TYPES = {
+    **{"model": str, "retrieval": str},
+    **{"keys": list, "titles": list, "rows": list, "columns": list},
+}
+_VERSION_TYPES = {"build": int, "keys": list, "titles": list, "removed": list, "columns": list}
+_OPTIONAL = ("columns",)  # earlier versions kept no raw features
 _SAMPLED_QUERIES = 4096
 
 
 def model_id(export: pathlib.Path) -> str:
     """What tells a model from others: the digest of its manifest."""
-    return hashlib.sha256((export / files.MANIFEST_FILE).read_bytes()).hexdigest()
+    return _digest(export)
+
+
+def _digest(directory: pathlib.Path) -> str:
+    return hashlib.sha256((directory / files.MANIFEST_FILE).read_bytes()).hexdigest()
 
 
 def load(
-    store: Store, exported: Exported, *, version: int | None = None, verify: bool = True
+    store: Store,
+    exported: Exported,
+    *,
+    version: int | None = None,
+    verify: bool = True,
+    loaded: Build | None = None,
 ) -> Index | None:
     """The current version of a model's index, or another; None where the model has none.
+
+    Args:
+      store: the directory of the model's indexes.
+      exported: the model.
+      version: its number; None for the current one.
+      verify: compare files with their manifests.
+      loaded: a build of the same store and model that is in memory and is used again if it is the
+        version's.
 
     Raises:
       InputError: if it is damaged, or another model's.
@@ -42,19 +63,31 @@ def load(
         return None
     path = store.directory(VERSIONS, version, verify=verify)
     content = files.read_json(path / _VERSION)
-    files.check_types(str(path / _VERSION), content, _VERSION_TYPES)
-    build = _load_build(store, exported, content["build"], verify=verify)
+    files.check_types(str(path / _VERSION), content, _VERSION_TYPES, _OPTIONAL)
+    build = loaded
+    if build is None or not _is_current(store, build, content["build"]):
+        build = _load_build(store, exported, content["build"], verify=verify)
+    keys = tuple(content["keys"])
     with np.load(path / _ADDED) as arrays:
         added = Added(
-            tuple(content["keys"]), tuple(content["titles"]), arrays["item"], arrays["query"]
+            keys,
+            tuple(content["titles"]),
+            arrays["item"],
+            arrays["query"],
+            tuple(content.get("columns") or ({} for _ in keys)),
         )
     return Index(build, added, frozenset(content["removed"]), version)
+
+
+def _is_current(store: Store, build: Build, number: int) -> bool:
+    path = store.path / BUILDS / str(number) / files.MANIFEST_FILE
+    return build.number == number and path.is_file() and build.digest == _digest(path.parent)
 
 
 def _load_build(store: Store, exported: Exported, number: int, *, verify: bool) -> Build:
     path = store.directory(BUILDS, number, verify=verify)
     content = files.read_json(path / _BUILD)
-    files.check_types(str(path / _BUILD), content, _BUILD_TYPES)
+    files.check_types(str(path / _BUILD), content, _BUILD_TYPES, _OPTIONAL)
     if content["model"] != model_id(exported.path):
         raise InputError(
             f"{path} is the index of another model than {exported.path}; build it again: python "
@@ -66,7 +99,19 @@ def _load_build(store: Store, exported: Exported, number: int, *, verify: bool) 
     keys, titles = (np.array(content[name], object) for name in ("keys", "titles"))
     rows = np.array(content["rows"], np.int64)
     queries = np.load(path / _QUERIES)
-    return Build(number, path, keys, titles, rows, embeddings, queries, content["retrieval"])
+    columns = content.get("columns") or [{} for _ in queries]
+    return Build(
+        number=number,
+        path=path,
+        keys=keys,
+        titles=titles,
+        rows=rows,
+        embeddings=embeddings,
+        queries=queries,
+        columns=columns,
+        retrieval=content["retrieval"],
+        digest=_digest(path),
+    )
 
 
 def saved_scann(
@@ -101,6 +146,7 @@ def build(store: Store, exported: Exported, old: Index | None, retrieval: str) -
             "keys": old.keys[live].tolist(),
             "titles": old.titles[live].tolist(),
             "rows": rows.tolist(),
+            "columns": [old.columns(row) for row in live[rows < 0].tolist()],
         }
         files.write_json(path / _BUILD, content)
         if retrieval == SCANN:
@@ -116,6 +162,7 @@ def add_version(store: Store, build: int, added: Added, removed: Collection[str]
         "build": build,
         "keys": added.keys,
         "titles": added.titles,
+        "columns": added.columns,
         "removed": sorted(removed),
     }
 
@@ -140,13 +187,27 @@ def change(store: Store, index: Index, added: Added, removed: Sequence[str]) -> 
     Raises:
       InputError: if a key that is removed is not there.
     """
-    there = {*index.keys[index.live].tolist()}
     for key in removed:
-        if key not in there:
+        if index.row(key) is None:
             raise InputError(f"there is no item {key!r} in the index to remove")
     now = index.added.without(set(removed)).and_then(added)
     gone = (index.removed | {*removed}) - {*added.keys}
     return add_version(store, index.build.number, now, gone & index.build.row_of.keys())
+
+
+def prune(store: Store, kept: int) -> None:
+    """Removes versions but the newest, the current one, and those of a build without changes.
+
+    Args:
+      store: the directory of the model's indexes; the caller holds its lock.
+      kept: how many of the newest are kept.
+    """
+    current = store.current()
+    for version in store.versions()[:-kept]:
+        content = files.read_json(store.directory(VERSIONS, version, verify=False) / _VERSION)
+        is_changed = content["keys"] or content["removed"]
+        if is_changed and version != current:
+            store.remove(VERSIONS, version)
 
 
 def _sample_queries(exported: Exported) -> np.ndarray:

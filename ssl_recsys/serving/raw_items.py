@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from data_prep import tables
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.raw.rules import TOKENS, RawItem
-from ssl_recsys.training.export import EMBEDDING, RAW, Signature, load_tower
+from ssl_recsys.serving.index import Columns
+from ssl_recsys.training.export import EMBEDDING, FEATURES, RAW, Signature, load_tower
+
+# What a record may hold in a column.
+RawValue = str | int | float | Sequence[str] | None
 
 _BATCH = 1024
 _MOST_SHOWN = 5
@@ -34,6 +39,11 @@ class RawItems:
     keys: list[str]
     titles: list[str]
     columns: Mapping[str, Sequence[Any]]
+
+    def of_each(self) -> tuple[Columns, ...]:
+        """Each item's columns."""
+        rows = zip(*self.columns.values(), strict=True)
+        return tuple(dict(zip(self.columns, row, strict=True)) for row in rows)
 
 
 class Embedders:
@@ -78,6 +88,12 @@ class Embedders:
             raise InputError(f"{self._export} takes no raw features of queries")
         return raw
 
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
+        """Feature name -> `[items, max_values]` ids or numbers; `columns` as in `RawItems`."""
+        encode = load_tower(self._export, schema.ITEM)[FEATURES]
+        found = encode(self._tensors(schema.ITEM, columns, slice(None)))
+        return {name: values.numpy() for name, values in found.items()}
+
     def _tensors(
         self, side: str, columns: Mapping[str, Sequence[Any]], chosen: slice
     ) -> dict[str, tf.Tensor]:
@@ -91,6 +107,46 @@ class Embedders:
         return tensors
 
 
+def column_kinds(raw: RawItem) -> dict[str, bool]:
+    """The columns of an item: key, title, features -> whether a column takes several values."""
+    return {raw.key: False, **({raw.title: False} if raw.title else {}), **raw.columns()}
+
+
+def item_columns(raw: RawItem, given: Mapping[str, RawValue]) -> dict[str, str | list[str]]:
+    """One item's columns as those that `read_items` gives of a record with the same fields.
+
+    Args:
+      raw: the rules.
+      given: texts, numbers or lists of texts by column; a column that is not given, or is None,
+        is missing.
+
+    Raises:
+      InputError: for a column that there is not.
+    """
+    kinds = column_kinds(raw)
+    for name in given:
+        if name not in kinds:
+            raise InputError(f"there is no column {name!r} (there are {', '.join(kinds)})")
+    return {
+        name: _list_cell(raw, name, given.get(name)) if is_list else _text_cell(given.get(name))
+        for name, is_list in kinds.items()
+    }
+
+
+def _text_cell(value: RawValue) -> str:
+    if isinstance(value, (list, tuple)):
+        value = " ".join(value)
+    if isinstance(value, float) and value.is_integer():
+        value = f"{value:.0f}"
+    return pc.utf8_trim_whitespace("" if value is None else str(value)).as_py()
+
+
+def _list_cell(raw: RawItem, name: str, value: RawValue) -> list[str]:
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return _divided(raw, name, _text_cell(value))
+
+
 def read_items(paths: Sequence[str], raw: RawItem) -> RawItems:
     """Reads tables, .csv, .tsv, .jsonl or .parquet, with the columns of an item table.
 
@@ -100,7 +156,7 @@ def read_items(paths: Sequence[str], raw: RawItem) -> RawItems:
       InputError: for a table without the column of keys, a record that cannot be used, or a key
         that comes twice; the message names file and line.
     """
-    wanted = {raw.key: False, **({raw.title: False} if raw.title else {}), **raw.columns()}
+    wanted = column_kinds(raw)
     values: dict[str, list[Any]] = {name: [] for name in wanted}
     lines: dict[str, str] = {}
     for rows in _read(paths, [*wanted], raw.key):
@@ -147,7 +203,10 @@ def _cells(column: pa.Array, raw: RawItem, name: str, *, is_list: bool) -> list[
         return tables.texts(column).to_pylist()
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return [[one or "" for one in row or ()] for row in column.to_pylist()]
+    return [_divided(raw, name, text) for text in tables.texts(column).to_pylist()]
+
+
+def _divided(raw: RawItem, name: str, text: str) -> list[str]:
     # Where the item table had lists, a graph divides no text.
     feature = next(one for one in raw.features if one.column == name and one.rule == TOKENS)
-    texts = tables.texts(column).to_pylist()
-    return [text.split(feature.separator) if feature.lists else [text] for text in texts]
+    return text.split(feature.separator) if feature.lists else [text]

@@ -122,3 +122,11 @@ class Store:
         """
         self.directory(VERSIONS, version)
         files.write_text(self.path / _CURRENT, f"{version}\n")
+
+    def remove(self, kind: str, number: int) -> None:
+        """Removes a build or version that is not in use; stopped in between, `locked` ends it."""
+        target = self.path / kind / str(number)
+        temporary = target.with_name(f"{number}.tmp")
+        target.rename(temporary)
+        shutil.rmtree(temporary)
+        manifest.forget(target)

@@ -4,7 +4,8 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from tests import small_dataset
+from tests import install_data, small_dataset
+from tests.ssl_recsys import commands
 
 # Programs of XLA run once here: compiling them is what takes the time.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -20,3 +21,13 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     directory = tmp_path_factory.mktemp("small") / "data"
     small_dataset.write(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A run over the six apps and x, which is only in the log; tests change copies of it."""
+    directory = tmp_path_factory.mktemp("serving")
+    install_data.make(directory / "data", **install_data.write_input(directory))
+    run = directory / "run"
+    commands.train(*commands.small_run(directory / "data", run, "--max_epochs=1"))
+    return run

@@ -22,17 +22,6 @@ from ssl_recsys.training.export import Exported, load_export
 from tests import command_line, install_data
 from tests.ssl_recsys import commands
 
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A run over the six apps and x, which is only in the log."""
-    directory = tmp_path_factory.mktemp("serving")
-    install_data.make(directory / "data", **install_data.write_input(directory))
-    run = directory / "run"
-    commands.train(*commands.small_run(directory / "data", run, "--max_epochs=1"))
-    return run
-
-
 LOADED: dict[bytes, Exported] = {}
 
 
@@ -201,8 +190,10 @@ def random_index(rng: np.random.Generator, size: int) -> tuple[Index, dict[str, 
     """An index with changes, and what it should find by key."""
     vectors = rng.normal(size=(size + 4, 8)).astype(np.float32)
     keys = np.array([f"item {row}" for row in range(size)], object)
-    base = Build(1, pathlib.Path(), keys, keys, np.arange(size), vectors[:size], vectors[:0], "")
-    added = Added(("new", "item 0"), ("", ""), vectors[size : size + 2], vectors[size : size + 2])
+    base = Build(
+        1, pathlib.Path(), keys, keys, np.arange(size), vectors[:size], vectors[:0], (), ""
+    )
+    added = Added(("new", "item 0"), ("", ""), *[vectors[size : size + 2]] * 2, ({}, {}))
     removed = frozenset(f"item {row}" for row in range(1, size, 2))
     expected = {f"item {row}": vectors[row] for row in range(2, size, 2)}
     expected |= {"new": vectors[size], "item 0": vectors[size + 1]}
@@ -227,7 +218,7 @@ def test_search_is_that_of_what_is_left(size: int) -> None:
 def test_an_index_without_items_finds_nothing() -> None:
     keys = np.array(["a"], object)
     vector = np.ones((1, 2), np.float32)
-    base = Build(1, pathlib.Path(), keys, keys, np.arange(1), vector, vector[:0], "")
+    base = Build(1, pathlib.Path(), keys, keys, np.arange(1), vector, vector[:0], (), "")
     assert Index(base, no_items(2), frozenset("a"), 1).search(vector, 3)[1].shape == (1, 0)
 
 

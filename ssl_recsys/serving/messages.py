@@ -1,0 +1,237 @@
+"""What requests and answers hold, with the limits of each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from data_prep.installs.keys import MAX_KEY_BYTES
+
+MAX_TEXT_BYTES = 1 << 16
+MAX_VALUES = 1000  # of a list
+MAX_QUERY_KEYS = 100
+MAX_ONLY_KEYS = 10_000
+MAX_SUGGESTIONS = 100
+
+
+def _checked_text(text: str, most: int = MAX_TEXT_BYTES) -> str:
+    try:
+        length = len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError("a text has half of a surrogate pair") from error
+    if length > most:
+        raise ValueError(f"a text has at most {most:,} bytes in UTF-8 (got {length:,})")
+    return text
+
+
+def _checked_key(key: str) -> str:
+    _checked_text(key, MAX_KEY_BYTES)
+    if not key or "\0" in key or key != " ".join(key.splitlines()).strip():
+        raise ValueError(
+            "a key is a text in one line, without blanks around it and without NUL characters"
+        )
+    return key
+
+
+def _checked_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return _checked_text(value)
+    if isinstance(value, list):
+        if len(value) > MAX_VALUES:
+            raise ValueError(f"a list has at most {MAX_VALUES:,} texts (got {len(value):,})")
+        if not all(isinstance(one, str) for one in value):
+            raise ValueError("a list holds texts only")
+        return [_checked_text(one) for one in value]
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        # Also a number is read as text; none has that many digits.
+        if isinstance(value, int) and abs(value) >= 10**400:
+            raise ValueError("a number is too long")
+        return value
+    raise ValueError("a value is a text, a number, a list of texts, or null")
+
+
+_VALUE_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "number"},
+        {"type": "array", "items": {"type": "string"}, "maxItems": MAX_VALUES},
+        {"type": "null"},
+    ]
+}
+Text = Annotated[str, AfterValidator(_checked_text)]
+Key = Annotated[str, AfterValidator(_checked_key), Field(min_length=1)]
+Value = Annotated[Any, AfterValidator(_checked_value), WithJsonSchema(_VALUE_SCHEMA)]
+Columns = dict[Text, Value]
+
+
+class Request(BaseModel):
+    """Bodies are taken as they are: no other fields, no texts for numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Only(Request):
+    """What alone is recommended: items of a list, or those with a value of a feature."""
+
+    keys: list[Key] | None = Field(None, max_length=MAX_ONLY_KEYS)
+    feature: Text | None = None
+    value: Text | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_both(self) -> Only:
+        by_value = self.feature is not None and self.value is not None
+        either = self.feature is not None or self.value is not None
+        if (self.keys is None) != by_value or either != by_value:
+            raise ValueError("only needs either keys, or feature and value")
+        return self
+
+
+class RecommendRequest(Request):
+    """A query: the key of an item, the mean of several, or an item's raw features."""
+
+    model: Text | None = Field(None, description="Name of a model; by default the first.")
+    key: Key | None = None
+    keys: list[Key] | None = Field(None, min_length=1, max_length=MAX_QUERY_KEYS)
+    item: Columns | None = Field(None, description="Raw features by column; others are missing.")
+    k: int = Field(10, ge=1, description="Number of items.")
+    exclude: list[Key] = Field([], max_length=MAX_VALUES, description="Keys that are left out.")
+    exclude_self: bool = Field(True, description="Leave out the query's own items.")
+    only: Only | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_query(self) -> RecommendRequest:
+        if sum(one is not None for one in (self.key, self.keys, self.item)) != 1:
+            raise ValueError("give one of key, keys and item")
+        return self
+
+
+class ItemRequest(Request):
+    """An item's raw features by column of the item table; that of the key may be left out."""
+
+    columns: Columns
+
+
+class ReloadRequest(Request):
+    """Which model; by default all."""
+
+    model: Text | None = None
+
+
+class Error(BaseModel):
+    """What is wrong with a request, or why it cannot be answered now."""
+
+    detail: str
+
+
+class Item(BaseModel):
+    """An item: its key and title, and whether the model knows it from training pairs."""
+
+    key: str
+    title: str
+    slice: Literal["head", "tail", "fresh"]
+    train_count: int
+
+
+class FullItem(Item):
+    """An item with the values of its features."""
+
+    model: str
+    features: dict[str, list[str]]
+
+
+class Recommended(Item):
+    """An item of a ranking."""
+
+    rank: int
+    score: float
+
+
+class QueryItem(BaseModel):
+    """The item that was asked for."""
+
+    key: str
+    title: str
+
+
+class Recommendations(BaseModel):
+    """The answer to a query, the best item first."""
+
+    model: str
+    index_version: int
+    query: QueryItem | None
+    items: list[Recommended]
+
+
+class Suggested(BaseModel):
+    """Items with a title that begins with what was typed, or has a word that does."""
+
+    items: list[Item]
+
+
+class Changed(BaseModel):
+    """A change of items: the version of the index that has it."""
+
+    model: str
+    key: str
+    index_version: int
+
+
+class Column(BaseModel):
+    """A column of raw features and the first feature that is made of it."""
+
+    name: str
+    kind: Literal["text", "list", "number"]
+    feature: str | None
+    label: str
+
+
+class Raw(BaseModel):
+    """The columns of an item's raw features."""
+
+    key: str
+    title: str | None
+    columns: list[Column]
+
+
+class Model(BaseModel):
+    """A model and the version of its index that answers."""
+
+    name: str
+    model_dir: str
+    method: str | None
+    label: str
+    items: int
+    fresh: int
+    removed: int
+    index_version: int
+    retrieval: str
+    num_train_pairs: int
+    raw: Raw | None
+
+
+class ModelList(BaseModel):
+    """The models of a server, the default one first."""
+
+    models: list[Model]
+
+
+class Reloaded(BaseModel):
+    """For each model whether there was something newer, and its version of the index."""
+
+    models: list[ReloadedModel]
+
+
+class ReloadedModel(BaseModel):
+    """One model after a reload."""
+
+    name: str
+    changed: bool
+    index_version: int
+
+
+class Status(BaseModel):
+    """How a server is."""
+
+    status: str
