@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.tpu_steps import Step, lower
 from ssl_recsys import cli
+from ssl_recsys.config import BFLOAT16
 from ssl_recsys.errors import InputError
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import Options, option
@@ -52,6 +53,7 @@ CASES = {
     "large_v5p": (V5P, Step(BASELINE, _LARGE)),
     "large_not_padded_v5p": (V5P, Step(BASELINE, _LARGE, column_multiple=1)),
     "large_row_wise": (V5E, Step(BASELINE, _LARGE, row_wise=True)),
+    "large_bfloat16": (V5E, Step(BASELINE, _LARGE, row_wise=True, table_dtype=BFLOAT16)),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
-from ssl_recsys.config import RunConfig, SSLConfig, TowerConfig, TrainingConfig
+from ssl_recsys.config import FLOAT32, RunConfig, SSLConfig, TowerConfig, TrainingConfig
 from ssl_recsys.features import Bag, Categorical
 from ssl_recsys.schema import SIDES
 
@@ -21,6 +21,7 @@ class Step:
       table_rows: rows of the tables of ids, title n-grams and categories.
       column_multiple: as `--table_column_multiple`.
       row_wise: as `--row_wise_adagrad`.
+      table_dtype: as `--table_dtype`.
       embedding_dim: width of the tables.
       hidden_layers: sizes of the towers' layers.
       batch_size: pairs in a batch.
@@ -31,6 +32,7 @@ class Step:
     table_rows: tuple[int, int, int] = (200_000, 200_000, 200_000)
     column_multiple: int = 128
     row_wise: bool = False
+    table_dtype: str = FLOAT32
     embedding_dim: int = 120
     hidden_layers: tuple[int, ...] = (1024, 128)
     batch_size: int = 1024
@@ -42,6 +44,7 @@ class Step:
             tower=TowerConfig(
                 embedding_dim=self.embedding_dim,
                 table_column_multiple=self.column_multiple,
+                table_dtype=self.table_dtype,
                 hidden_layers=self.hidden_layers,
             ),
             ssl=SSLConfig(method=self.method, fm_hidden_layers=self.hidden_layers[-1:]),

@@ -231,6 +231,12 @@ class TrainingConfig(Options):
         "One accumulator for each row of an embedding table instead of one for each element, which "
         "halves the memory of tables in training.",
     )
+    shard_tables: bool = option(
+        False,
+        "Split the rows of embedding tables and their accumulators over the replicas, each of "
+        "which holds and updates its part, for tables that one device cannot hold; changes no "
+        "result, and nothing at all on one device. Not for several worker processes.",
+    )
     max_epochs: int = option(40, "Passes over the training pairs.", at_least=1)
     weight_averaging: float = option(
         0.0,

@@ -15,7 +15,7 @@ import dataclasses
 import tensorflow as tf
 
 from ssl_recsys.config import MEAN, SQRTN
-from ssl_recsys.model.tables import gather_rows
+from ssl_recsys.model.tables import Table, gather_rows
 
 
 def split_last(embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -42,7 +42,7 @@ class PaddedBags:
     @classmethod
     def look_up(
         cls,
-        table: tf.Variable,
+        table: Table,
         ids: tf.Tensor,
         pooling: str = MEAN,
         log_weights: tf.Variable | None = None,
@@ -111,7 +111,7 @@ class RaggedBags:
     @classmethod
     def look_up(
         cls,
-        table: tf.Variable,
+        table: Table,
         ids: tf.Tensor,
         pooling: str = MEAN,
         log_weights: tf.Variable | None = None,

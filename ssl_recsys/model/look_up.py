@@ -18,7 +18,8 @@ from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
 from ssl_recsys.data.input_pipeline import Features
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
-from ssl_recsys.model.tables import gather_rows
+from ssl_recsys.model.sharded_tables import ShardedTable
+from ssl_recsys.model.tables import Table, gather_rows
 
 # Feature name -> [batch, width] what a dense layer sees of the feature.
 Activations = Mapping[str, tf.Tensor]
@@ -66,6 +67,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
       embedding_dim: width of the rows of every table.
       table_dtype: what the tables are kept in; looked-up rows are float32.
       column_multiple: tables get columns of zeros up to a multiple of this; they stay zero.
+      is_sharded: split tables by rows over the replicas of the strategy that this is made under.
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
       pooling: how bags are pooled, `mean` or `sqrtn`.
       value_weights: `none` or `idf` weights of a bag's values.
@@ -81,6 +83,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         *,
         table_dtype: str = "float32",
         column_multiple: int = 1,
+        is_sharded: bool = False,
         static_shapes: bool,
         pooling: str = MEAN,
         value_weights: str = NO_WEIGHTS,
@@ -94,14 +97,10 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self._bags_class = PaddedBags if static_shapes else RaggedBags
         self._pooling = pooling
         self._unread_marks = frozenset(unread_marks)
-        padding = -embedding_dim % column_multiple
+        self._padding = -embedding_dim % column_multiple
+        self.is_sharded = is_sharded
         self.tables = {
-            name: self.add_weight(
-                name=name,
-                shape=(spec.vocab_size, embedding_dim + padding),
-                dtype=table_dtype,
-                initializer=functools.partial(_initial_table, padding=padding),
-            )
+            name: self._add_table(name, spec.vocab_size, table_dtype)
             for name, spec in self._specs.items()
             if spec.is_embedded and not spec.table
         }
@@ -116,6 +115,17 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 )
                 for name, weights in idf.items()
             }
+
+    def _add_table(self, name: str, rows: int, dtype: str) -> Table:
+        shape = (rows, self._embedding_dim + self._padding)
+        initializer = functools.partial(_initial_table, padding=self._padding)
+        if not self.is_sharded:
+            return self.add_weight(name=name, shape=shape, dtype=dtype, initializer=initializer)
+        table = ShardedTable(name, shape, dtype)
+        with tf.device("CPU:0"):  # no device but the host is asked to hold a whole table
+            table.assign(initializer(shape, tf.as_dtype(dtype)))
+        self._track_trackable(table, name)  # as `add_weight`, so that checkpoints name it alike
+        return table
 
     def widths(self, side: str) -> dict[str, int]:
         """Feature name -> width of its activation, of a side's features in order."""

@@ -10,12 +10,16 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
+from ssl_recsys.model.sharded_tables import ShardedTable
 
-def gather_rows(table: tf.Variable, rows: tf.Tensor, width: int | None) -> tf.Tensor:
+Table: TypeAlias = tf.Variable | ShardedTable
+
+
+def gather_rows(table: Table, rows: tf.Tensor, width: int | None) -> tf.Tensor:
     """Reads rows of a table; within `RowGradients` they are recorded.
 
     Args:
@@ -26,15 +30,18 @@ def gather_rows(table: tf.Variable, rows: tf.Tensor, width: int | None) -> tf.Te
     Returns:
       `[..., width]` float32.
     """
-    found = tf.cast(tf.gather(table, rows), tf.float32)
-    if width not in (None, table.shape[1]):
-        found = found[..., :width]
+    if isinstance(table, ShardedTable):
+        found = table.gather(rows, width)
+    else:
+        found = tf.cast(tf.gather(table, rows), tf.float32)
+        if width not in (None, table.shape[1]):
+            found = found[..., :width]
     recorder = _recorder.get()
     return found if recorder is None else recorder.record(table, rows, found)
 
 
 class _Read(NamedTuple):
-    table: tf.Variable
+    table: Table
     rows: tf.Tensor
     found: tf.Tensor
 
@@ -62,7 +69,7 @@ class RowGradients:
     ) -> None:
         _recorder.reset(self._token)
 
-    def record(self, table: tf.Variable, rows: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+    def record(self, table: Table, rows: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
         """Watches `found`, the `rows` of `table`, and returns it."""
         self._tape.watch(found)
         self._reads.append(_Read(table, rows, found))
@@ -75,13 +82,14 @@ class RowGradients:
 
     def with_tables(
         self, gradients: Sequence[tf.Tensor | None]
-    ) -> list[tuple[tf.IndexedSlices, tf.Variable]]:
+    ) -> list[tuple[tf.IndexedSlices, Table]]:
         """The gradients of `sources` as row gradients, one of each table; unused rows left out."""
+        tables = {read.table.ref(): read.table for read in self._reads}
         of_table: dict[Any, list[tf.IndexedSlices]] = {}
         for read, gradient in zip(self._reads, gradients, strict=True):
             if gradient is not None:
                 of_table.setdefault(read.table.ref(), []).append(_slices(read, gradient))
-        return [(_joined(parts), ref.deref()) for ref, parts in of_table.items()]
+        return [(_joined(parts), tables[ref]) for ref, parts in of_table.items()]
 
 
 def _slices(read: _Read, gradient: tf.Tensor) -> tf.IndexedSlices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -17,7 +18,7 @@ from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
 from ssl_recsys.model.main_task import main_loss
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes, sum_gradients
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
-from ssl_recsys.model.tables import RowGradients
+from ssl_recsys.model.tables import RowGradients, Table
 from ssl_recsys.model.towers import FusedTower, Tower, dense_layer
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 
@@ -56,7 +57,8 @@ class TwoTowerModel(tfrs.Model):
         )
         statistics = statistics or CatalogStatistics()
         self.unread_marks = sorted(statistics.unread_marks)
-        self.feature_embeddings = FeatureEmbeddings(
+        self._make_feature_embeddings = functools.partial(
+            FeatureEmbeddings,
             features,
             config.tower.embedding_dim,
             table_dtype=config.tower.table_dtype,
@@ -66,6 +68,10 @@ class TwoTowerModel(tfrs.Model):
             value_weights=config.tower.value_weights,
             idf=statistics.idf,
             unread_marks=statistics.unread_marks,
+        )
+        self.feature_embeddings = self._make_feature_embeddings(
+            is_sharded=config.training.shard_tables
+            and tf.distribute.get_strategy().num_replicas_in_sync > 1
         )
         self.shared_projections = self._make_shared_projections()
         self.towers = {side: self._make_tower(side) for side in SIDES}
@@ -127,15 +133,31 @@ class TwoTowerModel(tfrs.Model):
         )
 
     @property
-    def table_variables(self) -> list[tf.Variable]:
-        """The trainable variables that are looked up, whose gradients are sparse."""
-        return self.feature_embeddings.trainable_variables
+    def table_variables(self) -> list[Table]:
+        """The tables that are looked up, whose gradients are sparse."""
+        return list(self.feature_embeddings.tables.values())
 
     @property
     def dense_variables(self) -> list[tf.Variable]:
         """All other trainable variables."""
         tables = {variable.ref() for variable in self.table_variables}
         return [v for v in self.trainable_variables if v.ref() not in tables]
+
+    @property
+    def all_weights(self) -> list[Table]:
+        """The weights in the order of `weights`, which lacks sharded tables."""
+        sharded = self.table_variables if self.feature_embeddings.is_sharded else []
+        return [*sharded, *self.weights]
+
+    def whole_feature_embeddings(self) -> FeatureEmbeddings:
+        """The look-up of `embed`, with tables in the host's memory if those here are sharded."""
+        if not self.feature_embeddings.is_sharded:
+            return self.feature_embeddings
+        with tf.device("CPU:0"):
+            whole = self._make_feature_embeddings()
+            for name, table in self.feature_embeddings.tables.items():
+                table.copy_to(whole.tables[name])
+        return whole
 
     def embed(self, side: str, features: Features) -> tf.Tensor:
         """`[batch, max_values]` features to `[batch, dim]` embeddings, as in serving."""

@@ -10,6 +10,7 @@ from ssl_recsys.config import RunConfig
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
+from ssl_recsys.training.strategies import has_other_processes
 
 
 def check_select_by(select_by: str, is_head: npt.NDArray[np.bool_]) -> None:
@@ -25,7 +26,7 @@ def check_select_by(select_by: str, is_head: npt.NDArray[np.bool_]) -> None:
 def check_strategy(
     config: RunConfig, pairs: TrainingPairs, strategy: tf.distribute.Strategy
 ) -> None:
-    """Refuses batches that the replicas cannot share, and XLA where it cannot compile a step."""
+    """Refuses batches, XLA and sharded tables where the replicas cannot do with them."""
     replicas = strategy.num_replicas_in_sync
     if pairs.batch_size % replicas:
         raise InputError(
@@ -40,4 +41,15 @@ def check_strategy(
         raise InputError(
             "--jit_compile works on one GPU or CPU, since XLA cannot compile the exchange between "
             f"replicas (here {replicas}); leave it off (a TPU is always compiled)"
+        )
+    if config.training.shard_tables and has_other_processes(strategy):
+        raise InputError(
+            "--shard_tables splits tables over the replicas of one process, which writes its "
+            "checkpoints; here they are in several. Leave it off, or train on the devices of one "
+            "machine (--strategy=mirrored) or on a TPU"
+        )
+    if config.training.shard_tables and config.training.weight_averaging and replicas > 1:
+        raise InputError(
+            "--weight_averaging does not average the tables of --shard_tables; leave one of the "
+            "two off"
         )

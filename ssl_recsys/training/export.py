@@ -41,6 +41,7 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.model.embedding import Embedder, embed_rows
+from ssl_recsys.model.look_up import FeatureEmbeddings
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.raw.encoder import RawEncoder
 from ssl_recsys.schema import ITEM, QUERY, SIDES
@@ -62,16 +63,18 @@ Signature = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
 class _Serving(tf.Module):
     """One tower with the tables that it reads, under a serving signature."""
 
-    def __init__(self, model: TwoTowerModel, side: str, raw_encoder: RawEncoder | None):
+    def __init__(
+        self, model: TwoTowerModel, look_up: FeatureEmbeddings, side: str, raw: RawEncoder | None
+    ):
         super().__init__(name=f"{side}_tower")
-        self.raw_encoder = raw_encoder
-        if raw_encoder is not None:
+        self.raw_encoder = raw
+        if raw is not None:
             # One function for both signatures that need it, since functions take long to load.
             self.encode = tf.function(
-                raw_encoder.encode, input_signature=[raw_encoder.signature()], autograph=False
+                raw.encode, input_signature=[raw.signature()], autograph=False
             )
         # The module tracks what it saves through these.
-        self.feature_embeddings = model.feature_embeddings
+        self.feature_embeddings = look_up
         self.tower = model.towers[side]
 
         self._side = side
@@ -167,10 +170,13 @@ def export_run(
     for folder in (schema.VOCAB_DIR, schema.SCALES_DIR):
         if (dataset.data_dir / folder).is_dir():
             shutil.copytree(paths.local_copy(dataset.data_dir / folder), temporary / folder)
+    look_up = model.whole_feature_embeddings()
     with tempfile.TemporaryDirectory() as scratch:
         for side in SIDES:
             raw = _raw_encoder(dataset, side, temporary, pathlib.Path(scratch))
-            _save_tower(model, side, dataset, raw, temporary / f"{side}_tower")
+            serving = _Serving(model, look_up, side, raw)
+            _save_tower(serving, side, dataset, temporary / f"{side}_tower")
+    del look_up, serving  # copies of sharded tables
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
     np.save(temporary / run_dir.EMBEDDINGS_FILE, embeddings)
     for side in SIDES:
@@ -316,14 +322,7 @@ def _raw_encoder(
     )
 
 
-def _save_tower(
-    model: TwoTowerModel,
-    side: str,
-    dataset: Dataset,
-    raw_encoder: RawEncoder | None,
-    path: pathlib.Path,
-) -> None:
-    module = _Serving(model, side, raw_encoder)
+def _save_tower(module: _Serving, side: str, dataset: Dataset, path: pathlib.Path) -> None:
     arrays = dataset.catalog(side).features
     signature = {
         spec.name: tf.TensorSpec([None, arrays[spec.name].shape[1]], spec.array_dtype, spec.name)
@@ -331,8 +330,8 @@ def _save_tower(
     }
     encoded = tf.function(module.embed, input_signature=[signature]).get_concrete_function()
     signatures = {_DEFAULT: encoded, _ENCODED: encoded}
-    if raw_encoder is not None:
-        raw = raw_encoder.signature()
+    if module.raw_encoder is not None:
+        raw = module.raw_encoder.signature()
         embed_raw = tf.function(module.embed_raw, input_signature=[raw], autograph=False)
         signatures[_DEFAULT] = embed_raw.get_concrete_function()
         signatures[FEATURES] = module.encode.get_concrete_function()

@@ -7,17 +7,23 @@ of two neighbouring bfloat16 numbers then still moves a row in the long run (Gup
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.model.replicas import fold_in, random_bits
+from ssl_recsys.model.replicas import ReplicaBatch, fold_in, random_bits
+from ssl_recsys.model.sharded_tables import Shard, ShardedTable
+from ssl_recsys.model.tables import Table
 
 # Rows of random bits for a step; a table's row r takes number r modulo this many.
 _ROUNDING_ROWS = 4096
 _ROUNDING_STREAM = 1
+_SLOT = "accumulator"
+
+# What an update reads and writes: a variable, or the part of one that this replica holds.
+_Rows: TypeAlias = tf.Variable | Shard
 
 
 class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
@@ -42,7 +48,7 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         learning_rate: float,
         *,
         static_shapes: bool = False,
-        row_wise: Sequence[tf.Variable] = (),
+        row_wise: Sequence[Table] = (),
         table_width: int | None = None,
         rounding_seed: int = 0,
     ):
@@ -52,9 +58,50 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         self._rounding_seed = rounding_seed
         self._row_wise = {variable.ref() for variable in row_wise}
 
-    def build(self, variables: Sequence[tf.Variable]) -> None:
+    def build(self, variables: Sequence[Table]) -> None:
         """Makes the accumulators, so that a checkpoint holds them before the first step."""
-        self._create_all_weights(variables)
+        self._create_all_weights([v for v in variables if not isinstance(v, ShardedTable)])
+        for table in variables:
+            if isinstance(table, ShardedTable):
+                self._add_sharded_slot(table)
+
+    def _add_sharded_slot(self, table: ShardedTable) -> None:
+        """Accumulators split as their table is, where Keras and checkpoints look for them."""
+        columns = 1 if table.ref() in self._row_wise else table.shape[1]
+        slot = ShardedTable(f"{table.name}/{_SLOT}", (table.shape[0], columns), tf.float32)
+        slot.fill(self._initial_accumulator_value)
+        self._slots[table._unique_id] = {_SLOT: slot}
+        if _SLOT not in self._slot_names:
+            self._slot_names.append(_SLOT)
+
+    def apply_gradients(
+        self, grads_and_vars: Iterable[tuple[tf.Tensor | tf.IndexedSlices, Table]], **kwargs: Any
+    ) -> tf.Operation:
+        """As Keras' own; gradients of sharded tables are the same on all replicas."""
+        others = []
+        for gradient, variable in grads_and_vars:
+            if isinstance(variable, ShardedTable):
+                self._update_shard(gradient, variable)
+            else:
+                others.append((gradient, variable))
+        if not others:  # no dense layers
+            return self.iterations.assign_add(1)
+        return super().apply_gradients(others, **kwargs)
+
+    def _update_shard(self, gradient: tf.IndexedSlices, table: ShardedTable) -> None:
+        """Updates the rows that this replica holds.
+
+        Gradients of other replicas' rows become zeros for its first row, which updates nothing.
+        """
+        replica = ReplicaBatch.here(1).replica
+        rows, held = table.rows_here(gradient.indices, replica)
+        summed, rows, last = _sum_rows(tf.where(held[:, tf.newaxis], gradient.values, 0.0), rows)
+        shard, accumulator = table.here(), self.get_slot(table, _SLOT).here()
+        if table.dtype == tf.bfloat16:
+            first = table.first_row(replica)
+            self._update_rounded(summed, shard, accumulator, rows, last, first)
+        else:
+            self._update_rows(summed, shard, accumulator, rows)
 
     def _create_slots(self, var_list: Sequence[tf.Variable]) -> None:
         for variable in var_list:
@@ -65,7 +112,7 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         super()._create_slots([v for v in var_list if v.ref() not in self._row_wise])
         initial = tf.constant_initializer(self._initial_accumulator_value)
         for variable in row_wise:
-            self.add_slot(variable, "accumulator", initial, shape=[variable.shape[0], 1])
+            self.add_slot(variable, _SLOT, initial, shape=[variable.shape[0], 1])
 
     def _resource_apply_sparse_duplicate_indices(
         self, grad: tf.Tensor, handle: tf.Variable, indices: tf.Tensor, **kwargs: Any
@@ -76,23 +123,24 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
             order = tf.argsort(indices)
             rows, place = tf.unique(tf.gather(indices, order))
             summed, last = tf.math.segment_sum(tf.gather(grad, order), place), None
+        accumulator = self.get_slot(handle, _SLOT)
         if handle.dtype == tf.bfloat16:
-            return self._update_rounded(summed, handle, rows, last)
-        is_wide = self.get_slot(handle, "accumulator").shape == handle.shape
-        if is_wide and not self._static_shapes:
+            return self._update_rounded(summed, handle, accumulator, rows, last)
+        if accumulator.shape == handle.shape and not self._static_shapes:
             return self._resource_apply_sparse(summed, handle, rows, **kwargs)
-        return self._update_rows(summed, handle, rows)
+        return self._update_rows(summed, handle, accumulator, rows)
 
-    def _update_rows(self, grad: tf.Tensor, table: tf.Variable, rows: tf.Tensor) -> tf.Operation:
+    def _update_rows(
+        self, grad: tf.Tensor, table: _Rows, accumulator: _Rows, rows: tf.Tensor
+    ) -> tf.Operation:
         """`_resource_apply_sparse` without its fused kernel, which XLA does not have."""
-        accumulator = self.get_slot(table, "accumulator")
         squares = self._squares(grad, table, accumulator)
         accumulator.scatter_add(tf.IndexedSlices(squares, rows))
         scale = tf.sqrt(tf.gather(accumulator, rows)) + self.epsilon
         rate = self._decayed_lr(tf.float32)
         return table.scatter_sub(tf.IndexedSlices(rate * grad / scale, rows))
 
-    def _squares(self, grad: tf.Tensor, table: tf.Variable, accumulator: tf.Variable) -> tf.Tensor:
+    def _squares(self, grad: tf.Tensor, table: _Rows, accumulator: _Rows) -> tf.Tensor:
         """What a step adds to the accumulators of the rows."""
         squares = tf.square(grad)
         if accumulator.shape == table.shape:
@@ -100,16 +148,21 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
         return tf.reduce_mean(squares[:, : self._table_width], axis=1, keepdims=True)
 
     def _update_rounded(
-        self, grad: tf.Tensor, table: tf.Variable, rows: tf.Tensor, last: tf.Tensor | None
+        self,
+        grad: tf.Tensor,
+        table: _Rows,
+        accumulator: _Rows,
+        rows: tf.Tensor,
+        last: tf.Tensor | None,
+        first_row: int | tf.Tensor = 0,
     ) -> tf.Operation:
-        """`_update_rows` of a bfloat16 table.
+        """`_update_rows` of a bfloat16 table, or of the shard of one that begins with `first_row`.
 
         The rows' new values are written, not added to: the difference of two bfloat16 numbers may
         be none. So slots beyond `last`, whose row is that of `last`, get its value, too.
         """
         if last is not None:
             grad = tf.gather(grad, tf.minimum(tf.range(tf.shape(grad)[0]), last))
-        accumulator = self.get_slot(table, "accumulator")
         squares = self._squares(grad, table, accumulator)
         total = tf.gather(accumulator, rows) + squares
         accumulator.scatter_update(tf.IndexedSlices(total, rows))
@@ -119,7 +172,7 @@ class OrderedAdagrad(tf.keras.optimizers.legacy.Adagrad):
             tf.constant([self._rounding_seed, _ROUNDING_STREAM]), tf.cast(self.iterations, tf.int32)
         )
         bits = random_bits([_ROUNDING_ROWS, table.shape[1]], seed)
-        rounded = round_at_random(after, tf.gather(bits, rows % _ROUNDING_ROWS))
+        rounded = round_at_random(after, tf.gather(bits, (first_row + rows) % _ROUNDING_ROWS))
         return table.scatter_update(tf.IndexedSlices(rounded, rows))
 
 

@@ -30,7 +30,7 @@ _TEMPORARY = "*.tmp"
 # A run may be resumed with other values of these: they decide how long it trains and how often
 # it saves, not what a step does.
 LENGTH_SETTINGS = ("max_epochs", "max_steps", "patience")
-_MAY_CHANGE = (*LENGTH_SETTINGS, "checkpoint_minutes", "strategy")
+_MAY_CHANGE = (*LENGTH_SETTINGS, "checkpoint_minutes", "strategy", "shard_tables")
 
 
 def open_run(

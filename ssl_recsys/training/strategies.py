@@ -70,6 +70,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
+def has_other_processes(strategy: tf.distribute.Strategy) -> bool:
+    """Whether some of the replicas belong to other workers."""
+    return (
+        isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        and len(strategy.extended.worker_devices) < strategy.num_replicas_in_sync
+    )
+
+
 def device_kind(strategy: tf.distribute.Strategy) -> str:
     """What the replicas are on, such as CPU or GPU."""
     device = strategy.extended.worker_devices[0]

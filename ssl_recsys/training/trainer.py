@@ -98,7 +98,7 @@ class Trainer:
             max_to_keep=2,
         )
         self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(weights=self.model.weights),  # without the optimizer's
+            tf.train.Checkpoint(weights=self.model.all_weights),  # without the optimizer's
             str(self._dir / run_dir.BEST_DIR),
             max_to_keep=1,
         )

@@ -189,7 +189,7 @@ def _carry_table(
         accumulator = model.optimizer.get_slot(table, "accumulator")
         there = slots.get_tensor(key)
         if there.shape[1:] == accumulator.shape[1:]:  # row-wise or not, as now
-            accumulator.assign(np.where(known[:, np.newaxis], there[matched], accumulator))
+            accumulator.assign(np.where(known[:, np.newaxis], there[matched], accumulator.numpy()))
             with_accumulator = int(known.sum())
     return Carried(len(matched), int(known.sum()), with_accumulator)
 

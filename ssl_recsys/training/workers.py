@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 
 from ssl_recsys.errors import WorkerLostError
-from ssl_recsys.training.strategies import is_chief
+from ssl_recsys.training.strategies import has_other_processes, is_chief
 
 # What a collective operation raises once a worker is gone, within about 15 seconds.
 _LOST = (
@@ -40,10 +40,7 @@ class Workers:
 
     def __init__(self, strategy: tf.distribute.Strategy):
         self._strategy = strategy
-        self._are_several = (
-            isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-            and len(strategy.extended.worker_devices) < strategy.num_replicas_in_sync
-        )
+        self._are_several = has_other_processes(strategy)
         self.is_chief = is_chief(strategy)
 
     def any(self, *flags: bool) -> list[bool]:

@@ -9,10 +9,10 @@ from tests.ssl_recsys import commands
 
 # Programs of XLA run once here: compiling them is what takes the time.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# Two logical CPU devices stand in for two accelerators; it must happen before the first use.
+# Logical CPU devices stand in for accelerators; it must happen before the first use.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
+    [tf.config.LogicalDeviceConfiguration()] * 3,
 )
 
 
@@ -31,3 +31,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     run = directory / "run"
     commands.train(*commands.small_run(directory / "data", run, "--max_epochs=1"))
     return run
+
+
+@pytest.fixture(scope="session")
+def two_replicas() -> tf.distribute.Strategy:
+    # One for all tests: a second MirroredStrategy in a process reuses the first one's
+    # collective keys, and collectives of different types then collide.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def three_replicas() -> tf.distribute.Strategy:
+    # Without collectives, and so without their keys.
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1", "CPU:2"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )

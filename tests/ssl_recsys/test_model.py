@@ -487,13 +487,6 @@ def take_three_steps(
     return history, [variable.numpy() for variable in model.trainable_variables]
 
 
-@pytest.fixture(scope="module")
-def two_replicas() -> tf.distribute.Strategy:
-    # One for all tests: a second MirroredStrategy in a process reuses the first one's
-    # collective keys, and collectives of different types then collide.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 @pytest.mark.parametrize("name", EVERY_PIECE)
 def test_two_replicas_equal_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     one_losses, one_weights = losses_and_weights(name, tf.distribute.OneDeviceStrategy("CPU:0"))

@@ -24,14 +24,9 @@ def strategy() -> tf.distribute.TPUStrategy:
 
 
 def traced_nodes(
-    method: str, strategy: Any, data_dir: pathlib.Path, model_dir: pathlib.Path
+    run: config.RunConfig, strategy: Any, data_dir: pathlib.Path, model_dir: pathlib.Path
 ) -> Iterator[Any]:
     """The operations of a call that takes steps."""
-    run = config.RunConfig(
-        tower=config.TowerConfig(embedding_dim=DIM, hidden_layers=(12, 6)),
-        ssl=config.SSLConfig(method=method),
-        training=config.TrainingConfig(batch_size=BATCH, strategy="tpu"),
-    )
     dataset = Dataset(data_dir)
     pairs = dataset.training_pairs(batch_size=BATCH, seed=0)
     trainer = Trainer(dataset, pairs, dataset.pairs("validation"), run, strategy, model_dir)
@@ -40,24 +35,48 @@ def traced_nodes(
         yield from function.node_def
 
 
+def make_run(method: str, *, table_dtype: str = "float32", **training: Any) -> config.RunConfig:
+    return config.RunConfig(
+        tower=config.TowerConfig(embedding_dim=DIM, hidden_layers=(12, 6), table_dtype=table_dtype),
+        ssl=config.SSLConfig(method=method),
+        training=config.TrainingConfig(batch_size=BATCH, strategy="tpu", **training),
+    )
+
+
+RUNS = {
+    **{method: make_run(method) for method in METHODS},
+    "bfloat16": make_run("fd", table_dtype="bfloat16", row_wise_adagrad=True),
+    "sharded": make_run("fd_fm_so", shard_tables=True),
+    "sharded_bfloat16": make_run(
+        "do", table_dtype="bfloat16", row_wise_adagrad=True, shard_tables=True
+    ),
+}
+
+
 def shape_of(node: Any) -> list[int]:
     return [dim.size for dim in node.attr["_output_shapes"].list.shape[0].dim]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", RUNS)
 def test_a_step_exchanges_and_updates_rows(
-    method: str,
+    name: str,
     strategy: tf.distribute.TPUStrategy,
     data_dir: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
-    nodes = list(traced_nodes(method, strategy, data_dir, tmp_path))
+    run = RUNS[name]
+    nodes = list(traced_nodes(run, strategy, data_dir, tmp_path))
     kinds = [node.op for node in nodes]
     exchanged = [shape_of(node) for node in nodes if node.op == "CrossReplicaSum"]
-    assert kinds.count("ResourceScatterSub") == TABLES
+    is_rounded = run.tower.table_dtype == "bfloat16"  # rows and accumulators are written
+    assert kinds.count("ResourceScatterSub") == (0 if is_rounded else TABLES)
+    assert kinds.count("ResourceScatterUpdate") == (2 * TABLES if is_rounded else 0)
     assert not {"PyFunc", "EagerPyFunc"} & set(kinds)
     assert not {"Unique", "UniqueV2", "Where", "DynamicPartition"} & set(kinds)  # dynamic shapes
     assert all(size > 0 for shape in exchanged for size in shape)
     tables = [[spec.vocab_size, DIM] for spec in SPECS if spec.is_embedded]
+    # Of a sharded table each core reads what all cores look up: ids of both sides, and id 0.
+    looked_up = (2 * BATCH // CORES + 1) * (CORES if run.training.shard_tables else 1)
+    assert [looked_up, DIM] in [shape_of(node) for node in nodes if node.op == "ResourceGather"]
     assert exchanged
     assert not [shape for shape in exchanged if shape in tables]

@@ -76,10 +76,10 @@ def options(days, *more):
     return command_line.parse(TrainOptions, *flags)
 
 
-def carried(days, old, *more):
+def carried(days, old, *more, strategy=None):
     config, dataset = options(days, *more).run, Dataset(days / "second")
     features = {side: dataset.features(side) for side in SIDES}
-    strategy = tf.distribute.get_strategy()
+    strategy = strategy or tf.distribute.get_strategy()
     model = make_model(features, config, strategy, statistics_for(config, dataset))
     return model, dataset, warm_start.carry(model, dataset, old)
 
@@ -109,6 +109,20 @@ def test_accumulators_are_carried_and_new_rows_begin_as_the_unknown_token(days, 
     np.testing.assert_array_equal(values[is_new], np.repeat(values[:1], NEW["id"], axis=0))
     dense = model.towers[ITEM].trainable_variables[0]
     assert np.ptp(model.optimizer.get_slot(dense, "accumulator").numpy()) > 0
+
+
+def test_sharded_tables_begin_with_the_same_rows(days, old, three_replicas):
+    whole, _, expected = carried(days, old)
+    sharded, _, report = carried(days, old, "--shard_tables", strategy=three_replicas)
+    assert report == expected
+    for name, table in whole.feature_embeddings.tables.items():
+        other = sharded.feature_embeddings.tables[name]
+        np.testing.assert_array_equal(other.numpy(), table.numpy())
+        slots = [
+            model.optimizer.get_slot(variable, "accumulator").numpy()
+            for model, variable in ((sharded, other), (whole, table))
+        ]
+        np.testing.assert_array_equal(*slots)
 
 
 def lines(dataset, name):
