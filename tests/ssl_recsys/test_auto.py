@@ -104,6 +104,7 @@ def test_a_run_chooses_its_settings_once(
         commands.train(*arguments(data_dir, model_dir, "--temperature=0.2"))
 
 
-def test_what_is_chosen_is_not_given(tmp_path: pathlib.Path) -> None:
+def test_what_is_chosen_is_not_given(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     with pytest.raises(InputError, match="--auto chooses --batch_size; leave out one"):
-        commands.train("--data_dir=x", f"--model_dir={tmp_path}", "--auto", "--batch_size=8")
+        commands.train(*arguments(data_dir, tmp_path / "run"), "--batch_size=8")
+    assert not (tmp_path / "run").exists()
