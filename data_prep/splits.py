@@ -22,7 +22,7 @@ class SplitRule:
     """How pairs are divided between train, validation and test.
 
     Attributes:
-      by: kept together by the split, in the words of the job: page, link, time, user, pair.
+      by: kept together by the split, in the words of the job: page, link, time, user, pair, item.
       seed: different seeds give different divisions.
       validation_fraction: share that is validation.
       test_fraction: share that is test.
@@ -81,3 +81,22 @@ def split_of(digests: np.ndarray, rule: SplitRule) -> np.ndarray:
     splits[uniform < rule.test_fraction + rule.validation_fraction] = VALIDATION
     splits[uniform < rule.test_fraction] = TEST
     return splits
+
+
+def later_of(query: np.ndarray, item: np.ndarray, rule: SplitRule) -> np.ndarray:
+    """Of each pair of digests the one whose split is the later (TEST > VALIDATION > TRAIN).
+
+    So pairs that are split by it are test pairs if they touch a test item, else validation pairs if
+    they touch a validation item: no training pair has a held-out item on either side.
+
+    Args:
+      query: `[pairs]` uint64 digests.
+      item: `[pairs]` uint64 digests.
+      rule: its seed decides; the order of splits is the same for all fractions.
+
+    Returns:
+      `[pairs]` uint64.
+    """
+    # `split_of` gives the lowest values to TEST and the highest to TRAIN.
+    key = 2 * rule.seed + 1
+    return np.where(mix64(query, key) <= mix64(item, key), query, item)

@@ -89,14 +89,15 @@ class AppInstallOptions(JobOptions):
     split_by: str = option(
         BY_TIME,
         "time: the latest pairs are for testing, those before for validation. user: a user's pairs "
-        "stay together. pair: equal pairs stay together.",
+        "stay together. pair: equal pairs stay together. item: pairs that touch a test item are "
+        "for testing, so that whole items are held out.",
         choices=logs.SPLITS,
     )
     validation_fraction: float = option(
-        0.1, "Share of the pairs (or users) for validation.", above=0, below=1
+        0.1, "Share of the pairs (or users, or items) for validation.", above=0, below=1
     )
     test_fraction: float = option(
-        0.1, "Share of the pairs (or users) for testing.", above=0, below=1
+        0.1, "Share of the pairs (or users, or items) for testing.", above=0, below=1
     )
     head: str = option(
         schema.HEAD_TOP_FRACTION,
@@ -193,7 +194,7 @@ def _build(
         columns=tuple(_log_columns(options, spec)),
         window=logs.parse_duration(options.window),
         max_pairs_per_user=options.max_pairs_per_user,
-        split_by=options.split_by,
+        rule=options.split,
         num_shards=options.num_shards,
         text=options.text,
     )

@@ -190,7 +190,7 @@ def _build(
         columns=tuple(_log_columns(spec)),
         window=0,
         max_pairs_per_user=0,
-        split_by=options.split_by,
+        rule=options.split,
         num_shards=options.num_shards,
         text=options.text,
         named_users=True,

@@ -237,7 +237,7 @@ class TrainingConfig(Options):
         "which holds and updates its part, for tables that one device cannot hold; changes no "
         "result, and nothing at all on one device. Not for several worker processes.",
     )
-    max_epochs: int = option(40, "Passes over the training pairs.", at_least=1)
+    max_epochs: int = option(40, "Epochs: passes over the training pairs.", at_least=1)
     weight_averaging: float = option(
         0.0,
         "Validate and export an average of the weights at the ends of the epochs instead of the "
@@ -246,6 +246,12 @@ class TrainingConfig(Options):
         "0: off.",
         at_least=0,
         below=1,
+    )
+    passes_per_epoch: int = option(
+        1,
+        "Passes over the training pairs that make an epoch, at whose end is one validation and one "
+        "checkpoint; more than one where pairs are so few that these take most of the time.",
+        at_least=1,
     )
     max_steps: int = option(0, "Stop after this many steps; 0: no limit.", at_least=0)
     init_from: str = option(
@@ -339,4 +345,9 @@ class TrainOptions(Options):
         False, "Keep a finished run's checkpoints, to train on with more --max_epochs."
     )
     verify: bool = option(True, VERIFY_DATASET)
+    auto: bool = option(
+        False,
+        "Choose batch, epochs, patience, learning rate and alpha by the number of training pairs "
+        "and by short trainings compared on validation pairs (docs/training.md).",
+    )
     run: RunConfig = dataclasses.field(default_factory=RunConfig)

@@ -10,6 +10,7 @@ from pipelines.synthetic import SyntheticOptions
 from pipelines.tune import TuneOptions
 from pipelines.wikipedia import WikipediaOptions
 from ssl_recsys import options
+from ssl_recsys.advise import AdviseOptions
 from ssl_recsys.baselines import BaselinesOptions
 from ssl_recsys.config import TrainOptions
 from ssl_recsys.embed import EmbedOptions
@@ -26,6 +27,7 @@ COMMANDS: dict[str, type[options.Options]] = {
     "ssl_recsys.embed": EmbedOptions,
     "ssl_recsys.index": IndexOptions,
     "ssl_recsys.serve": ServeOptions,
+    "ssl_recsys.advise": AdviseOptions,
     "pipelines.wikipedia": WikipediaOptions,
     "pipelines.app_install": AppInstallOptions,
     "pipelines.interactions": InteractionsOptions,

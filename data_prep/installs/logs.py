@@ -21,9 +21,9 @@ from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.spec import HISTORY, LogSpec
 from ssl_recsys.errors import InputError
 
-# What a split keeps together: pairs of the same time, of the same user, of the same two items.
-BY_TIME, BY_USER, BY_PAIR = "time", "user", "pair"
-SPLITS = (BY_TIME, BY_USER, BY_PAIR)
+# What a split keeps together: pairs of the same time, of the same user, of the same two items, or
+# of a held-out item.
+BY_TIME, BY_USER, BY_PAIR, BY_ITEM = SPLITS = ("time", "user", "pair", "item")
 
 USER = "user"  # a role in `read_events`
 
@@ -77,12 +77,22 @@ def join(batches: Iterable[Pairs]) -> Pairs:
 
 
 def make_pairs(
-    split_by: str, query: np.ndarray, item: np.ndarray, time: np.ndarray, user: np.ndarray
+    rule: splits.SplitRule,
+    *,
+    query: np.ndarray,
+    item: np.ndarray,
+    time: np.ndarray,
+    user: np.ndarray,
 ) -> Pairs:
-    """Puts the divider of a split by time, user or pair to pairs; all columns `[pairs]`."""
-    if split_by == BY_TIME:
+    """Puts the divider of a split, one of `SPLITS`, to pairs; all columns `[pairs]`."""
+    if rule.by == BY_TIME:
         return Pairs(query, item, time)
-    together = user if split_by == BY_USER else splits.pair_digests(query, item)
+    if rule.by == BY_USER:
+        together = user
+    elif rule.by == BY_ITEM:
+        together = splits.later_of(query, item, rule)
+    else:
+        together = splits.pair_digests(query, item)
     return Pairs(query, item, together.view(np.int64))
 
 
@@ -183,7 +193,7 @@ def history_pairs(
     *,
     window: int,
     max_pairs_per_user: int,
-    split_by: str,
+    rule: splits.SplitRule,
     counters: Counter[str],
 ) -> Iterator[Pairs]:
     """Makes (seed, candidate) pairs of whole histories.
@@ -197,7 +207,7 @@ def history_pairs(
       events: all events of some users, in any order.
       window: microseconds.
       max_pairs_per_user: 0 for no limit.
-      split_by: time, user or pair, for the dividers.
+      rule: how pairs are split, for the dividers.
       counters: `users`, `events_repeated`, `users_over_cap` and `pairs_over_user_cap` are
         counted here.
 
@@ -218,7 +228,13 @@ def history_pairs(
         pair = _evenly(begin[first_event[part]], found[part], kept[part], user[first_event[part]])
         candidate = np.searchsorted(begin, pair, side="right") - 1
         seed = earliest[candidate] + (pair - begin[candidate])
-        yield make_pairs(split_by, item[seed], item[candidate], time[candidate], user[candidate])
+        yield make_pairs(
+            rule,
+            query=item[seed],
+            item=item[candidate],
+            time=time[candidate],
+            user=user[candidate],
+        )
 
 
 def first_events(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import TaggedOutput
 
-from data_prep import problems, tables
+from data_prep import problems, splits, tables
 from data_prep.counting import count, count_all
 from data_prep.installs import logs
 from data_prep.installs.counters import LOG_RECORDS_BAD
@@ -33,7 +33,7 @@ class PairOptions:
       columns: those that are read.
       window: microseconds that a seed may be earlier, for histories.
       max_pairs_per_user: 0 for no limit, for histories.
-      split_by: time, user or pair.
+      rule: how the pairs will be split.
       num_shards: how many shards the digests divide into.
       text: how text files are read.
       named_users: give the names of users, too.
@@ -43,7 +43,7 @@ class PairOptions:
     columns: tuple[str, ...]
     window: int
     max_pairs_per_user: int
-    split_by: str
+    rule: splits.SplitRule
     num_shards: int
     text: tables.TextFormat = tables.DEFAULT_TEXT
     named_users: bool = False
@@ -137,7 +137,7 @@ class _ReadEvents(beam.DoFn):
         differ = events.query != events.item
         count("pairs_with_itself", len(differ) - differ.sum())
         pairs = logs.make_pairs(
-            options.split_by,
+            options.rule,
             query=events.query[differ],
             item=events.item[differ],
             time=events.time[differ],
@@ -177,7 +177,7 @@ def _pair_histories(element: Keyed, options: PairOptions) -> Iterator[Keyed]:
         Events(*concatenate(History, element[1])),
         window=options.window,
         max_pairs_per_user=options.max_pairs_per_user,
-        split_by=options.split_by,
+        rule=options.rule,
         counters=counters,
     )
     for pairs in parts:

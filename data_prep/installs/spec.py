@@ -253,7 +253,7 @@ def check_columns(
         if what == "log" and spec.log.kind != HISTORY and missing == [spec.log.timestamp]:
             hint = (
                 "only a split by time needs it: name the column with --timestamp_column, or add "
-                "--split_by=pair"
+                "--split_by=pair or item"
             )
         raise InputError(
             f"{file.path} has no column {', '.join(map(repr, missing))}, which the {what} needs; "

@@ -60,7 +60,13 @@ class Dataset:
         return pairs
 
     def training_pairs(
-        self, *, batch_size: int, seed: int, fraction: float = 1.0, ssl_sides: tuple[str, ...] = ()
+        self,
+        *,
+        batch_size: int,
+        seed: int,
+        fraction: float = 1.0,
+        ssl_sides: tuple[str, ...] = (),
+        passes_per_epoch: int = 1,
     ) -> TrainingPairs:
         """The training pairs in batches, see `TrainingPairs`.
 
@@ -74,6 +80,7 @@ class Dataset:
             seed=seed,
             fraction=fraction,
             ssl_sides=ssl_sides,
+            passes_per_epoch=passes_per_epoch,
         )
         if fraction == 1.0:
             self._check_count(schema.TRAIN, pairs.num_pairs)

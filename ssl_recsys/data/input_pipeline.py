@@ -74,6 +74,7 @@ class TrainingPairs:
       fraction: share of the training pairs to use, in (0, 1]: the first records of the split,
         which are in random order.
       ssl_sides: sides whose catalogs rows are drawn from, uniformly, for self-supervision.
+      passes_per_epoch: how often an epoch has all the pairs.
 
     Attributes:
       num_pairs: how many there are.
@@ -93,8 +94,10 @@ class TrainingPairs:
         seed: int,
         fraction: float = 1.0,
         ssl_sides: tuple[str, ...] = (),
+        passes_per_epoch: int = 1,
     ):
         self._data_dir = data_dir
+        self._passes_per_epoch = passes_per_epoch
         self._catalogs = dict(catalogs)
         self._seed = seed
         self._ssl_sides = ssl_sides
@@ -116,7 +119,7 @@ class TrainingPairs:
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in an epoch."""
-        return self.num_pairs // self.batch_size
+        return self.num_pairs * self._passes_per_epoch // self.batch_size
 
     def epoch(
         self,
@@ -135,11 +138,7 @@ class TrainingPairs:
         Returns:
           `Batch` elements of static shape.
         """
-        pairs = (
-            self._pair_blocks(self._seed * 1_000_003 + number)
-            .rebatch(self.batch_size, drop_remainder=True)
-            .skip(skip_steps)
-        )
+        pairs = self._passes(number).rebatch(self.batch_size, drop_remainder=True).skip(skip_steps)
         steps = tf.data.Dataset.range(skip_steps, self.steps_per_epoch)
         rows = tf.data.Dataset.zip((steps, pairs)).map(
             lambda step, pair: Rows(pair.query_row, pair.item_row, self._draw(number, step))
@@ -172,6 +171,14 @@ class TrainingPairs:
             )
             for side in self._ssl_sides
         }
+
+    def _passes(self, epoch: int) -> tf.data.Dataset:
+        """Blocks of the epoch's passes over the pairs, each in an order of its own."""
+        first = self._seed * 1_000_003 + epoch * self._passes_per_epoch
+        passes = self._pair_blocks(first)
+        for number in range(1, self._passes_per_epoch):
+            passes = passes.concatenate(self._pair_blocks(first + number))
+        return passes
 
     def _pair_blocks(self, shuffle_seed: int | None) -> tf.data.Dataset:
         """Blocks of `Pairs`, in random order if a seed is given."""

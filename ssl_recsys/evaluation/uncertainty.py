@@ -109,6 +109,28 @@ def differences(
     return found
 
 
+def standard_error(
+    first: npt.NDArray[np.integer],
+    second: npt.NDArray[np.integer],
+    query_of_pair: npt.NDArray[np.integer],
+    k: int,
+) -> float:
+    """Standard error of the difference of two models' Recall@k, over queries.
+
+    Args:
+      first: `[num_pairs]` int from 1, the first model's ranks, of at least one pair.
+      second: the second model's.
+      query_of_pair: `[num_pairs]` int, positions of distinct queries.
+      k: number of items that are looked at.
+
+    Returns:
+      At least 0; the number of pairs is taken as fixed.
+    """
+    by_pair = gains(RECALL, second, k) - gains(RECALL, first, k)
+    by_query = np.bincount(query_of_pair, by_pair)
+    return float(np.sqrt(len(by_query)) * np.std(by_query) / len(by_pair))
+
+
 def metric_names(ks: Sequence[int]) -> tuple[str, ...]:
     """The metrics that intervals are given for."""
     return tuple(f"{name}@{k}" for name in (*PAIR_METRICS, HIT_RATE) for k in ks)

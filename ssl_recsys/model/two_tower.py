@@ -51,6 +51,7 @@ class TwoTowerModel(tfrs.Model):
     ):
         super().__init__(name="two_tower")
         self._config = config
+        self.alpha: float | tf.Variable = config.loss.alpha  # a variable while it is probed
         self._arithmetic_dtype = "bfloat16" if config.training.mixed_precision else "float32"
         self.static_shapes = config.training.jit_compile or needs_static_shapes(
             tf.distribute.get_strategy()
@@ -230,7 +231,7 @@ class TwoTowerModel(tfrs.Model):
         if not task_losses:
             return main
         self_supervised = tf.add_n(list(task_losses.values()))
-        return self_supervised if main is None else main + self._config.loss.alpha * self_supervised
+        return self_supervised if main is None else main + self.alpha * self_supervised
 
     def train_step(
         self, inputs: Batch, *, self_supervised_only: bool = False

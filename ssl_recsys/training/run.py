@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
-from absl import logging
 
 from ssl_recsys import files, paths, schema
-from ssl_recsys.config import NO_EVALUATION, RunConfig, TrainOptions
+from ssl_recsys.config import NO_EVALUATION, TrainOptions
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
@@ -22,7 +21,8 @@ from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.search import EXACT, FLOAT32
 from ssl_recsys.search.scann import ScannSearch
-from ssl_recsys.training import finish, known_items, run_dir, warm_start
+from ssl_recsys.training import auto, finish, known_items, run_dir, warm_start
+from ssl_recsys.training.batches import training_pairs
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.feature_checks import check_features
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
@@ -35,52 +35,65 @@ def train_and_evaluate(options: TrainOptions) -> None:
     Raises:
       InputError: for anything in the way that the user can mend.
     """
-    config, model_dir = options.run, paths.as_path(options.model_dir)
+    options = auto.recorded(options)
+    model_dir = paths.as_path(options.model_dir)
     info = schema.read_dataset_info(options.data_dir)
-    check_features(config, info)
+    check_features(options.run, info)
     if (step := finish.steps_if_done(options, info)) is not None:
         print(f"{model_dir} is finished after {step:,} steps; there is nothing to do", flush=True)
         return
     # Everything is read before the model directory is touched: bad input leaves no trace.
     dataset = Dataset(options.data_dir, verify=options.verify)
-    if config.training.init_from:
-        warm_start.check(info, paths.as_path(config.training.init_from))
-    strategy = make_strategy(config.training.strategy)
-    training_pairs = _training_pairs(config, dataset)
+    training = options.run.training
+    if training.init_from:
+        warm_start.check(info, paths.as_path(training.init_from))
+    strategy = make_strategy(training.strategy)
     # The test pairs are not even read where they are not evaluated.
     splits = {schema.VALIDATION, options.eval_split} - {NO_EVALUATION}
     held_out = {split: dataset.pairs(split) for split in sorted(splits)}
+    chosen = None
+    if options.auto:
+        run_dir.check_directory(model_dir, resume=options.resume)  # before the probes
+        validation = _validation_pairs(options, held_out)
+        options, chosen = auto.choose(options, dataset, validation, strategy)
+    pairs = training_pairs(options.run, dataset)
     with contextlib.ExitStack() as held:
         if is_chief(strategy):  # other workers write nothing
             held.enter_context(files.locked(model_dir))
-            run_dir.open_run(model_dir, config, dataset.data_dir, info, resume=options.resume)
+            run_dir.open_run(model_dir, options.run, dataset.data_dir, info, resume=options.resume)
+            if chosen is not None:
+                files.write_json(model_dir / run_dir.AUTO_FILE, chosen)
             finish.begin(model_dir)
-        _train(options, dataset, strategy, training_pairs, held_out)
+        _train(options, dataset, strategy, pairs, held_out)
+
+
+def _validation_pairs(options: TrainOptions, held_out: Mapping[str, Pairs]) -> Pairs:
+    return evaluation.sample_queries(
+        held_out[schema.VALIDATION], options.run.training.max_validation_queries
+    )
 
 
 def _train(
     options: TrainOptions,
     dataset: Dataset,
     strategy: tf.distribute.Strategy,
-    training_pairs: TrainingPairs,
+    pairs: TrainingPairs,
     held_out: Mapping[str, Pairs],
 ) -> None:
     """The part of a run that writes to its directory."""
     config, model_dir = options.run, paths.as_path(options.model_dir)
     print(
         f"{printable(dataset.info.name)}: {dataset.info.num_items:,} items, "
-        f"{training_pairs.num_pairs:,} training pairs, {training_pairs.steps_per_epoch:,} steps of "
-        f"{training_pairs.batch_size:,} an epoch; {type(strategy).__name__} on "
+        f"{pairs.num_pairs:,} training pairs, {pairs.steps_per_epoch:,} steps of "
+        f"{pairs.batch_size:,} an epoch; {type(strategy).__name__} on "
         f"{strategy.num_replicas_in_sync} x {device_kind(strategy)}",
         flush=True,
     )
-    validation = evaluation.sample_queries(
-        held_out[schema.VALIDATION], config.training.max_validation_queries
-    )
-    trainer = Trainer(dataset, training_pairs, validation, config, strategy, model_dir)
+    validation = _validation_pairs(options, held_out)
+    trainer = Trainer(dataset, pairs, validation, config, strategy, model_dir)
     model = trainer.train()
     if is_chief(strategy):
-        _export_and_evaluate(options, dataset, model, training_pairs, held_out)
+        _export_and_evaluate(options, dataset, model, pairs, held_out)
         # Where the model directory is not shared, other workers cannot see that a run is finished.
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             finish.finish(options, trainer.step)
@@ -90,7 +103,7 @@ def _export_and_evaluate(
     options: TrainOptions,
     dataset: Dataset,
     model: TwoTowerModel,
-    training_pairs: TrainingPairs,
+    pairs: TrainingPairs,
     held_out: Mapping[str, Pairs],
 ) -> None:
     config, model_dir = options.run, paths.as_path(options.model_dir)
@@ -98,7 +111,7 @@ def _export_and_evaluate(
     export_run(
         model,
         dataset,
-        training_pairs.item_counts,
+        pairs.item_counts,
         held_out,
         model_dir,
         exclude_query=exclude_query,
@@ -110,23 +123,6 @@ def _export_and_evaluate(
     results = evaluate(exported, options.eval_split, max_queries=options.eval_max_queries)
     files.write_json(model_dir / run_dir.METRICS_FILE, results)
     print(format_table({config.ssl.method: results}))
-
-
-def _training_pairs(config: RunConfig, dataset: Dataset) -> TrainingPairs:
-    pairs = dataset.training_pairs(
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
-        fraction=config.training.train_fraction,
-        ssl_sides=config.ssl.sides if config.ssl.draws_from_catalog else (),
-    )
-    if pairs.batch_size < config.training.batch_size:
-        logging.warning(
-            "--batch_size=%d is more than the %d training pairs: every batch is the whole "
-            "training set, and an epoch is one step",
-            config.training.batch_size,
-            pairs.num_pairs,
-        )
-    return pairs
 
 
 def evaluate(exported: Exported, split: str, **settings: Any) -> dict[str, Any]:

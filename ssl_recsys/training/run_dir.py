@@ -15,6 +15,7 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.search import EXACT
 
 CONFIG_FILE = "config.json"
+AUTO_FILE = "auto.json"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.json"
 FINISHED_FILE = "finished.json"
@@ -59,6 +60,20 @@ def open_run(
     """
     path = paths.as_path(model_dir)
     described = _describe(config, data_dir, info)
+    check_directory(path, resume=resume)
+    if (path / CONFIG_FILE).is_file():
+        check_same_run(path, config, data_dir, info)
+    path.mkdir(parents=True, exist_ok=True)
+    files.write_json(path / CONFIG_FILE, described)
+    return path
+
+
+def check_directory(path: pathlib.Path, *, resume: bool) -> None:
+    """Checks that a run may write to a directory, if it holds one at all that is resumed.
+
+    Raises:
+      InputError: if the directory holds other files, or a run while `resume` is off.
+    """
     if path.exists() and not path.is_dir():
         raise InputError(f"--model_dir={path} is a file; name a directory")
     if (path / CONFIG_FILE).is_file():
@@ -67,14 +82,10 @@ def open_run(
                 f"--model_dir={path} already holds a run and --resume is off; choose another "
                 "directory or delete this one"
             )
-        check_same_run(path, config, data_dir, info)
     elif path.exists() and {*path.iterdir()} - {*path.glob(_TEMPORARY), path / files.LOCK_FILE}:
         raise InputError(
             f"--model_dir={path} is not empty and holds no run; choose another directory"
         )
-    path.mkdir(parents=True, exist_ok=True)
-    files.write_json(path / CONFIG_FILE, described)
-    return path
 
 
 def metrics_file(retrieval: str) -> str:

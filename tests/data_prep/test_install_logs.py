@@ -74,7 +74,7 @@ def as_events(events):
 def windowed(events, window, cap=0, split_by=BY_TIME):
     counters = collections.Counter()
     parts = logs.history_pairs(
-        as_events(events), window=window, max_pairs_per_user=cap, split_by=split_by,
+        as_events(events), window=window, max_pairs_per_user=cap, rule=splits.SplitRule(split_by),
         counters=counters,
     )  # fmt: skip
     return logs.join(parts), counters

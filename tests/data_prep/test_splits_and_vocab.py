@@ -40,6 +40,16 @@ def test_a_pair_touching_a_test_item_is_a_test_pair():
     assert (found[~has_test & ~has_validation] == splits.TRAIN).all()
 
 
+def test_the_later_of_two_digests_decides_as_both_do():
+    rule = splits.SplitRule("item", seed=3, validation_fraction=0.3, test_fraction=0.3)
+    query, item = DIGESTS[:10_000], DIGESTS[10_000:]
+    divider = splits.later_of(query, item, rule)
+    assert ((divider == query) | (divider == item)).all()
+    both = np.maximum(splits.split_of(query, rule), splits.split_of(item, rule))
+    np.testing.assert_array_equal(splits.split_of(divider, rule), both)
+    np.testing.assert_array_equal(splits.later_of(item, query, rule), divider)
+
+
 def test_split_by_link_has_training_items_only():
     rule = splits.SplitRule(BY_LINK)
     assert not item_splits(DIGESTS, rule).any()

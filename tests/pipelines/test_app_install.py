@@ -310,6 +310,31 @@ def test_other_splits(tmp_path, by, seed, expected):
     assert read(tmp_path / "data")[1] == expected
 
 
+@pytest.mark.parametrize("log_kind", ["history", "landing_page"])
+def test_no_training_pair_touches_a_held_out_item(tmp_path, log_kind):
+    names = [f"app{number}" for number in range(40)]
+    apps = [APPS[0], *((name, "dev", "", name, "", "") for name in names)]
+    rng = np.random.default_rng(0)
+    chosen = [rng.choice(names, 2, replace=False) for _ in range(300)]
+    columns = {}
+    if log_kind == "history":
+        log = [(f"u{u}", app, t) for u, both in enumerate(chosen) for t, app in enumerate(both)]
+    else:
+        log = [(*both, 0) for both in chosen]
+        columns = {"seed_column": "user_id", "candidate_column": "app_id"}
+    fields = write_input(tmp_path, log, apps) | columns
+    info = make(tmp_path / "data", split_by="item", log_kind=log_kind, **fields)
+    assert sum(info.num_pairs.values()) == 300
+    _, pairs = read(tmp_path / "data")
+    items = {split: {name for pair in pairs[split] for name in pair} for split in pairs}
+    # Each test pair has an item of which there is no pair elsewhere; so have validation pairs.
+    only_test = items["test"] - items["train"] - items["validation"]
+    assert all(only_test & {*pair} for pair in pairs["test"])
+    held_out = items["validation"] - items["train"]
+    assert all(held_out & {*pair} for pair in pairs["validation"])
+    assert min(map(len, pairs.values())) > 10
+
+
 def test_bad_records_are_left_out_up_to_a_number(small, tmp_path):
     bad = [("u1", "a", "yesterday"), ("u1", "", 5), ("u9", "b")]
     apps = [*APPS, ("", "dev1", "", "No key", "", ""), ("g", "dev1", "", "G", "many", "")]
@@ -380,7 +405,7 @@ def test_landing_page_log_without_the_flag(tmp_path):
     [
         ({"installs": ""}, "--installs is missing"),
         ({"apps": ""}, "--apps is missing"),
-        ({"split_by": "day"}, "time, user, pair"),
+        ({"split_by": "day"}, "time, user, pair, item"),
         ({"duplicate_items": "last"}, "error, first"),
         ({"window": "soon"}, "like 1d or 12h"),
         ({"max_bad_records": -1}, r"--max_bad_records must be at least 0 \(got -1\)"),

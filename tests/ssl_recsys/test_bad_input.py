@@ -17,12 +17,12 @@ from ssl_recsys.config import (
     TowerConfig,
     TrainingConfig,
     parse_fm_groups,
-    resolve_fm_groups,
 )
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import load_pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import feature_spec
+from ssl_recsys.methods import resolve_fm_groups
 from ssl_recsys.schema import ITEM
 from tests.small_dataset import SPECS
 from tests.ssl_recsys import commands

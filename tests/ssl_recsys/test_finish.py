@@ -86,7 +86,7 @@ def test_the_same_command_again_has_nothing_to_do(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "_training_pairs", None)  # not even read
+    monkeypatch.setattr(run, "training_pairs", None)  # not even read
     before = {path: path.stat().st_mtime_ns for path in (copied / "export").rglob("*")}
     again(data_dir, copied, "--keep_checkpoints")
     assert f"{copied} is finished after 62 steps; there is nothing to do" in capsys.readouterr().out

@@ -71,6 +71,20 @@ def test_order_depends_on_seed_and_epoch_alone(catalog: Catalog, dataset: Datase
     assert (order(0, 2) != order(1, 2)).mean() > 0.5
 
 
+def test_an_epoch_of_several_passes_has_each_pair_so_often(dataset: Dataset) -> None:
+    def epochs(passes: int, numbers: range, skip: int = 0) -> np.ndarray:
+        pairs = dataset.training_pairs(batch_size=3, seed=0, passes_per_epoch=passes)
+        batches = [batch for n in numbers for batch in pairs.epoch(n, skip).as_numpy_iterator()]
+        assert len(batches) == len(numbers) * (pairs.steps_per_epoch - skip)
+        return rows_of(batches)
+
+    # 3 divides the 1,998 pairs: nothing is left over between passes.
+    assert dataset.info.num_pairs["train"] % 3 == 0
+    np.testing.assert_array_equal(epochs(2, range(1)), epochs(1, range(2)))
+    np.testing.assert_array_equal(epochs(2, range(2)), epochs(1, range(4)))
+    np.testing.assert_array_equal(epochs(2, range(1))[700 * 3 :], epochs(2, range(1), skip=700))
+
+
 def test_fraction_takes_whole_records(catalog: Catalog, dataset: Dataset) -> None:
     # 1,998 pairs are 8 records of up to 256: half of them is 4 records
     pairs = dataset.training_pairs(batch_size=64, seed=0, fraction=0.5)

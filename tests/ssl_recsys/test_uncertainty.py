@@ -98,3 +98,13 @@ def test_a_model_does_not_differ_from_itself():
     same = found["overall"]["ndcg@10"]
     assert (same["difference"], same["low"], same["high"], same["p_value"]) == (0, 0, 0, 1)
     assert set(found["none"]["ndcg@10"].values()) == {None}
+
+
+def test_standard_error_by_hand():
+    # Query 0 has two pairs, of which the second model finds one more; queries 1 to 3 have one.
+    queries = np.array([0, 0, 1, 2, 3])
+    first, second = np.array([1, 99, 1, 99, 1]), np.array([1, 1, 1, 99, 99])
+    # Differences by query 1, 0, 0, -1 of mean 0 and variance 1/2: sqrt(4 / 2) / 5 pairs.
+    error = uncertainty.standard_error(first, second, queries, 10)
+    assert error == pytest.approx(np.sqrt(2) / 5)
+    assert uncertainty.standard_error(first, first, queries, 10) == 0

@@ -1,0 +1,282 @@
+"""Settings that choose themselves: by the number of training pairs, and by probes.
+
+`--auto` chooses batch, epochs and patience by size, so that patience and length are about the same
+number of steps on any catalogue, and alpha and learning rate by short trainings that are compared
+on the validation pairs. A probe replaces the usual value only if it is better beyond the noise of
+the validation queries. docs/training.md describes the rules and what they were measured on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ssl_recsys import files, paths, schema
+from ssl_recsys.config import RunConfig, TrainOptions
+from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.data.pairs import Pairs
+from ssl_recsys.errors import InputError
+from ssl_recsys.evaluation import metrics, uncertainty
+from ssl_recsys.evaluation.pairs import rank_pairs
+from ssl_recsys.methods import BASELINE
+from ssl_recsys.options import own_fields
+from ssl_recsys.training import run_dir
+from ssl_recsys.training.batches import training_pairs
+from ssl_recsys.training.trainer import STEPS_PER_CALL, Trainer
+
+CHOSEN = (
+    "batch_size",
+    "passes_per_epoch",
+    "max_epochs",
+    "patience",
+    "learning_rate",
+    "alpha",
+)
+# What two of them are unless a probe is better.
+USUAL_LEARNING_RATE = 0.1
+USUAL_ALPHA = 0.1
+# Batches are the power of two nearest to the square root of the training pairs, within these.
+LEAST_BATCH, MOST_BATCH = 64, 8192
+# Steps between two validations, at least.
+EPOCH_STEPS = 50
+# A run ends after so many steps, or epochs if those are more, or so many steps (epochs) without a
+# gain.
+MOST_STEPS, LEAST_EPOCHS = 4000, 6
+PATIENCE_STEPS, PATIENCE_EPOCHS = 400, 2
+# Steps of a probe: this share of the longest run.
+PROBE_SHARE = 1 / 12
+ALPHAS = (0.0, 1.0)  # besides USUAL_ALPHA
+LEARNING_RATES = (0.05, 0.2)  # besides USUAL_LEARNING_RATE
+# Standard errors of the difference by which another value must be better than the usual one.
+MARGIN = 1.0
+_K = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """A short training.
+
+    Attributes:
+      alpha: weight of the self-supervised losses.
+      learning_rate: Adagrad's.
+      ranks: `[validation pairs]` ranks after it.
+    """
+
+    alpha: float
+    learning_rate: float
+    ranks: npt.NDArray[np.int32]
+
+    @property
+    def recall(self) -> float:
+        """Validation Recall@50."""
+        return metrics.recall_at(self.ranks, _K)
+
+
+def by_size(num_pairs: int) -> dict[str, int]:
+    """Batch, passes, epochs and patience for a number of training pairs.
+
+    Args:
+      num_pairs: at least 1.
+
+    Returns:
+      Settings of `TrainingConfig` by name.
+    """
+    batch = 2 ** round(math.log2(math.sqrt(num_pairs)))
+    batch = max(2, min(max(batch, LEAST_BATCH), MOST_BATCH, num_pairs))
+    steps_of_a_pass = max(1, num_pairs // batch)
+    passes = -(-EPOCH_STEPS // steps_of_a_pass)
+    epoch_steps = max(1, num_pairs * passes // batch)
+    return {
+        "batch_size": batch,
+        "passes_per_epoch": passes,
+        "max_epochs": max(LEAST_EPOCHS, -(-MOST_STEPS // epoch_steps)),
+        "patience": max(PATIENCE_EPOCHS, -(-PATIENCE_STEPS // epoch_steps)),
+    }
+
+
+def recorded(options: TrainOptions) -> TrainOptions:
+    """The options with what an earlier start of the run chose; as they are if none did.
+
+    Raises:
+      InputError: for a damaged record, or a setting that is given and to be chosen.
+    """
+    if options.auto:
+        _check_none_is_given(options)
+    path = paths.as_path(options.model_dir) / run_dir.AUTO_FILE
+    if not (options.auto and options.resume and path.is_file()):
+        return options
+    record = files.read_json(path)
+    files.check_types(str(path), record, {"chosen": dict, "why": dict, "probes": list})
+    return _with(options, record["chosen"])
+
+
+def _check_none_is_given(options: TrainOptions) -> None:
+    for section in (options.run.loss, options.run.training):
+        for field in own_fields(type(section)):
+            if field.name in CHOSEN and getattr(section, field.name) != field.default:
+                raise InputError(f"--auto chooses --{field.name}; leave out one of the two")
+
+
+def choose(
+    options: TrainOptions, dataset: Dataset, validation: Pairs, strategy: tf.distribute.Strategy
+) -> tuple[TrainOptions, dict[str, Any]]:
+    """Chooses the settings of a run.
+
+    Args:
+      options: the run's, with `auto`.
+      dataset: what it trains on.
+      validation: the pairs that probes are compared on; none leave the usual values.
+      strategy: where it trains.
+
+    Returns:
+      The options with the settings, and the record for `auto.json`.
+
+    Raises:
+      InputError: with several workers, or if a probe fails.
+    """
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise InputError(
+            "--auto probes on one machine; run it there with --max_steps=1, take the settings from "
+            f"{run_dir.AUTO_FILE}, and give them to all workers"
+        )
+    share = options.run.training.train_fraction
+    num_pairs = max(1, round(dataset.info.num_pairs[schema.TRAIN] * share))
+    chosen: dict[str, Any] = by_size(num_pairs)
+    why = dict.fromkeys(chosen, f"{num_pairs:,} training pairs")
+    usual = {"alpha": USUAL_ALPHA, "learning_rate": USUAL_LEARNING_RATE}
+    why |= dict.fromkeys(usual, "the usual value; there are no validation pairs to probe on")
+    probes: list[dict[str, Any]] = []
+    if validation:
+        sized = _with(options, chosen | usual)
+        usual, reasons, probes = _probe(sized.run, dataset, validation, strategy)
+        why |= reasons
+    chosen |= usual
+    if not chosen["alpha"]:
+        chosen["method"] = BASELINE
+    for name, value in chosen.items():
+        print(f"auto: --{name}={value}  ({why.get(name, why['alpha'])})", flush=True)
+    return _with(options, chosen), {"chosen": chosen, "why": why, "probes": probes}
+
+
+def _with(options: TrainOptions, chosen: dict[str, Any]) -> TrainOptions:
+    """The options with settings in place of `auto`."""
+    run = options.run
+    parts = {
+        name: {key: chosen[key] for key in chosen if hasattr(getattr(run, name), key)}
+        for name in ("loss", "ssl", "training")
+    }
+    replaced = {
+        name: dataclasses.replace(getattr(run, name), **values) for name, values in parts.items()
+    }
+    return dataclasses.replace(options, auto=False, run=dataclasses.replace(run, **replaced))
+
+
+def _probe(
+    config: RunConfig, dataset: Dataset, validation: Pairs, strategy: tf.distribute.Strategy
+) -> tuple[dict[str, float], dict[str, str], list[dict[str, Any]]]:
+    """Alpha, then the learning rate at that alpha; why; and all probes."""
+    _, query_of_pair = validation.distinct_queries()
+    with tempfile.TemporaryDirectory() as scratch:
+        probing = _Probing(config, dataset, validation, strategy, pathlib.Path(scratch))
+        usual = probing.run(USUAL_ALPHA, USUAL_LEARNING_RATE)
+        others = ALPHAS if config.ssl.tasks else ()
+        of_alpha = [probing.run(alpha, USUAL_LEARNING_RATE) for alpha in others]
+        best = _better(usual, of_alpha, query_of_pair)
+        of_rate = [probing.run(best.alpha, rate) for rate in LEARNING_RATES]
+        chosen = _better(best, of_rate, query_of_pair)
+    why = {
+        "alpha": _why("alpha", best, usual, of_alpha, probing.num_steps),
+        "learning_rate": _why("learning_rate", chosen, best, of_rate, probing.num_steps),
+    }
+    probes = [
+        {
+            "alpha": probe.alpha,
+            "learning_rate": probe.learning_rate,
+            "steps": probing.num_steps,
+            f"validation_recall@{_K}": probe.recall,
+        }
+        for probe in (usual, *of_alpha, *of_rate)
+    ]
+    return {"alpha": chosen.alpha, "learning_rate": chosen.learning_rate}, why, probes
+
+
+class _Probing:
+    """Short trainings of one model, traced once, from the same weights on the same batches."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: Dataset,
+        validation: Pairs,
+        strategy: tf.distribute.Strategy,
+        scratch: pathlib.Path,
+    ):
+        pairs = training_pairs(config, dataset)
+        self.num_steps = max(
+            1, round(PROBE_SHARE * config.training.max_epochs * pairs.steps_per_epoch)
+        )
+        self._steps_per_epoch = pairs.steps_per_epoch
+        self._config, self._dataset, self._validation = config, dataset, validation
+        self._trainer = Trainer(dataset, pairs, validation, config, strategy, scratch)
+        model = self._trainer.model
+        self._begin = tf.train.Checkpoint(weights=model.weights, optimizer=model.optimizer)
+        self._path = self._begin.write(str(scratch / "begin"))
+        with strategy.scope():
+            self._alpha = tf.Variable(config.loss.alpha, trainable=False, dtype=tf.float32)
+        model.alpha = self._alpha
+
+    def run(self, alpha: float, learning_rate: float) -> Probe:
+        self._begin.read(self._path).assert_consumed()
+        self._alpha.assign(alpha)
+        self._trainer.model.optimizer.learning_rate = learning_rate
+        left, epoch = self.num_steps, 0
+        while left:
+            in_epoch = min(left, self._steps_per_epoch)
+            batches = self._trainer.batches(epoch)
+            for begin in range(0, in_epoch, STEPS_PER_CALL):
+                self._trainer.take_steps(batches, min(STEPS_PER_CALL, in_epoch - begin))
+            left, epoch = left - in_epoch, epoch + 1
+        exclude = self._config.training.exclude_query
+        ranks = rank_pairs(
+            self._trainer.embed,
+            self._validation,
+            max(metrics.DEFAULT_KS),
+            own_item_rows=self._dataset.info.own_item_rows if exclude else None,
+        )
+        probe = Probe(alpha, learning_rate, ranks)
+        print(
+            f"auto: probe of {self.num_steps:,} steps, alpha {alpha:g}, learning rate "
+            f"{learning_rate:g}: validation Recall@{_K} {probe.recall:.4f}",
+            flush=True,
+        )
+        return probe
+
+
+def _better(usual: Probe, others: Sequence[Probe], query_of_pair: npt.NDArray[np.intp]) -> Probe:
+    """The best of the others if it is better than the usual one beyond the noise."""
+    if not others:
+        return usual
+    best = max(others, key=lambda probe: probe.recall)
+    error = uncertainty.standard_error(usual.ranks, best.ranks, query_of_pair, _K)
+    return best if best.recall - usual.recall > MARGIN * error else usual
+
+
+def _why(name: str, chosen: Probe, usual: Probe, others: Sequence[Probe], num_steps: int) -> str:
+    if not others:
+        return "the usual value; the method has no self-supervised task"
+    tried = ", ".join(_shown(name, [usual, *others]))
+    reason = "the usual value" if chosen is usual else "better than the usual value beyond noise"
+    return f"{reason}: validation Recall@{_K} after {num_steps:,} steps {tried}"
+
+
+def _shown(name: str, probes: Sequence[Probe]) -> Iterator[str]:
+    for probe in probes:
+        yield f"{getattr(probe, name):g}: {probe.recall:.4f}"

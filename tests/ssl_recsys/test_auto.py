@@ -1,0 +1,110 @@
+"""Settings that choose themselves: sizes, probes, the record, resume."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from ssl_recsys.errors import InputError
+from ssl_recsys.training import auto
+from ssl_recsys.training.auto import Probe
+from tests.ssl_recsys import commands
+
+
+@pytest.mark.parametrize(
+    ("num_pairs", "batch"),
+    [(2, 2), (50, 50), (700, 64), (43_000, 256), (71_000, 256), (173_000, 512), (10**8, 8192)],
+)
+def test_batches_grow_with_the_root_of_the_pairs(num_pairs: int, batch: int) -> None:
+    assert auto.by_size(num_pairs)["batch_size"] == batch
+
+
+@pytest.mark.parametrize("num_pairs", [2, 3, 63, 700, 11_008, 71_000, 10**6, 10**8])
+def test_lengths_are_steps_on_any_catalogue(num_pairs: int) -> None:
+    chosen = auto.by_size(num_pairs)
+    steps = max(1, num_pairs * chosen["passes_per_epoch"] // chosen["batch_size"])
+    assert steps >= auto.EPOCH_STEPS
+    epochs = chosen["max_epochs"]
+    is_long = epochs == auto.LEAST_EPOCHS
+    assert is_long or auto.MOST_STEPS <= epochs * steps < auto.MOST_STEPS + steps
+    assert chosen["patience"] * steps >= auto.PATIENCE_STEPS
+    assert chosen["patience"] <= max(auto.PATIENCE_EPOCHS, auto.PATIENCE_STEPS // steps + 1)
+
+
+def probe(alpha: float, num_found: int) -> Probe:
+    return Probe(alpha, 0.1, np.where(np.arange(100) < num_found, 1, 99).astype(np.int32))
+
+
+def test_another_value_must_be_better_beyond_the_noise() -> None:
+    queries = np.arange(100)
+    usual = probe(0.1, 50)
+    # One pair more: the difference .01 has the standard error sqrt(.01 * .99) / 10 = .00995.
+    assert auto._better(usual, [probe(1.0, 51)], queries).alpha == 1.0
+    # Five pairs of one query: .05, and as an error sqrt(100) * 5 / 100 * std of one in 100.
+    clustered = queries.copy()
+    clustered[50:55] = 50
+    assert auto._better(usual, [probe(1.0, 55), probe(0.0, 50)], clustered).alpha == 1.0
+    # Better for 6 pairs, worse for 5: noise.
+    mixed = Probe(0.0, 0.1, usual.ranks.copy())
+    mixed.ranks[50:56], mixed.ranks[:5] = 1, 99
+    assert mixed.recall > usual.recall
+    assert auto._better(usual, [mixed], queries) is usual
+    assert auto._better(usual, [], queries) is usual
+
+
+def arguments(data_dir: pathlib.Path, model_dir: pathlib.Path, *more: str) -> list[str]:
+    given = commands.small_run(data_dir, model_dir, "--auto", "--method=fd", *more)
+    chosen = ("--batch_size", "--learning_rate", "--max_epochs")
+    return [flag for flag in given if not flag.startswith(chosen)]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve steps an epoch, two epochs, two steps a probe."""
+    for name, value in (
+        ("LEAST_BATCH", 256),
+        ("EPOCH_STEPS", 6),
+        ("MOST_STEPS", 12),
+        ("LEAST_EPOCHS", 2),
+        ("PROBE_SHARE", 1 / 6),
+        ("LEARNING_RATES", (0.2,)),
+    ):
+        monkeypatch.setattr(auto, name, value)
+
+
+def test_a_run_chooses_its_settings_once(
+    quick: None,
+    data_dir: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model_dir = tmp_path / "run"
+    commands.train(*arguments(data_dir, model_dir))
+    shown = capsys.readouterr().out
+    record = json.loads((model_dir / "auto.json").read_text())
+    config = json.loads((model_dir / "config.json").read_text())["config"]
+    probes = [(one["alpha"], one["learning_rate"]) for one in record["probes"]]
+    assert probes[:3] == [(0.1, 0.1), (0.0, 0.1), (1.0, 0.1)]
+    assert probes[3] == (record["chosen"]["alpha"], 0.2)
+    recalls = [one["validation_recall@50"] for one in record["probes"]]
+    assert len(set(recalls)) > 1  # alpha and rate reach the compiled step
+    assert record["chosen"].keys() == record["why"].keys() | {"method"} & record["chosen"].keys()
+    for section in ("training", "loss"):
+        for name, value in record["chosen"].items():
+            assert config[section].get(name, value) == value
+    assert config["training"]["batch_size"] == 256
+    assert f"auto: --batch_size=256  ({record['why']['batch_size']})" in shown
+    # The same command again has nothing to do, and nothing to choose.
+    monkeypatch.setattr(auto, "choose", None)
+    commands.train(*arguments(data_dir, model_dir))
+    assert "there is nothing to do" in capsys.readouterr().out
+    with pytest.raises(InputError, match="temperature"):
+        commands.train(*arguments(data_dir, model_dir, "--temperature=0.2"))
+
+
+def test_what_is_chosen_is_not_given(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InputError, match="--auto chooses --batch_size; leave out one"):
+        commands.train(*arguments(data_dir, tmp_path / "run"), "--batch_size=8")
+    assert not (tmp_path / "run").exists()
