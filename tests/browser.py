@@ -45,6 +45,13 @@ def launched() -> Iterator[Any]:
         browser.close()
 
 
+def expect(located: Any) -> Any:
+    """Assertions of playwright's about a locator, which wait until they hold."""
+    from playwright import sync_api
+
+    return sync_api.expect(located)
+
+
 def _lacking(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_BROWSER") == "1":
         pytest.fail(reason)

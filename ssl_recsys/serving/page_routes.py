@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from ssl_recsys import schema
+from ssl_recsys.features import FeatureSpec
 from ssl_recsys.raw import rules
 from ssl_recsys.serving import messages
 from ssl_recsys.serving.api_routes import ERRORS, Live, TheServer
@@ -96,15 +97,24 @@ def _labels(
 
 
 def group_feature(info: schema.DatasetInfo) -> str:
-    """The feature whose values group items best: the first with values that items share.
+    """The feature whose values group items best: a bag, else another with values that items share.
 
     Words of a text are not, nor is what names an item; empty where there is no such feature.
     """
     made = {one.name: one for one in info.raw.features} if info.raw else {}
-    key = info.raw.key if info.raw else ""
-    for spec in info.features_of(schema.ITEM):
-        rule = made.get(spec.name)
-        is_name = rule.column == key if rule else spec.num_tokens > info.num_items / 2
-        if spec.is_embedded and not is_name and (rule is None or rule.rule != rules.WORDS):
-            return spec.name
-    return ""
+    found = [
+        spec
+        for spec in info.features_of(schema.ITEM)
+        if spec.is_embedded and not _names_items(info, spec, made.get(spec.name))
+    ]
+    first, *_ = [*sorted(found, key=lambda spec: not spec.is_pooled), None]
+    return first.name if first else ""
+
+
+def _names_items(
+    info: schema.DatasetInfo, spec: FeatureSpec, rule: rules.RawFeature | None
+) -> bool:
+    """Whether values of a feature are words, or names of single items."""
+    if rule is None or info.raw is None:
+        return spec.num_tokens > info.num_items / 2
+    return rule.rule == rules.WORDS or rule.column == info.raw.key
