@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.model.embedding import Embedder
 from ssl_recsys.schema import ITEM, QUERY
 from ssl_recsys.serving.index import Columns
 from ssl_recsys.serving.raw_items import Embedders
@@ -19,6 +18,8 @@ from ssl_recsys.training.export import EMBEDDING, ENCODED, Exported, Signature, 
 
 # Feature name -> `[1, width]` ids or numbers of one item, as in the catalog.
 Encoded = Mapping[str, np.ndarray]
+# Encoded features of a batch to embeddings, `[batch, dim]`.
+Embedder = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 # A feature's ids -> the texts of those that stand for one value.
 Texts = Callable[[str, Sequence[int]], list[str]]
 

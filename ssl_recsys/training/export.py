@@ -324,15 +324,10 @@ def _save_tower(
     path: pathlib.Path,
 ) -> None:
     module = _Serving(model, side, raw_encoder)
-    arrays = dataset.catalog(side).features
     # A bag may be wider than any of the dataset: a new item can have more values.
     signature = {
-        spec.name: tf.TensorSpec(
-            [None, None if spec.is_pooled else arrays[spec.name].shape[1]],
-            spec.array_dtype,
-            spec.name,
-        )
-        for spec in dataset.features(side)
+        s.name: tf.TensorSpec([None, None if s.is_pooled else s.max_values], s.array_dtype, s.name)
+        for s in dataset.features(side)
     }
     encoded = tf.function(module.embed, input_signature=[signature]).get_concrete_function()
     signatures = {_DEFAULT: encoded, ENCODED: encoded}
