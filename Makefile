@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS = constraints/python$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt
 LOCK = .venv-lock/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header $(UPGRADE)
 
-.PHONY: setup constraints test flink-test spark-test lint bench tpu-check demo clean-demo serve
+.PHONY: setup constraints test browser-test flink-test spark-test lint bench tpu-check demo clean-demo serve
 
 setup: $(VENV)/.installed
 
@@ -43,6 +43,12 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+# The server's page and the study's report in a headless browser, for which `make test` skips what it
+# lacks: a Chromium on the path, CHROMIUM=its path, or playwright's own.
+browser-test: setup
+	$(call install,test browser)
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/*/test_*_browser.py
 
 # Both data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
 # about 160 MB of jars once.

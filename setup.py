@@ -19,7 +19,11 @@ setuptools.setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=setuptools.find_packages(include=["ssl_recsys*", "data_prep*", "pipelines*"]),
-    package_data={"ssl_recsys": ["py.typed"], "data_prep": ["py.typed"], "pipelines": ["py.typed"]},
+    package_data={
+        "ssl_recsys": ["py.typed", "serving/page/*"],
+        "data_prep": ["py.typed"],
+        "pipelines": ["py.typed"],
+    },
     # Floors without known security holes; constraints/ has the exact versions that the tests run
     # with (`make constraints` renews it). TensorFlow, tf-keras and ScaNN are built against each
     # other: raise the three together.
@@ -40,6 +44,7 @@ setuptools.setup(
         "tensorflow-datasets>=4.9.8,<5",
         "tensorflow-recommenders>=0.7.7,<0.8",
         "tf-keras>=2.20,<2.21",
+        "threadpoolctl>=3.1",
         "tqdm>=4.66.3",
     ],
     extras_require={
@@ -53,7 +58,7 @@ setuptools.setup(
             "pytest-xdist>=3.6",
         ],
         "bench": ["gensim>=4.3", "mwparserfromhell>=0.6.6", "wikitextparser>=0.55"],
-        # The test of the report's layout: besides, a Chromium (playwright install chromium).
+        # Tests of the server's page and of the report: besides, a Chromium.
         "browser": ["playwright>=1.56"],
         # Data jobs with gs:// paths or on Dataflow, and with s3:// paths.
         "gcp": ["apache-beam[gcp]>=2.68,<2.80"],

@@ -6,7 +6,7 @@ import functools
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -114,14 +114,23 @@ async def get_item(live: Live, key: messages.Key) -> Any:
 @router.put(
     "/items/{key:path}",
     response_model=messages.Changed,
-    responses={201: {"model": messages.Changed, "description": "There was no such item."}},
+    responses={
+        201: {"model": messages.Changed, "description": "There was no such item."},
+        412: {"model": messages.Error, "description": "There is one, against If-None-Match: *."},
+    },
 )
 async def put_item(
-    server: TheServer, key: messages.Key, item: messages.ItemRequest, model: str | None = None
+    server: TheServer,
+    key: messages.Key,
+    item: messages.ItemRequest,
+    model: str | None = None,
+    if_none_match: Annotated[str | None, Header(description="`*`: add, but change none.")] = None,
 ) -> Any:
     """Adds an item, or changes the one with the key; it is found at once, and after a restart."""
     served = server.models[model]
-    was_new = await server.change(functools.partial(served.put, key, item.columns))
+    only_new = if_none_match == "*"
+    change = functools.partial(served.put, key, item.columns, only_new=only_new)
+    was_new = await server.change(change)
     return _changed(served.live, key, 201 if was_new else 200)
 
 

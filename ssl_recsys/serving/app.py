@@ -15,28 +15,31 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from ssl_recsys.errors import InputError, InUseError, printable
-from ssl_recsys.serving import api_routes, messages
+from ssl_recsys.serving import api_routes, messages, page_routes
 from ssl_recsys.serving.batches import QueueFullError
 from ssl_recsys.serving.gate import RETRY_AFTER, Gate
 from ssl_recsys.serving.live_model import UnknownItemError
-from ssl_recsys.serving.served import Models, UnknownModelError
+from ssl_recsys.serving.map import Layouts
+from ssl_recsys.serving.served import ItemExistsError, Models, UnknownModelError
 from ssl_recsys.serving.server import Limits, Server
 
 PAGE = pathlib.Path(__file__).parent / "page"
 # Routes are looked for in the order of the routers.
-ROUTERS = (api_routes.router,)
+ROUTERS = (api_routes.router, page_routes.router)
+_STATUS = {UnknownItemError: 404, UnknownModelError: 404, ItemExistsError: 412}
 _MOST_FAULTS = 3
 
 
 def make_app(models: Models, limits: Limits) -> FastAPI:
     """The application that serves models."""
-    server = Server(models, limits)
+    server, layouts = Server(models, limits), Layouts()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         async with server.running():
             yield
+        layouts.close()
 
     # The pages of documentation load scripts from elsewhere, so there are none.
     app = FastAPI(
@@ -46,7 +49,7 @@ def make_app(models: Models, limits: Limits) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.server = server
+    app.state.server, app.state.layouts = server, layouts
     app.add_middleware(
         Gate,
         metrics=server.metrics,
@@ -111,8 +114,7 @@ def _handle_errors(app: FastAPI, server: Server) -> None:
         if isinstance(error, InUseError):
             server.metrics.rejected.labels("index_in_use").inc()
             return answer(503, str(error))
-        is_unknown = isinstance(error, (UnknownItemError, UnknownModelError))
-        return answer(404 if is_unknown else 422, str(error))
+        return answer(_STATUS.get(type(error), 422), str(error))
 
     @app.exception_handler(QueueFullError)
     async def busy(request: Request, error: QueueFullError) -> JSONResponse:

@@ -61,6 +61,10 @@ class FeatureValues:
             return {}
         return {name: raw_values(rule, columns) for name, rule in self.rules.items()}
 
+    def texts(self, feature: str, ids: Sequence[int]) -> list[str]:
+        """The texts of a feature's ids, of those that stand for one value."""
+        return [self._text(feature, one) for one in ids if self._has_text(feature, one)]
+
     def rows_with(self, index: Index, feature: str, value: str) -> np.ndarray:
         """The rows of an index's items that can be found and have a value, ascending.
 
@@ -89,7 +93,7 @@ class FeatureValues:
         for name, spec in self._specs.items():
             found = self._catalog.features[name][row].tolist()
             if spec.is_embedded:
-                values[name] = [self._text(name, one) for one in found if self._has_text(name, one)]
+                values[name] = self.texts(name, found)
             else:
                 is_missing = spec.has_mark and found[-1] == 1
                 numbers = found[:-1] if spec.has_mark else found

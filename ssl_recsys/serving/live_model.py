@@ -22,6 +22,7 @@ from ssl_recsys.evaluation.metrics import head_items
 from ssl_recsys.methods import METHODS
 from ssl_recsys.raw import rules
 from ssl_recsys.serving import index_files
+from ssl_recsys.serving.explain import Explainer
 from ssl_recsys.serving.feature_values import FeatureValues
 from ssl_recsys.serving.index import Columns, Index, of_catalog
 from ssl_recsys.serving.raw_items import Embedders, column_kinds
@@ -59,6 +60,11 @@ class Trained:
     def catalog(self) -> Catalog:
         """The items that the model was trained with."""
         return self.exported.catalog(schema.ITEM)
+
+    @functools.cached_property
+    def explainer(self) -> Explainer:
+        """Tells what scores rest on."""
+        return Explainer(self.exported, self.embedders)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +157,6 @@ class LiveModel:
     def suggested(self, prefix: str, limit: int) -> list[int]:
         """Rows of items whose title, or a word of it, begins with a prefix; fresh items last."""
         index, size = self.index, len(self.index.build.keys)
-        if not fold(prefix):
-            return []
         rows = self.build_titles.rows(
             prefix, limit, lambda row: index.row(index.build.keys[row]) == row
         )

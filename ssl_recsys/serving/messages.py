@@ -119,6 +119,14 @@ class ReloadRequest(Request):
     model: Text | None = None
 
 
+class ExplainRequest(Request):
+    """A query and an item that is recommended for it."""
+
+    model: Text | None = Field(None, description="Name of a model; by default the first.")
+    query: Key | Columns = Field(description="The key of an item, or raw features by column.")
+    item: Key
+
+
 class Error(BaseModel):
     """What is wrong with a request, or why it cannot be answered now."""
 
@@ -168,6 +176,47 @@ class Suggested(BaseModel):
     """Items with a title that begins with what was typed, or has a word that does."""
 
     items: list[Item]
+
+
+class FeatureShare(BaseModel):
+    """What a score owes to a feature: it falls by `drop` if query and item both lack it."""
+
+    feature: str
+    shared: list[str]
+    score_without: float
+    drop: float
+
+
+class Explanation(BaseModel):
+    """A score, and its features, those first without which it falls most."""
+
+    model: str
+    score: float
+    features: list[FeatureShare]
+
+
+class MapPoint(Item):
+    """An item on the map; x and y are between -1 and 1."""
+
+    x: float
+    y: float
+    group: str | None
+
+
+class MapLabel(BaseModel):
+    """What is typical of the items around a place of the map."""
+
+    text: str
+    x: float
+    y: float
+
+
+class CatalogMap(BaseModel):
+    """A sample of items, and the feature whose values their groups, and the labels, are."""
+
+    points: list[MapPoint]
+    labels: list[MapLabel]
+    groups: str | None
 
 
 class Changed(BaseModel):

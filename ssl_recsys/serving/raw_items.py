@@ -62,17 +62,14 @@ class Embedders:
         self.raw: RawItem = info.raw
         self._raw_of = {side: info.raw_of(side) for side in schema.SIDES}
         self._export = export
-        self._towers: dict[str, Signature] = {}
+        self._towers: dict[str, Mapping[str, Signature]] = {}
 
     def embed(self, side: str, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
         """`[items, dim]` float32 embeddings; `columns` of the side, as in `RawItems`."""
-        if side not in self._towers:
-            self._towers[side] = load_tower(self._export, side)[RAW]
+        tower = self.tower(side)[RAW]
         size = len(next(iter(columns.values())))
         parts = [
-            self._towers[side](self._tensors(side, columns, slice(begin, begin + _BATCH)))[
-                EMBEDDING
-            ]
+            tower(self._tensors(side, columns, slice(begin, begin + _BATCH)))[EMBEDDING]
             for begin in range(0, size, _BATCH)
         ]
         return np.concatenate([part.numpy() for part in parts])
@@ -90,9 +87,15 @@ class Embedders:
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
         """Feature name -> `[items, max_values]` ids or numbers; `columns` as in `RawItems`."""
-        encode = load_tower(self._export, schema.ITEM)[FEATURES]
+        encode = self.tower(schema.ITEM)[FEATURES]
         found = encode(self._tensors(schema.ITEM, columns, slice(None)))
         return {name: values.numpy() for name, values in found.items()}
+
+    def tower(self, side: str) -> Mapping[str, Signature]:
+        """The signatures of a tower, by name."""
+        if side not in self._towers:
+            self._towers[side] = load_tower(self._export, side)
+        return self._towers[side]
 
     def _tensors(
         self, side: str, columns: Mapping[str, Sequence[Any]], chosen: slice

@@ -33,6 +33,10 @@ class UnknownModelError(InputError):
     """A name that no model of the server has."""
 
 
+class ItemExistsError(InputError):
+    """A key that was to be new and is an item's."""
+
+
 class Served:
     """One model.
 
@@ -66,14 +70,16 @@ class Served:
         with self._changing:
             return self._reload()
 
-    def put(self, key: str, given: Mapping[str, RawValue]) -> bool:
+    def put(self, key: str, given: Mapping[str, RawValue], *, only_new: bool = False) -> bool:
         """Adds an item, or changes the one with the key; whether there was none.
 
         Args:
           key: the item's.
           given: its raw features by column.
+          only_new: change no item.
 
         Raises:
+          ItemExistsError: if there is an item with the key, and `only_new`.
           InUseError: if a command holds the index for longer than a change waits.
           InputError: if the model takes no raw features, or there is no such column.
         """
@@ -81,6 +87,8 @@ class Served:
             if self.has_changed():
                 self._reload()
             live, was_new = self.live, self.live.index.row(key) is None
+            if only_new and not was_new:
+                raise ItemExistsError(f"there is an item {key!r} in model {self.name!r} already")
             columns = with_key(live, key, given)
             raw = live.embedders().raw
             title = columns.get(raw.title) or key

@@ -53,7 +53,7 @@ _SETTINGS = "settings.json"
 EMBEDDING = "embedding"
 
 # Signatures of a tower: raw features to embeddings, encoded ones to embeddings, raw to encoded.
-_DEFAULT, _ENCODED, FEATURES = "serving_default", "encoded", "features"
+_DEFAULT, ENCODED, FEATURES = "serving_default", "encoded", "features"
 RAW = _DEFAULT
 
 # A signature's inputs by name, to its outputs by name.
@@ -217,7 +217,7 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     embeddings = np.load(path / run_dir.EMBEDDINGS_FILE, mmap_mode="c")
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
-    query_tower = load_tower(path, QUERY)[_ENCODED]
+    query_tower = load_tower(path, QUERY)[ENCODED]
     settings = files.read_json(path / _SETTINGS)
     files.check_types(
         str(path / _SETTINGS), settings, {"exclude_query": bool, "unread_marks": list}
@@ -287,9 +287,9 @@ def load_tower(path: pathlib.Path, side: str) -> dict[str, Signature]:
       InputError: if another version wrote it.
     """
     saved = tf.saved_model.load(str(path / f"{side}_tower"))
-    if _ENCODED not in saved.signatures:
+    if ENCODED not in saved.signatures:
         raise InputError(
-            f"{path} has no signature {_ENCODED!r}: another version wrote it; train the run again"
+            f"{path} has no signature {ENCODED!r}: another version wrote it; train the run again"
         )
     # A signature keeps no reference to the variables that it reads; `saved` does.
     return {
@@ -323,13 +323,13 @@ def _raw_encoder(
 
 
 def _save_tower(module: _Serving, side: str, dataset: Dataset, path: pathlib.Path) -> None:
-    arrays = dataset.catalog(side).features
+    # A bag may be wider than any of the dataset: a new item can have more values.
     signature = {
-        spec.name: tf.TensorSpec([None, arrays[spec.name].shape[1]], spec.array_dtype, spec.name)
-        for spec in dataset.features(side)
+        s.name: tf.TensorSpec([None, None if s.is_pooled else s.max_values], s.array_dtype, s.name)
+        for s in dataset.features(side)
     }
     encoded = tf.function(module.embed, input_signature=[signature]).get_concrete_function()
-    signatures = {_DEFAULT: encoded, _ENCODED: encoded}
+    signatures = {_DEFAULT: encoded, ENCODED: encoded}
     if module.raw_encoder is not None:
         raw = module.raw_encoder.signature()
         embed_raw = tf.function(module.embed_raw, input_signature=[raw], autograph=False)

@@ -1,11 +1,4 @@
-"""The report in a headless browser, as wide as a desk's and a phone's screen, and printed.
-
-Needs the package playwright and a Chromium: one that CHROMIUM names, one on the path, or
-playwright's own (`playwright install chromium`).
-"""
-
-import os
-import shutil
+"""The report in a headless browser, as wide as a desk's and a phone's screen, and printed."""
 
 import pytest
 
@@ -13,27 +6,17 @@ from pipelines.experiments.studies import process
 from pipelines.experiments.studies.store import Store
 from ssl_recsys import files
 from ssl_recsys.methods import METHODS
-from tests import study_runs
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "headless_shell")
+from tests import browser, study_runs
 
 
 @pytest.fixture(name="page", scope="module")
 def _page(report):
-    found = [os.environ.get("CHROMIUM"), *map(shutil.which, _NAMES)]
-    with playwright.sync_playwright() as driver:
-        path = next(filter(None, found), driver.chromium.executable_path)
-        if not os.path.exists(path):
-            pytest.skip("needs a Chromium: playwright install chromium, or CHROMIUM=its path")
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page()
+    with browser.launched() as chromium:
+        page = chromium.new_page()
         page.goto(report.as_uri())
         # Without fonts nothing has a width, and everything fits.
         assert page.evaluate("document.querySelector('tbody td').offsetWidth") > 40
         yield page
-        browser.close()
 
 
 @pytest.fixture(name="report", scope="module")
