@@ -25,7 +25,6 @@ VERIFY_DATASET = "Compare the dataset's files with their manifest, which reads a
 MEAN, SQRTN = POOLINGS = ("mean", "sqrtn")
 FLOAT32, BFLOAT16 = TABLE_DTYPES = ("float32", "bfloat16")
 NO_WEIGHTS, IDF = VALUE_WEIGHTS = ("none", "idf")
-# Keys of `model.augment.DROPOUTS` and `MASKS`.
 DROPOUTS = ("feature", "value")
 NO_MASK = "none"
 MASKS = ("random", "correlated")
@@ -50,8 +49,7 @@ class TowerConfig(Options):
     pooling: str = option(
         MEAN,
         "How a bag's n values become one vector: their sum over n (mean, as in the paper), or over "
-        "the square root of n (sqrtn, as TensorFlow's combiner), which keeps the vector's length "
-        "where values are independent.",
+        "the root of n (sqrtn), which keeps the vector's length where values are independent.",
         choices=POOLINGS,
     )
     value_weights: str = option(
@@ -233,9 +231,8 @@ class TrainingConfig(Options):
     )
     shard_tables: bool = option(
         False,
-        "Split the rows of embedding tables and their accumulators over the replicas, each of "
-        "which holds and updates its part, for tables that one device cannot hold; changes no "
-        "result, and nothing at all on one device. Not for several worker processes.",
+        "Split the rows of embedding tables over the replicas, each of which holds and updates its "
+        "part; changes no result. Not for several worker processes.",
     )
     max_epochs: int = option(40, "Epochs: passes over the training pairs.", at_least=1)
     weight_averaging: float = option(
