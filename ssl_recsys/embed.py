@@ -67,7 +67,9 @@ def main(options: EmbedOptions) -> None:
 
     exported = load_export(options.model_dir, verify=options.verify)
     embedders = Embedders(exported.path, exported.info)
-    items = read_items(options.items, embedders.raw)
+    if options.index and options.side != schema.ITEM and exported.info.queries:
+        raise InputError("--index takes items, not users: leave --side at item, or --index out")
+    items = read_items(options.items, embedders.raw_of(options.side))
     if options.output:
         embeddings = embedders.embed(options.side, items.columns)
         _write(pathlib.Path(options.output), items.keys, embeddings)
@@ -80,11 +82,13 @@ def _add(options: EmbedOptions, exported: Exported, embedders: Embedders, items:
     from ssl_recsys.serving import index, index_files
     from ssl_recsys.serving.versions import Store
 
+    embeddings = embedders.embed(schema.ITEM, items.columns)
     added = index.Added(
         tuple(items.keys),
         tuple(items.titles),
-        embedders.embed(schema.ITEM, items.columns),
-        embedders.embed(schema.QUERY, items.columns),
+        embeddings,
+        # Where queries are users, no item is one.
+        embeddings if exported.info.queries else embedders.embed(schema.QUERY, items.columns),
         items.of_each(),
     )
     store = Store(options.model_dir)

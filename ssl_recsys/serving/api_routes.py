@@ -10,8 +10,10 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from ssl_recsys import schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.serving import messages, recommending
+from ssl_recsys.serving import messages, raw_queries, recommending
+from ssl_recsys.serving.index import Columns
 from ssl_recsys.serving.live_model import LiveModel
 from ssl_recsys.serving.raw_items import item_columns
 from ssl_recsys.serving.server import Server, live_of, server_of
@@ -40,7 +42,7 @@ async def models(server: TheServer) -> Any:
 
 @router.post("/recommend", response_model=messages.Recommendations)
 async def recommend(server: TheServer, request: messages.RecommendRequest) -> Any:
-    """The items that a model recommends for an item, for several, or for raw features."""
+    """The items that a model recommends for an item, several, raw features, words, a history."""
     live = server.models[request.model].live
     if request.k > server.limits.max_k:
         raise InputError(f"k is at most {server.limits.max_k:,} (got {request.k:,})")
@@ -67,12 +69,13 @@ def to_query(live: LiveModel, request: messages.RecommendRequest) -> recommendin
       InputError: for a key, column, feature or value that there is not.
     """
     keys = request.keys or ([request.key] if request.key is not None else [])
-    raw, own = None, keys
-    if request.item is not None:
-        rules = live.embedders().raw
-        raw = item_columns(rules, request.item)
-        key = raw[rules.key]
-        own = [key] if isinstance(key, str) else []
+    if keys and live.trained.exported.info.queries:
+        raise InputError(
+            f"an item is no query of model {live.name!r}, whose queries are users: give a history, "
+            "or an item with a user's raw features"
+        )
+    raw, own = _raw_query(live, request)
+    own += keys
     left_out = [*request.exclude, *(own if request.exclude_self else [])]
     rows = (live.index.row(key) for key in left_out)  # what is not there needs no leaving out
     return recommending.Query(
@@ -83,6 +86,25 @@ def to_query(live: LiveModel, request: messages.RecommendRequest) -> recommendin
         frozenset(row for row in rows if row is not None),
         None if request.only is None else _only(live, request.only),
     )
+
+
+def _raw_query(
+    live: LiveModel, request: messages.RecommendRequest
+) -> tuple[Columns | None, list[str]]:
+    """A query's raw features, if it has any, and the keys of the items that it is or has."""
+    if request.item is request.text is request.history is None:
+        return None, []
+    info, rules = live.trained.exported.info, live.embedders().raw_of(schema.QUERY)
+    if request.item is not None:
+        raw = item_columns(rules, request.item)
+        key = raw[rules.key]
+        return raw, [key] if isinstance(key, str) and not info.queries else []
+    if request.text is not None:
+        columns, own = raw_queries.of_texts(rules, [request.text]), []
+    else:
+        own = list(request.history or ())
+        columns = raw_queries.of_histories(info, rules, [own])
+    return {name: values[0] for name, values in columns.items()}, own
 
 
 def _only(live: LiveModel, only: messages.Only) -> np.ndarray:

@@ -21,7 +21,7 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation.metrics import head_items
 from ssl_recsys.methods import METHODS
 from ssl_recsys.raw import rules
-from ssl_recsys.serving import index_files
+from ssl_recsys.serving import index_files, raw_queries
 from ssl_recsys.serving.explain import Explainer
 from ssl_recsys.serving.feature_values import FeatureValues
 from ssl_recsys.serving.index import Columns, Index, of_catalog
@@ -179,6 +179,7 @@ class LiveModel:
             "index_version": index.version,
             "retrieval": index.build.retrieval,
             "num_train_pairs": int(exported.item_counts.sum()),
+            "queries": "users" if exported.info.queries else "items",
             "raw": self._raw() if exported.info.raw else None,
         }
 
@@ -220,7 +221,8 @@ def load(name: str, model_dir: pathlib.Path, *, verify: bool) -> LiveModel:
     index = found or of_catalog(trained.exported)
     live = LiveModel(name, model_dir, trained, index, _suggestions(trained, index))
     if index.num_items:  # else a first request would wait for what this loads
-        live.index.search(live.query_embeddings([int(index.live[0])], []), 1)
+        dim = trained.exported.item_embeddings.shape[1]
+        live.index.search(np.zeros((1, dim), np.float32), 1)
     return live
 
 
@@ -229,21 +231,20 @@ def load_trained(model_dir: pathlib.Path, *, verify: bool) -> Trained:
 
     Raises:
       FileNotFoundError: if the run is not finished.
-      InputError: if a file is damaged, or queries are no items.
+      InputError: if a file is damaged, or queries are users and take no raw features.
     """
     exported = load_export(model_dir, verify=verify)
-    if exported.info.queries:
-        raise InputError(
-            f"{model_dir}: its queries are users or histories, which the server does not take; use "
-            "ssl_recsys.recommend, or train on a dataset whose queries are items"
-        )
     info, catalog = exported.info, exported.catalog(schema.ITEM)
     embedders = None
-    if info.raw is not None:
+    if all(info.raw_of(side) for side in schema.SIDES):
         embedders = Embedders(exported.path, info)
-        nothing = {name: [[""] if several else ""] for name, several in info.raw.columns().items()}
         for side in schema.SIDES:
-            embedders.embed(side, nothing)
+            embedders.embed(side, raw_queries.nothing(embedders.raw_of(side)))
+    elif info.queries:
+        raise InputError(
+            f"{model_dir}: its queries are users, and its dataset does not say how their features "
+            "are made of raw ones, without which nothing can be asked; make it with a data job"
+        )
     return Trained(
         exported,
         embedders,

@@ -89,12 +89,19 @@ class Only(Request):
 
 
 class RecommendRequest(Request):
-    """A query: the key of an item, the mean of several, or an item's raw features."""
+    """A query: the key of an item, the mean of several, raw features, free text, or a history."""
 
     model: Text | None = Field(None, description="Name of a model; by default the first.")
     key: Key | None = None
     keys: list[Key] | None = Field(None, min_length=1, max_length=MAX_QUERY_KEYS)
     item: Columns | None = Field(None, description="Raw features by column; others are missing.")
+    text: Text | None = Field(None, min_length=1, description="Words, all that is known.")
+    history: list[Key] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_VALUES,
+        description="Keys of items that a user had, the latest first, where queries are histories.",
+    )
     k: int = Field(10, ge=1, description="Number of items.")
     exclude: list[Key] = Field([], max_length=MAX_VALUES, description="Keys that are left out.")
     exclude_self: bool = Field(True, description="Leave out the query's own items.")
@@ -102,8 +109,9 @@ class RecommendRequest(Request):
 
     @pydantic.model_validator(mode="after")
     def _one_query(self) -> RecommendRequest:
-        if sum(one is not None for one in (self.key, self.keys, self.item)) != 1:
-            raise ValueError("give one of key, keys and item")
+        queries = (self.key, self.keys, self.item, self.text, self.history)
+        if sum(one is not None for one in queries) != 1:
+            raise ValueError("give one of key, keys, item, text and history")
         return self
 
 
@@ -257,6 +265,7 @@ class Model(BaseModel):
     index_version: int
     retrieval: str
     num_train_pairs: int
+    queries: Literal["items", "users"]
     raw: Raw | None
 
 

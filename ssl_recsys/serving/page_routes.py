@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from ssl_recsys import schema
+from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.raw import rules
 from ssl_recsys.serving import messages
@@ -28,6 +29,10 @@ _MOST_ADDED = 200  # items that a build lacks, on a map: the latest
 def explain(server: TheServer, request: messages.ExplainRequest) -> Any:
     """What the score of an item for a query rests on: shared values, each feature left out."""
     live = server.models[request.model].live
+    if live.trained.exported.info.queries:
+        raise InputError(
+            f"model {live.name!r} has users for queries; scores are explained where both are items"
+        )
     item = _of_row(live, live.row(request.item))
     if isinstance(request.query, str):
         query = _of_row(live, live.row(request.query))

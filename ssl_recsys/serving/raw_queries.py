@@ -22,7 +22,7 @@ def of_texts(raw: RawItem, texts: Sequence[str]) -> Columns:
     worded = {feature.column for feature in raw.features if feature.rule == WORDS}
     if not worded:
         raise InputError(
-            "--text needs a query feature that is made of words, such as a title; the model has "
+            "free text needs a query feature that is made of words, such as a title; the model has "
             f"{', '.join(feature.name for feature in raw.features)}"
         )
     return {
@@ -52,9 +52,14 @@ def of_histories(info: schema.DatasetInfo, raw: RawItem, keys: Sequence[Sequence
     columns = [feature.column for feature in raw.features if feature.name in histories]
     if not columns:
         raise InputError(
-            "--history needs a model whose queries are histories (pipelines.interactions)"
+            "a history needs a model whose queries are histories (pipelines.interactions)"
         )
     return {
         name: [list(one) if name in columns else _cell("", is_list) for one in keys]
         for name, is_list in raw.columns().items()
     }
+
+
+def nothing(raw: RawItem) -> Columns:
+    """One query of which nothing is known."""
+    return {name: [_cell("", is_list)] for name, is_list in raw.columns().items()}

@@ -92,11 +92,15 @@ class Served:
             columns = with_key(live, key, given)
             raw = live.embedders().raw
             title = columns.get(raw.title) or key
+            embedding = live.embed(schema.ITEM, [columns])
             added = Added(
                 (key,),
                 (title if isinstance(title, str) else " ".join(title),),
-                live.embed(schema.ITEM, [columns]),
-                live.embed(schema.QUERY, [columns]),
+                embedding,
+                # Where queries are users, no item is one.
+                embedding
+                if live.trained.exported.info.queries
+                else live.embed(schema.QUERY, [columns]),
                 (columns,),
             )
             self._change(added, ())

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import tensorflow as tf
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,9 @@ from pipelines import interactions
 from ssl_recsys import recommend, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
+from ssl_recsys.serving.app import make_app
+from ssl_recsys.serving.served import Models
+from ssl_recsys.serving.server import Limits
 from ssl_recsys.training.export import FEATURES, load_tower
 from tests import command_line
 from tests.install_data import FRACTIONS, write_input, write_lines
@@ -358,5 +362,54 @@ def test_words_are_no_query_of_users(trained):
     options = command_line.parse(
         recommend.RecommendOptions, f"--model_dir={trained}", "--text=alpha"
     )
-    with pytest.raises(InputError, match="--text needs a query feature that is made of words"):
+    with pytest.raises(InputError, match="free text needs a query feature that is made of words"):
         recommend.main(options)
+
+
+@pytest.fixture(scope="module")
+def client(trained):
+    models = Models.load([str(trained)], verify=True, keep_versions=0)
+    limits = Limits(hosts=("testserver",), poll_seconds=1000.0)
+    with TestClient(make_app(models, limits)) as client:
+        yield client
+
+
+def test_a_server_takes_histories_and_users(client, trained, tmp_path):
+    (model,) = client.get("/v1/models").json()["models"]
+    assert model["queries"] == "users"
+    answer = client.post("/v1/recommend", json={"history": ["b", "a"], "k": 3}).json()
+    output = tmp_path / "found.jsonl"
+    arguments = [f"--model_dir={trained}", "--history=b", "--history=a", "--k=3"]
+    recommend.main(
+        command_line.parse(
+            recommend.RecommendOptions, *arguments, "--format=json", f"--output={output}"
+        )
+    )
+    (expected,) = map(json.loads, output.read_text().splitlines())
+    assert [item["key"] for item in answer["items"]] == [item["key"] for item in expected["items"]]
+    asked = {"item": {"user_id": "u1", "country": "NL", "history": ["b"]}, "k": 7}
+    assert len(client.post("/v1/recommend", json=asked).json()["items"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "said"),
+    [
+        ("recommend", {"key": "a"}, "an item is no query of model"),
+        ("recommend", {"text": "alpha"}, "made of words"),
+        ("recommend", {"history": []}, "history"),
+        ("recommend", {"history": ["a"], "text": "alpha"}, "give one of key"),
+        ("recommend", {"item": {"title": "x"}}, "there is no column 'title'"),
+        ("explain", {"query": "a", "item": "b"}, "where both are items"),
+    ],
+)
+def test_what_is_no_query_of_users_is_refused(client, path, request_, said):
+    answer = client.post(f"/v1/{path}", json=request_)
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
+def test_items_come_and_go_beside_users(client):
+    assert client.put("/v1/items/new", json={"columns": {"title": "Alpha"}}).status_code == 201
+    found = client.post("/v1/recommend", json={"history": ["b"], "k": 20}).json()["items"]
+    assert "new" in {item["key"] for item in found}
+    assert client.delete("/v1/items/new").status_code == 200

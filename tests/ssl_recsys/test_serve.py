@@ -347,8 +347,8 @@ def test_a_dataset_from_arrays_takes_no_raw_features(
 
 
 BAD = [
-    ({}, 422, "give one of key, keys and item"),
-    ({"key": "a", "keys": ["b"]}, 422, "give one of key, keys and item"),
+    ({}, 422, "give one of key, keys, item, text and history"),
+    ({"key": "a", "keys": ["b"]}, 422, "give one of key, keys, item, text and history"),
     ({"key": "zz"}, 404, "there is no item 'zz' in model 'run'"),
     ({"key": "a", "model": "other"}, 404, "there is no model 'other' (there are run)"),
     ({"key": ""}, 422, "key: a key is a text in one line"),
@@ -541,3 +541,11 @@ def test_columns_of_a_request_are_those_of_a_table(
         if record.get("categories") is None:  # both are missing
             assert {*found.pop("categories")} | {*expected.pop("categories")} <= {""}
         assert found == expected
+
+
+def test_words_are_a_query(client: TestClient) -> None:
+    by_text = ask(client, text="alpha game", k=3)
+    assert by_text == ask(client, item={"title": "alpha game"}, k=3)
+    answer = client.post("/v1/recommend", json={"history": ["a"]})
+    assert answer.status_code == 422
+    assert "a history needs a model whose queries are histories" in answer.json()["detail"]
