@@ -129,16 +129,19 @@ def trained(
 
 
 def assert_same_state(one: TwoTowerModel, two: TwoTowerModel) -> None:
-    """Every weight and accumulator, bit by bit."""
+    """Every weight and accumulator, but for the order in which threads add up."""
     pairs = [*zip(one.table_variables, two.table_variables, strict=True)]
     pairs += zip(one.dense_variables, two.dense_variables, strict=True)
     for left, right in pairs:
-        np.testing.assert_array_equal(left.numpy(), right.numpy())
+        # A bfloat16 number may be rounded to its other neighbour.
+        tolerance = 2**-7 if left.dtype == tf.bfloat16 else 1e-5
+        values = [np.asarray(variable.numpy(), np.float32) for variable in (left, right)]
+        np.testing.assert_allclose(*values, rtol=tolerance, atol=1e-7)
         slots = [
             model.optimizer.get_slot(variable, "accumulator").numpy()
             for model, variable in ((one, left), (two, right))
         ]
-        np.testing.assert_array_equal(*slots)
+        np.testing.assert_allclose(*slots, rtol=1e-5)
     assert one.optimizer.iterations.numpy() == two.optimizer.iterations.numpy()
 
 
@@ -147,11 +150,14 @@ def assert_trains_as_replicated(
 ) -> TwoTowerModel:
     replicated, losses = trained(settings, strategy, False)
     sharded, sharded_losses = trained(settings, strategy, True)
-    assert sharded_losses == losses
+    for mine, theirs in zip(sharded_losses, losses, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
     assert losses[1]["loss"] != losses[0]["loss"]
     assert_same_state(replicated, sharded)
     batch = features(np.random.default_rng(1))
-    np.testing.assert_array_equal(sharded.embed(ITEM, batch), replicated.embed(ITEM, batch))
+    found, expected = (model.embed(ITEM, batch) for model in (sharded, replicated))
+    is_rounded = settings.tower.table_dtype == "bfloat16"
+    np.testing.assert_allclose(found, expected, atol=1e-2 if is_rounded else 1e-5)
     return sharded
 
 
