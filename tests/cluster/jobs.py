@@ -108,6 +108,13 @@ def app_install(directory: object, output: object, *more: object) -> list[str]:
     return command("pipelines.app_install", *flags, *more)
 
 
+def interactions(directory: object, output: object, *more: object) -> list[str]:
+    """The command of the interactions job over the log and the table of a directory."""
+    tables = (f"--events={directory}/installs.csv.gz", f"--items={directory}/apps.csv")
+    flags = (*tables, f"--output_dir={output}", "--num_shards=3")
+    return command("pipelines.interactions", *flags, *more)
+
+
 def digests(directory: pathlib.Path) -> dict[str, str]:
     """Files by name, as sha256."""
     return {

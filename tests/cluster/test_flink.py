@@ -46,6 +46,13 @@ def test_app_install(scratch, beam_args, installs):
     jobs.compare("app_install, Flink", seconds, local, jobs.digests(output))
 
 
+def test_interactions(scratch, beam_args, installs):
+    raw, outputs = installs[0], [scratch / f"users-{name}" for name in ("local", "flink")]
+    jobs.run(*jobs.interactions(raw, outputs[0]))
+    seconds, _ = jobs.timed(jobs.run, *jobs.interactions(raw, outputs[1], *beam_args))
+    jobs.compare("interactions, Flink", seconds, outputs[0], jobs.digests(outputs[1]))
+
+
 def test_sql_tables(scratch, beam_args):
     raw, outputs = scratch / "tables", [scratch / f"tables-{name}" for name in ("local", "flink")]
     make = ("--kind=wikipedia_sql", "--num_items=500", f"--output={raw}")

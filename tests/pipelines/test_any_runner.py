@@ -16,7 +16,7 @@ from data_prep.synthetic import wiki_sql
 from data_prep.synthetic.wiki_pages import pages
 from data_prep.synthetic.wiki_world import WikiWorld
 from data_prep.wiki import read_pages
-from pipelines import app_install, beam_job, beam_runner, wikipedia
+from pipelines import app_install, beam_job, beam_runner, interactions, wikipedia
 from ssl_recsys.errors import InputError
 from tests import bucket
 from tests.install_data import make, write_input
@@ -50,6 +50,13 @@ def page_views_job(directory):
     )
 
 
+def interactions_job(directory):
+    files = write_input(directory)
+    return interactions.find(
+        interactions.InteractionsOptions(events=files["installs"], items=files["apps"])
+    )
+
+
 def flattened(job):
     """For each Flatten of a job, as a job server gets it: its name, its inputs' coders."""
     pipeline = beam.Pipeline(options=PipelineOptions([]))
@@ -77,6 +84,7 @@ def flattened(job):
         sql_job,
         lambda directory: install_job(directory, popularity_from_training=True),
         page_views_job,
+        interactions_job,
     ],
 )
 def test_collections_that_are_joined_have_one_coder(tmp_path, make_job):
