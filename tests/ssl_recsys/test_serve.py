@@ -308,7 +308,8 @@ def test_models_say_what_they_take(client: TestClient) -> None:
     del model["model_dir"]
     assert model == {
         "name": "run", "method": "baseline", "label": "Baseline", "items": 7, "fresh": 0,
-        "removed": 0, "index_version": 0, "retrieval": "exact", "num_train_pairs": 5, "queries": "items",
+        "removed": 0, "index_version": 0, "retrieval": "exact", "num_train_pairs": 5,
+        "queries": "items",
         "raw": {
             "key": "app_id", "title": "title",
             "columns": model["raw"]["columns"],
