@@ -14,17 +14,18 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsDict
 
-from data_prep import problems, tables, text_format
+from data_prep import problems
 from data_prep.input_files import InputFile, find_files
 from data_prep.installs import counters, logs
 from data_prep.installs.counters import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED, LOG_RECORDS_BAD
 from data_prep.installs.dataset import NumberItems, SplitPairs
 from data_prep.installs.encoding import encode_items
 from data_prep.installs.items import ItemOptions, ReadItems
+from data_prep.installs.log_options import LogOptions
 from data_prep.installs.logs import BY_TIME, BY_USER
 from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
 from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
-from data_prep.job_options import HEAD_MEANING, JobOptions
+from data_prep.job_options import HEAD_MEANING
 from data_prep.spill import Spill
 from data_prep.write import EncodedDataset
 from pipelines import beam_job
@@ -37,7 +38,7 @@ _TEXT_BYTES_PER_SHARD = 16 << 20
 
 
 @dataclasses.dataclass(frozen=True)
-class AppInstallOptions(JobOptions):
+class AppInstallOptions(LogOptions):
     """The job's flags."""
 
     installs: str = option(
@@ -53,33 +54,15 @@ class AppInstallOptions(JobOptions):
     output_dir: str = option(
         "data/app_install", "Directory of the dataset; it must not hold anything yet."
     )
-    features_spec: str = option(
-        "", "JSON file with the meaning of the columns (docs/your_own_data.md)."
-    )
     log_kind: str = option(
         "",
         "history: the log has user, item, timestamp, and pairs are made by --window. landing_page: "
         "it has seed, candidate, timestamp, and is taken as it is.",
     )
-    user_column: str = option("", "Column of the log with the user (user_id).")
-    item_column: str = option("", "Column of the log with the item (app_id).")
     seed_column: str = option("", "Column of a landing-page log with the seed (seed).")
     candidate_column: str = option(
         "", "Column of a landing-page log with the candidate (candidate)."
     )
-    timestamp_column: str = option("", "Column of the log with the time (timestamp).")
-    timestamp_unit: str = option("", "Unit of times that are numbers: s, ms, us, min or d (s).")
-    encoding: str = option(
-        "",
-        "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
-    )
-    quoting: str = option(
-        text_format.AUTO,
-        "Whether quotation marks enclose values; auto: they do in CSV, not in TSV.",
-        choices=text_format.QUOTINGS,
-    )
-    key_column: str = option("", "Column of the item table with the items' keys (app_id).")
-    title_column: str = option("", "Column of the item table with the title for users (title).")
     window: str = option("1d", "How much earlier a user must have had the seed: 1d, 12h, 30min.")
     max_pairs_per_user: int = option(
         20_000,
@@ -109,9 +92,6 @@ class AppInstallOptions(JobOptions):
         "Make the feature popularity the number of training pairs that lead to the item; published "
         "counts may know the future.",
     )
-    max_bad_records: int = option(
-        0, "Bad records that are left out and counted before the job gives up.", at_least=0
-    )
     duplicate_items: str = option(
         ERROR,
         "error: refuse an item table with two rows of a key. first: keep the first row.",
@@ -121,28 +101,13 @@ class AppInstallOptions(JobOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         logs.parse_duration(self.window)
-        _ = self.text  # checks the encoding
-
-    @property
-    def text(self) -> tables.TextFormat:
-        """How text files are read."""
-        return tables.TextFormat(self.encoding, self.quoting)
 
     def spec(self) -> InstallSpec:
         """What the columns mean: the spec file or the defaults, changed by the flags."""
         spec = read_spec(self.features_spec) if self.features_spec else InstallSpec()
-        given = {
-            "kind": self.log_kind,
-            "user": self.user_column,
-            "item": self.item_column,
-            "seed": self.seed_column,
-            "candidate": self.candidate_column,
-            "timestamp": self.timestamp_column,
-            "timestamp_unit": self.timestamp_unit,
-        }
-        log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
-        spec = spec.with_key(self.key_column) if self.key_column else spec
-        spec = dataclasses.replace(spec, log=log, title=self.title_column or spec.title)
+        spec = self.changed(
+            spec, kind=self.log_kind, seed=self.seed_column, candidate=self.candidate_column
+        )
         return spec.with_popularity_from_training() if self.popularity_from_training else spec
 
     def recorded(self) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsDict
 
-from data_prep import problems, tables, text_format
+from data_prep import problems
 from data_prep.input_files import InputFile, find_files
 from data_prep.installs.items import ItemOptions, ReadItems
+from data_prep.installs.log_options import LogOptions
 from data_prep.installs.pairs import PairOptions, ReadLog
-from data_prep.installs.spec import InstallSpec, check_columns
+from data_prep.installs.spec import check_columns
 from data_prep.interactions import encoding
 from data_prep.interactions.counters import (
     ITEM_RECORDS_BAD,
@@ -31,7 +32,7 @@ from data_prep.interactions.counters import (
 from data_prep.interactions.dataset import NumberQueries, QueryOptions, SplitQueryPairs
 from data_prep.interactions.queries import BY_TIME, SPLITS
 from data_prep.interactions.spec import BOTH, QUERIES, InteractionsSpec, make
-from data_prep.job_options import HEAD_MEANING, JobOptions
+from data_prep.job_options import HEAD_MEANING
 from data_prep.spill import Spill
 from data_prep.write import EncodedDataset
 from pipelines import beam_job
@@ -45,7 +46,7 @@ _BAD = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD, USER_RECORDS_BAD)
 
 
 @dataclasses.dataclass(frozen=True)
-class InteractionsOptions(JobOptions):
+class InteractionsOptions(LogOptions):
     """The job's flags."""
 
     events: str = option(
@@ -62,9 +63,6 @@ class InteractionsOptions(JobOptions):
     output_dir: str = option(
         "data/interactions", "Directory of the dataset; it must not hold anything yet."
     )
-    features_spec: str = option(
-        "", "JSON file with the meaning of the columns (docs/your_own_data.md)."
-    )
     queries: str = option(
         BOTH,
         "What a query is. users: a user, with an id and the features of the user table. histories: "
@@ -73,21 +71,6 @@ class InteractionsOptions(JobOptions):
         choices=QUERIES,
     )
     history: int = option(50, "Most items of a history, the latest ones.", at_least=1)
-    user_column: str = option("", "Column of the log with the user (user_id).")
-    item_column: str = option("", "Column of the log with the item (app_id).")
-    timestamp_column: str = option("", "Column of the log with the time (timestamp).")
-    timestamp_unit: str = option("", "Unit of times that are numbers: s, ms, us, min or d (s).")
-    encoding: str = option(
-        "",
-        "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
-    )
-    quoting: str = option(
-        text_format.AUTO,
-        "Whether quotation marks enclose values; auto: they do in CSV, not in TSV.",
-        choices=text_format.QUOTINGS,
-    )
-    key_column: str = option("", "Column of the item table with the items' keys (app_id).")
-    title_column: str = option("", "Column of the item table with the title for users (title).")
     split_by: str = option(
         BY_TIME,
         "time: the latest pairs of all are for testing, those before for validation. last: of "
@@ -101,23 +84,11 @@ class InteractionsOptions(JobOptions):
         0.1, "Share of the pairs for testing, with --split_by=time.", above=0, below=1
     )
     head: str = option(schema.HEAD_TOP_FRACTION, HEAD_MEANING, choices=schema.HEAD_RULES)
-    max_bad_records: int = option(
-        0, "Bad records that are left out and counted before the job gives up.", at_least=0
-    )
     duplicates: str = option(
         ERROR,
         "error: refuse tables with two rows of a key. first: keep the first row.",
         choices=(ERROR, FIRST),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.text  # checks the encoding
-
-    @property
-    def text(self) -> tables.TextFormat:
-        """How text files are read."""
-        return tables.TextFormat(self.encoding, self.quoting)
 
     def spec(self) -> InteractionsSpec:
         """What the columns mean: the spec file or the defaults, changed by the flags."""
@@ -126,19 +97,8 @@ class InteractionsOptions(JobOptions):
             queries=self.queries,
             history=self.history,
             has_table=bool(self.users),
-            change=self._changed,
+            change=self.changed,
         )
-
-    def _changed(self, spec: InstallSpec) -> InstallSpec:
-        given = {
-            "user": self.user_column,
-            "item": self.item_column,
-            "timestamp": self.timestamp_column,
-            "timestamp_unit": self.timestamp_unit,
-        }
-        log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
-        spec = spec.with_key(self.key_column) if self.key_column else spec
-        return dataclasses.replace(spec, log=log, title=self.title_column or spec.title)
 
     def recorded(self) -> dict[str, Any]:
         """With the spec."""

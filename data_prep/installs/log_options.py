@@ -1,0 +1,58 @@
+"""The settings of jobs over a log of users, items and times, and a table of the items."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from data_prep import tables, text_format
+from data_prep.installs.spec import InstallSpec
+from data_prep.job_options import JobOptions
+from ssl_recsys.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class LogOptions(JobOptions):
+    """The flags that tell how a log and an item table are read."""
+
+    features_spec: str = option(
+        "", "JSON file with the meaning of the columns (docs/your_own_data.md)."
+    )
+    user_column: str = option("", "Column of the log with the user (user_id).")
+    item_column: str = option("", "Column of the log with the item (app_id).")
+    timestamp_column: str = option("", "Column of the log with the time (timestamp).")
+    timestamp_unit: str = option("", "Unit of times that are numbers: s, ms, us, min or d (s).")
+    encoding: str = option(
+        "",
+        "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
+    )
+    quoting: str = option(
+        text_format.AUTO,
+        "Whether quotation marks enclose values; auto: they do in CSV, not in TSV.",
+        choices=text_format.QUOTINGS,
+    )
+    key_column: str = option("", "Column of the item table with the items' keys (app_id).")
+    title_column: str = option("", "Column of the item table with the title for users (title).")
+    max_bad_records: int = option(
+        0, "Bad records that are left out and counted before the job gives up.", at_least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.text  # checks the encoding
+
+    @property
+    def text(self) -> tables.TextFormat:
+        """How text files are read."""
+        return tables.TextFormat(self.encoding, self.quoting)
+
+    def changed(self, spec: InstallSpec, **log_fields: str) -> InstallSpec:
+        """A spec with what the flags say of its columns, and fields of its log that are given."""
+        given = log_fields | {
+            "user": self.user_column,
+            "item": self.item_column,
+            "timestamp": self.timestamp_column,
+            "timestamp_unit": self.timestamp_unit,
+        }
+        log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
+        spec = spec.with_key(self.key_column) if self.key_column else spec
+        return dataclasses.replace(spec, log=log, title=self.title_column or spec.title)
