@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,18 @@ class LeftOut(NamedTuple):
     def most(self) -> int:
         """The largest number of items that a query leaves out."""
         return int(np.bincount(self.query, minlength=1).max())
+
+    def by_size(self, num_queries: int) -> Iterator[tuple[npt.NDArray[np.integer], LeftOut]]:
+        """Queries that leave out about equally many, and what they do, by their places among them.
+
+        Groups are of 0, 1, 2 to 3, 4 to 7, … items; each query is in one of them.
+        """
+        _, group = np.frexp(np.bincount(self.query, minlength=num_queries).astype(np.float64))
+        for number in np.unique(group):
+            queries = np.flatnonzero(group == number)
+            mine = group[self.query] == number
+            place = np.searchsorted(queries, self.query[mine])
+            yield queries, LeftOut(place, self.item_row[mine])
 
     def num_better(
         self,

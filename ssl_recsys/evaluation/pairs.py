@@ -18,7 +18,7 @@ from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.left_out import LeftOut
-from ssl_recsys.evaluation.recommended import LISTED
+from ssl_recsys.evaluation.ranking import pair_ranks, ranks_and_lists
 from ssl_recsys.evaluation.summary import RankedPairs, summarize
 from ssl_recsys.search import EXACT, FLOAT32, SCANN
 from ssl_recsys.search.exact import ExactSearch
@@ -173,67 +173,6 @@ def _scann_index(
             f"{index.num_items} of {index.dim}: it is another model's; build it again"
         )
     return index
-
-
-def pair_ranks(
-    search: Search,
-    query_embeddings: npt.NDArray[np.float32],
-    query_of_pair: npt.NDArray[np.integer],
-    item_row: npt.NDArray[np.integer],
-    max_rank: int,
-    *,
-    left_out: LeftOut | None,
-) -> npt.NDArray[np.int32]:
-    """The ranks of `ranks_and_lists`, whose arguments it takes."""
-    ranks, _ = ranks_and_lists(
-        search, query_embeddings, query_of_pair, item_row, max_rank, left_out=left_out
-    )
-    return ranks
-
-
-def ranks_and_lists(
-    search: Search,
-    query_embeddings: npt.NDArray[np.float32],
-    query_of_pair: npt.NDArray[np.integer],
-    item_row: npt.NDArray[np.integer],
-    max_rank: int,
-    *,
-    left_out: LeftOut | None,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Ranks and best items, where wanted with some of each query's items left out of the corpus.
-
-    Args:
-      search: over the whole corpus.
-      query_embeddings: `[num_queries, dim]` float32.
-      query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
-      item_row: `[num_pairs]` int, catalog rows.
-      max_rank: ranks beyond it are not told apart.
-      left_out: what is left out; None: nothing.
-
-    Returns:
-      `[num_pairs]` int32 in 1 .. max_rank + 1, as `ExactSearch.ranks`, a pair whose own item is
-      left out keeping its rank among the others; `[num_queries, LISTED]` int32 rows of the best
-      items, fewer columns where the corpus has fewer items, -1 for none.
-    """
-    if left_out is None or not len(left_out.query):
-        return search.ranks_and_top(query_embeddings, query_of_pair, item_row, max_rank, LISTED)
-    query_of_pair, item_row = np.asarray(query_of_pair), np.asarray(item_row)
-    most = left_out.most
-    ranks, rows = search.ranks_and_top(
-        query_embeddings,
-        np.concatenate([query_of_pair, left_out.query]),
-        np.concatenate([item_row, left_out.item_row]),
-        max_rank + most,
-        LISTED + most,
-    )
-    of_pairs, of_left_out = ranks[: len(item_row)], ranks[len(item_row) :]
-    better = left_out.num_better(of_pairs, query_of_pair, item_row, of_left_out)
-    ranks = np.minimum(of_pairs - better, max_rank + 1).astype(np.int32)
-    # A stable sort puts left-out items last, or those too many where they are not listed.
-    is_out = left_out.has(np.arange(len(rows))[:, np.newaxis], rows)
-    kept = np.where(is_out, -1, rows)
-    kept = np.take_along_axis(kept, np.argsort(is_out, axis=1, kind="stable"), axis=1)
-    return ranks, kept[:, : max(1, min(LISTED, search.num_items - 1))]
 
 
 def rank_pairs(

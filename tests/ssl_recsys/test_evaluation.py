@@ -9,6 +9,7 @@ from ssl_recsys import schema
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import pairs as evaluation
+from ssl_recsys.evaluation import ranking
 from ssl_recsys.evaluation.left_out import LeftOut
 from ssl_recsys.evaluation.table import format_table
 from ssl_recsys.search.interface import ExactSearch, ScannSearch
@@ -135,7 +136,7 @@ def test_own_item_is_left_out_by_hand():
     assert result["overall"]["map@3"] == pytest.approx((1 + 1 / 3 + 1) / 3)
     # Query 0 is given rows 3, 1, 2, query 1 rows 3, 0, 2 or 3, 2, 0.
     search = ExactSearch(data.item_embeddings)
-    _, lists = evaluation.ranks_and_lists(
+    _, lists = ranking.ranks_and_lists(
         search, data.query_embeddings, [0], [2], 3, left_out=data.left_out
     )
     assert lists.tolist() == [[3, 1, 2], [3, 0, 2]]
@@ -156,7 +157,7 @@ def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
         scores[np.arange(5), query_row] = -np.inf
         of_pairs = scores[query_of_pair, item_row][:, np.newaxis]
         expected = (scores[query_of_pair] >= of_pairs).sum(axis=1)  # the item itself is among them
-        got = evaluation.pair_ranks(
+        got = ranking.pair_ranks(
             ExactSearch(items),
             queries,
             query_of_pair,

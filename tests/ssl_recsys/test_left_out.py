@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ssl_recsys.evaluation.left_out import LeftOut
-from ssl_recsys.evaluation.pairs import ranks_and_lists
+from ssl_recsys.evaluation.ranking import ranks_and_lists
 from ssl_recsys.search.exact import ExactSearch
 
 NUM_QUERIES, NUM_ITEMS, MAX_RANK = 7, 40, 12
