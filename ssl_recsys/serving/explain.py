@@ -93,9 +93,7 @@ def _without_each(encoded: Encoded, specs: Sequence[FeatureSpec]) -> dict[str, t
     batch = {}
     for number, spec in enumerate(specs, start=1):
         rows = np.repeat(encoded[spec.name], 1 + len(specs), axis=0)
-        rows[number] = 0
-        if spec.has_mark:
-            rows[number, -1] = 1
+        rows[number] = spec.missing_like(encoded[spec.name])[0]
         batch[spec.name] = tf.constant(rows)
     return batch
 
