@@ -157,7 +157,6 @@ class WriteCatalog(beam.PTransform):
         super().__init__()
         self._spill = spill
         self._place = directory, folder, split
-        self._directory = directory
         self._num_items = num_items
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
