@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import types
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -269,21 +268,28 @@ class AlternatingLeastSquares:
     def fit(self, evidence: Evidence) -> Scorer:
         """The scorer."""
         import implicit.cpu.als
-        import threadpoolctl
 
-        # implicit's threads call BLAS; threads within those would only fight.
-        with threadpoolctl.threadpool_limits(1, "blas"):
-            return self._fit(implicit.cpu.als, evidence)
-
-    def _fit(self, als: types.ModuleType, evidence: Evidence) -> Scorer:
-        model = als.AlternatingLeastSquares(
-            factors=self.factors, regularization=self.regularization, random_state=0
+        model = fitted(
+            lambda: implicit.cpu.als.AlternatingLeastSquares(
+                factors=self.factors, regularization=self.regularization, random_state=0
+            ),
+            evidence.pairs,
         )
-        model.fit(evidence.pairs, show_progress=False)
         return lambda queries: model.user_factors[queries] @ model.item_factors.T
 
 
 SimpleModel = CoOccurrence | ContentCosine | ContentNeighbours | AlternatingLeastSquares
+
+
+def fitted(make: Callable[[], Any], matrix: scipy.sparse.csr_matrix) -> Any:
+    """A model of `implicit`, which `make` makes, fitted to a sparse matrix of users and items."""
+    import threadpoolctl
+
+    # implicit's threads call BLAS; threads within those would only fight.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        model = make()
+        model.fit(matrix, show_progress=False)
+    return model
 
 
 class _Model(Protocol):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ import scipy.sparse
 from ssl_recsys import schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
-from ssl_recsys.evaluation.simple_models import Scorer, tfidf
+from ssl_recsys.evaluation.simple_models import Scorer, fitted, tfidf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,11 +146,11 @@ class UserALS:
         """The scorer."""
         import implicit.cpu.als
 
-        model = _fitted(
+        model = fitted(
             lambda: implicit.cpu.als.AlternatingLeastSquares(
                 factors=self.factors, regularization=self.regularization, random_state=0
             ),
-            evidence,
+            evidence.users,
         )
 
         def scores(queries: npt.NDArray[np.integer]) -> npt.NDArray[np.floating]:
@@ -184,11 +183,11 @@ class BayesianPersonalizedRanking:
         """The scorer."""
         import implicit.cpu.bpr
 
-        model = _fitted(
+        model = fitted(
             lambda: implicit.cpu.bpr.BayesianPersonalizedRanking(
                 factors=self.factors, iterations=self.iterations, random_state=0, num_threads=1
             ),
-            evidence,
+            evidence.users,
         )
         # The last column is the items' bias, for which users have a 1.
         nobody = np.zeros_like(model.user_factors[0])
@@ -224,17 +223,6 @@ class EASE:
 
 
 UserModel = ItemCoOccurrence | ContentProfile | UserALS | BayesianPersonalizedRanking | EASE
-
-
-def _fitted(make: Callable[[], Any], evidence: UserEvidence) -> Any:
-    """A model of `implicit`, fitted to the users."""
-    import threadpoolctl
-
-    # implicit's threads call BLAS; threads within those would only fight.
-    with threadpoolctl.threadpool_limits(1, "blas"):
-        model = make()
-        model.fit(evidence.users, show_progress=False)
-    return model
 
 
 def known_items(
