@@ -8,11 +8,10 @@ docs/your_own_data.md shows the flags at work, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsDict
 
 from data_prep import problems
 from data_prep.input_files import InputFile, find_files
@@ -28,13 +27,12 @@ from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_sp
 from data_prep.job_options import HEAD_MEANING
 from data_prep.spill import Spill
 from data_prep.write import EncodedDataset
-from pipelines import beam_job
+from pipelines import beam_job, log_job
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import option
 
-ERROR, FIRST = "error", "first"
-_TEXT_BYTES_PER_SHARD = 16 << 20
+_BAD = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +91,9 @@ class AppInstallOptions(LogOptions):
         "counts may know the future.",
     )
     duplicate_items: str = option(
-        ERROR,
+        log_job.ERROR,
         "error: refuse an item table with two rows of a key. first: keep the first row.",
-        choices=(ERROR, FIRST),
+        choices=log_job.DUPLICATES,
     )
 
     def __post_init__(self) -> None:
@@ -122,8 +120,7 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
     apps = find_files(options.apps, "--apps")
     check_columns(events, _log_columns(options, spec), "log", spec, options.text)
     check_columns(apps, spec.item_columns(), "item table", spec, options.text)
-    kinds = [(file.path.rpartition(".")[2], file.size) for file in events]
-    options = beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
+    options = log_job.with_shards(options, events)
     return beam_job.DataJob(
         name=spec.name,
         options=options,
@@ -175,34 +172,24 @@ def _build(
         | "ItemTables" >> beam.Create(list(enumerate(paths)))
         | "ReadItems" >> ReadItems(item_options, directory)
     )
-    bad = (
-        (log.bad, items.bad)
-        | "BadRecords" >> beam.Flatten()
-        | "ShowBad" >> beam.CombinePerKey(problems.CountAndShow())
-    )
-    may_continue = (
-        pipeline
-        | "OneCheck" >> beam.Create([None])
-        | "CheckBadRecords" >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, directory)
+    checked = (log.bad, items.bad) | "CheckBadRecords" >> log_job.CheckBadRecords(
+        _BAD, options.max_bad_records, directory
     )
     numbered = {
         "pairs": log.events | "MakePairs" >> MakePairs(pair_options),
         "names": log.names,
         "rows": items.rows,
-    } | "NumberItems" >> NumberItems(item_options, may_continue)
+    } | "NumberItems" >> NumberItems(item_options, checked.may_continue)
     repeated = numbered.repeated | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
     pairs = numbered.pairs | "SplitPairs" >> SplitPairs(options.split)
     encoded, _ = encode_items(numbered.items, numbered.item_counts, pairs, item_options, spill)
-    return encoded, (bad, repeated)
+    return encoded, (checked.bad, repeated)
 
 
 def _check(outcome: beam_job.Outcome, options: AppInstallOptions, spec: InstallSpec) -> None:
     """Refuses tables that do not fit each other, or give no pairs for a split."""
     number = outcome.counters
-    if not number["events"]:
-        raise InputError(f"there is no usable event in {options.installs}; is the log empty?")
-    if not number["item_rows"]:
-        raise InputError(f"there is no row with a key in {options.apps}; is the table empty?")
+    log_job.check_read(number, options.installs, options.apps)
     if not number["pairs"]:
         raise InputError(
             f"{number['events']:,} events in {options.installs} give no pair: no user has two "
@@ -212,12 +199,7 @@ def _check(outcome: beam_job.Outcome, options: AppInstallOptions, spec: InstallS
             else f"in all {number['events']:,} pairs of {options.installs} the seed is the "
             "candidate; see whether the columns are the right ones"
         )
-    if number["items_without_metadata"] == number["items_in_pairs"]:
-        raise InputError(
-            f"none of the {number['items_in_pairs']:,} items in {options.installs} is in "
-            f"{options.apps}; see whether its column {spec.key!r} holds the names that "
-            "the log uses"
-        )
+    log_job.check_joined(number, "items", options.installs, options.apps, spec.key)
     remedy = "change --validation_fraction and --test_fraction"
     by_time = "; pairs of the same moment stay together"
     beam_job.check_splits(
@@ -225,22 +207,8 @@ def _check(outcome: beam_job.Outcome, options: AppInstallOptions, spec: InstallS
         options.split_by,
         remedy + (by_time if options.split_by == BY_TIME else ", or --split_seed"),
     )
-    repeated = outcome.listed.get(ITEM_ROWS_REPEATED)
-    if repeated and options.duplicate_items == ERROR:
-        raise InputError(
-            f"{repeated[0]:,} rows of the item table have the key of an earlier row:\n"
-            f"{problems.listing(repeated)}\n"
-            "Remove them, or keep the first row of each with --duplicate_items=first."
-        )
-
-
-def _check_bad(
-    unused_none: None, found: Mapping[str, problems.Found], limit: int, directory: str
-) -> None:
-    kinds = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD)
-    problems.check_bad(
-        problems.add(found[kind] for kind in kinds if kind in found), limit, directory
-    )
+    if options.duplicate_items == log_job.ERROR:
+        log_job.check_repeated(outcome, ITEM_ROWS_REPEATED, "item", "duplicate_items")
 
 
 def make_dataset(options: AppInstallOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:

@@ -8,11 +8,10 @@ docs/your_own_data.md shows the flags at work, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsDict
 
 from data_prep import problems
 from data_prep.input_files import InputFile, find_files
@@ -35,13 +34,11 @@ from data_prep.interactions.spec import BOTH, QUERIES, InteractionsSpec, make
 from data_prep.job_options import HEAD_MEANING
 from data_prep.spill import Spill
 from data_prep.write import EncodedDataset
-from pipelines import beam_job
+from pipelines import beam_job, log_job
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import option
 
-ERROR, FIRST = "error", "first"
-_TEXT_BYTES_PER_SHARD = 16 << 20
 _BAD = (LOG_RECORDS_BAD, ITEM_RECORDS_BAD, USER_RECORDS_BAD)
 
 
@@ -85,9 +82,9 @@ class InteractionsOptions(LogOptions):
     )
     head: str = option(schema.HEAD_TOP_FRACTION, HEAD_MEANING, choices=schema.HEAD_RULES)
     duplicates: str = option(
-        ERROR,
+        log_job.ERROR,
         "error: refuse tables with two rows of a key. first: keep the first row.",
-        choices=(ERROR, FIRST),
+        choices=log_job.DUPLICATES,
     )
 
     def spec(self) -> InteractionsSpec:
@@ -114,8 +111,7 @@ def find(options: InteractionsOptions) -> beam_job.DataJob:
     check_columns(events, _log_columns(spec), "log", spec.items, options.text)
     check_columns(items, spec.items.item_columns(), "item table", spec.items, options.text)
     check_columns(users, spec.users.item_columns(), "user table", spec.users, options.text)
-    kinds = [(file.path.rpartition(".")[2], file.size) for file in events]
-    options = beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
+    options = log_job.with_shards(options, events)
     return beam_job.DataJob(
         name=spec.items.name,
         options=options,
@@ -167,15 +163,9 @@ def _build(
         | f"Read{name}" >> ReadItems(table, directory)
         for name, table in (("Items", of_items), ("Users", of_users))
     }
-    bad = (
-        (log.bad, rows["Items"].bad, rows["Users"].bad)
-        | "BadRecords" >> beam.Flatten()
-        | "ShowBad" >> beam.CombinePerKey(problems.CountAndShow())
-    )
-    may_continue = (
-        pipeline
-        | "OneCheck" >> beam.Create([None])
-        | "CheckBadRecords" >> beam.Map(_check_bad, AsDict(bad), options.max_bad_records, directory)
+    bad = (log.bad, rows["Items"].bad, rows["Users"].bad)
+    checked = bad | "CheckBadRecords" >> log_job.CheckBadRecords(
+        _BAD, options.max_bad_records, directory
     )
     numbered = {
         "events": log.events,
@@ -183,60 +173,38 @@ def _build(
         "user_rows": rows["Users"].rows,
         "names": log.names,
         "item_rows": rows["Items"].rows,
-    } | "NumberQueries" >> NumberQueries(query_options, may_continue)
+    } | "NumberQueries" >> NumberQueries(query_options, checked.may_continue)
     repeated = (
         numbered.repeated
         | "Repeated" >> beam.Flatten()
         | "ShowRepeated" >> beam.CombinePerKey(problems.CountAndShow())
     )
     pairs = numbered.pairs | "Split" >> SplitQueryPairs(options.split)
-    return encoding.encode(numbered, pairs, spec, query_options, spill), (bad, repeated)
+    return encoding.encode(numbered, pairs, spec, query_options, spill), (checked.bad, repeated)
 
 
 def _check(outcome: beam_job.Outcome, options: InteractionsOptions, spec: InteractionsSpec) -> None:
     """Refuses tables that do not fit each other, or give no pairs for a split."""
     number = outcome.counters
-    if not number["events"]:
-        raise InputError(f"there is no usable event in {options.events}; is the log empty?")
-    if not number["item_rows"]:
-        raise InputError(f"there is no row with a key in {options.items}; is the table empty?")
+    log_job.check_read(number, options.events, options.items)
     if not number["pairs"]:
         raise InputError(
             f"{number['events']:,} events in {options.events} give no pair: no user has two "
             "moments; take --queries=users or both, and see whether --timestamp_unit is "
             f"{spec.items.log.timestamp_unit}"
         )
-    for what, table, key in (
-        ("items", options.items, spec.items.key),
-        ("users", options.users, spec.users.key),
-    ):
-        if table and number[f"{what}_without_metadata"] == number[f"{what}_in_pairs"]:
-            raise InputError(
-                f"none of the {number[f'{what}_in_pairs']:,} {what} in {options.events} is in "
-                f"{table}; see whether its column {key!r} holds the names that the log uses"
-            )
+    log_job.check_joined(number, "items", options.events, options.items, spec.items.key)
+    if options.users:
+        log_job.check_joined(number, "users", options.events, options.users, spec.users.key)
     remedy = (
         "change --validation_fraction and --test_fraction; pairs of the same moment stay together"
         if options.split_by == BY_TIME
         else "it needs users with three moments; take --split_by=time"
     )
     beam_job.check_splits(outcome, options.split_by, remedy)
-    for counter, what in ((ITEM_ROWS_REPEATED, "item"), (USER_ROWS_REPEATED, "user")):
-        repeated = outcome.listed.get(counter)
-        if repeated and options.duplicates == ERROR:
-            raise InputError(
-                f"{repeated[0]:,} rows of the {what} table have the key of an earlier row:\n"
-                f"{problems.listing(repeated)}\n"
-                "Remove them, or keep the first row of each with --duplicates=first."
-            )
-
-
-def _check_bad(
-    unused_none: None, found: Mapping[str, problems.Found], limit: int, directory: str
-) -> None:
-    problems.check_bad(
-        problems.add(found[kind] for kind in _BAD if kind in found), limit, directory
-    )
+    if options.duplicates == log_job.ERROR:
+        log_job.check_repeated(outcome, ITEM_ROWS_REPEATED, "item", "duplicates")
+        log_job.check_repeated(outcome, USER_ROWS_REPEATED, "user", "duplicates")
 
 
 def make_dataset(options: InteractionsOptions, beam_args: Sequence[str] = ()) -> schema.DatasetInfo:
