@@ -28,6 +28,7 @@ from ssl_recsys.search.queries import Names, read_queries
 from ssl_recsys.training import run_dir
 
 if TYPE_CHECKING:
+    from ssl_recsys.data.pairs import Pairs
     from ssl_recsys.serving.index import Index
     from ssl_recsys.training.export import Exported
 
@@ -106,9 +107,13 @@ def main(options: RecommendOptions) -> None:
     items = Names(index.keys[index.live], index.titles[index.live])
     found = [items.row(name) for name in options.score_items]
     scored = index.live[np.array(found, np.int64)]
-    choose = _queries_of_catalog if exported.info.queries else _queries_of_index
-    groups = [choose(options, exported, index, named), *_raw_queries(options, exported, index)]
-    left_out = [_left_out(options, exported, index, queries) for queries in groups]
+    asked = (
+        _queries_of_catalog(options, exported, named)
+        if exported.info.queries
+        else _queries_of_index(options, exported, index, items, named)
+    )
+    groups = [asked, *_raw_queries(options, exported, index, items)]
+    left_out = _left_out(options, exported, index, groups)
     show = _json_line if options.format == JSON else _text
     with _opened(options.output) as write:
         for queries, without in zip(groups, left_out, strict=True):
@@ -148,12 +153,12 @@ def _queries_of_index(
     options: RecommendOptions,
     exported: Exported,
     index: Index,
+    items: Names,
     named: Iterable[tuple[str, str]],
 ) -> _Queries:
     """Queries that are items, those that were added among them."""
-    names = Names(index.keys[index.live], index.titles[index.live])
-    found = index.live[_rows(names, named)]
-    drawn = _drawn(options, exported, lambda held_out: index.rows_of(held_out))
+    found = index.live[_rows(items, named)]
+    drawn = _drawn(options, exported, index.rows_of)
     rows = np.concatenate([found, drawn])
     return _Queries(
         index.keys[rows],
@@ -165,10 +170,7 @@ def _queries_of_index(
 
 
 def _queries_of_catalog(
-    options: RecommendOptions,
-    exported: Exported,
-    unused_index: Index,
-    named: Iterable[tuple[str, str]],
+    options: RecommendOptions, exported: Exported, named: Iterable[tuple[str, str]]
 ) -> _Queries:
     """Queries with a catalog of their own."""
     catalog = exported.catalog(schema.QUERY)
@@ -183,7 +185,9 @@ def _queries_of_catalog(
     )
 
 
-def _raw_queries(options: RecommendOptions, exported: Exported, index: Index) -> Iterator[_Queries]:
+def _raw_queries(
+    options: RecommendOptions, exported: Exported, index: Index, items: Names
+) -> Iterator[_Queries]:
     """Queries of texts, and of a history; the items of a history are left out."""
     if not (options.text or options.history):
         return
@@ -196,7 +200,6 @@ def _raw_queries(options: RecommendOptions, exported: Exported, index: Index) ->
         columns = raw_queries.of_texts(raw, options.text)
         yield _of_raw(options.text, embedders.embed(schema.QUERY, columns), ())
     if options.history:
-        items = Names(index.keys[index.live], index.titles[index.live])
         rows = index.live[_rows(items, (("--history", name) for name in options.history))]
         keys = index.keys[rows].tolist()
         columns = raw_queries.of_histories(exported.info, raw, [keys])
@@ -238,18 +241,26 @@ def _drawn(
 
 
 def _left_out(
-    options: RecommendOptions, exported: Exported, index: Index, queries: _Queries
-) -> list[np.ndarray]:
-    """For each query the rows of the index that are not recommended: its own item, known ones."""
-    own = list(queries.own_row)
+    options: RecommendOptions, exported: Exported, index: Index, groups: Sequence[_Queries]
+) -> list[list[np.ndarray]]:
+    """For each group's queries the rows of the index that are not recommended: own and known."""
     if not options.exclude_known:
-        return own
+        return [list(queries.own_row) for queries in groups]
     from ssl_recsys.training import known_items
 
     pairs = known_items.training_pairs(options.model_dir, exported, options.data_dir)
+    return [_own_and_known(exported, index, queries, pairs) for queries in groups]
+
+
+def _own_and_known(
+    exported: Exported, index: Index, queries: _Queries, pairs: Pairs
+) -> list[np.ndarray]:
+    from ssl_recsys.training import known_items
+
     known = known_items.left_out(exported, queries.catalog_row, pairs)
-    bounds = np.searchsorted(known.query, np.arange(len(own) + 1))
+    bounds = np.searchsorted(known.query, np.arange(len(queries.keys) + 1))
     items = np.split(known.item_row, bounds[1:-1])
+    own = queries.own_row
     return [np.union1d(row, index.rows_of(known)) for row, known in zip(own, items, strict=True)]
 
 
