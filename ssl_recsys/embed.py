@@ -79,18 +79,10 @@ def main(options: EmbedOptions) -> None:
 
 
 def _add(options: EmbedOptions, exported: Exported, embedders: Embedders, items: RawItems) -> None:
-    from ssl_recsys.serving import index, index_files
+    from ssl_recsys.serving import index_files
     from ssl_recsys.serving.versions import Store
 
-    embeddings = embedders.embed(schema.ITEM, items.columns)
-    added = index.Added(
-        tuple(items.keys),
-        tuple(items.titles),
-        embeddings,
-        # Where queries are users, no item is one.
-        embeddings if exported.info.queries else embedders.embed(schema.QUERY, items.columns),
-        items.of_each(),
-    )
+    added = embedders.added(items)
     store = Store(options.model_dir)
     with store.locked():
         now = index_files.load(store, exported)

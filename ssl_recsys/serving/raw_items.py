@@ -16,7 +16,7 @@ from data_prep import tables
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.raw.rules import TOKENS, RawItem
-from ssl_recsys.serving.index import Columns
+from ssl_recsys.serving.index import Added, Columns
 from ssl_recsys.training.export import EMBEDDING, FEATURES, RAW, Signature, load_tower
 
 # What a record may hold in a column.
@@ -61,6 +61,7 @@ class Embedders:
             )
         self.raw: RawItem = info.raw
         self._raw_of = {side: info.raw_of(side) for side in schema.SIDES}
+        self._items_are_queries = info.queries is None
         self._export = export
         self._towers: dict[str, Mapping[str, Signature]] = {}
 
@@ -73,6 +74,13 @@ class Embedders:
             for begin in range(0, size, _BATCH)
         ]
         return np.concatenate([part.numpy() for part in parts])
+
+    def added(self, items: RawItems) -> Added:
+        """Items as an index adds them."""
+        item = self.embed(schema.ITEM, items.columns)
+        # Where queries are users, no item is one.
+        query = self.embed(schema.QUERY, items.columns) if self._items_are_queries else item
+        return Added(tuple(items.keys), tuple(items.titles), item, query, items.of_each())
 
     def raw_of(self, side: str) -> RawItem:
         """How the features of a side are made of raw columns.

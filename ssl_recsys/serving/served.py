@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from ssl_recsys import files, schema
+from ssl_recsys import files
 from ssl_recsys.errors import InputError, InUseError
 from ssl_recsys.search import EXACT
 from ssl_recsys.serving import index_files, live_model
 from ssl_recsys.serving.index import Added, Index, no_items
 from ssl_recsys.serving.live_model import LiveModel, UnknownItemError
-from ssl_recsys.serving.raw_items import RawValue, item_columns
+from ssl_recsys.serving.raw_items import RawItems, RawValue, item_columns
 from ssl_recsys.serving.versions import Store
 from ssl_recsys.training import run_dir
 
@@ -90,20 +90,14 @@ class Served:
             if only_new and not was_new:
                 raise ItemExistsError(f"there is an item {key!r} in model {self.name!r} already")
             columns = with_key(live, key, given)
-            raw = live.embedders().raw
-            title = columns.get(raw.title) or key
-            embedding = live.embed(schema.ITEM, [columns])
-            added = Added(
-                (key,),
-                (title if isinstance(title, str) else " ".join(title),),
-                embedding,
-                # Where queries are users, no item is one.
-                embedding
-                if live.trained.exported.info.queries
-                else live.embed(schema.QUERY, [columns]),
-                (columns,),
+            embedders = live.embedders()
+            title = columns.get(embedders.raw.title) or key
+            item = RawItems(
+                [key],
+                [title if isinstance(title, str) else " ".join(title)],
+                {name: [value] for name, value in columns.items()},
             )
-            self._change(added, ())
+            self._change(embedders.added(item), ())
             return was_new
 
     def remove(self, key: str) -> None:
