@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import schema
@@ -40,6 +41,13 @@ class Catalog:
     def num_items(self) -> int:
         """Number of items."""
         return len(self.keys)
+
+    def users(self) -> npt.NDArray[np.integer]:
+        """`[num_items]` of a catalog of users' queries, equal where the user is the same.
+
+        They count from 0. A user's queries have the user's key for their title.
+        """
+        return np.unique(self.titles, return_inverse=True)[1]
 
     def batches(self, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
         """Features of all rows in order, `batch_size` at a time, the last batch shorter."""

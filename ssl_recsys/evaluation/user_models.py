@@ -41,9 +41,9 @@ class UserEvidence:
     def of(cls, dataset: Dataset, train: Pairs) -> UserEvidence:
         """Gathers the evidence of a dataset."""
         items = dataset.catalog(schema.ITEM)
-        # A user's queries have the user's key for their title.
-        owners, owner = np.unique(dataset.catalog(schema.QUERY).titles, return_inverse=True)
-        users = _ones(owner[train.query_row], train.item_row, (len(owners), items.num_items))
+        owner = dataset.catalog(schema.QUERY).users()
+        shape = (int(owner.max(initial=-1)) + 1, items.num_items)
+        users = _ones(owner[train.query_row], train.item_row, shape)
         profiles = _histories(dataset)
         if profiles is None:
             profiles = users[owner]

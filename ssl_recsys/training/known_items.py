@@ -64,8 +64,8 @@ def left_out(exported: Exported, query_row: npt.NDArray[np.integer], known: Pair
 
 
 def _owners(exported: Exported) -> npt.NDArray[np.integer]:
-    """Whose each query is: its user, whom its title names, or the item that it is."""
+    """Whose each query is: its user's, or that of the item that it is."""
     catalog = exported.catalog(schema.QUERY)
     if not exported.info.queries:
         return np.arange(catalog.num_items)
-    return np.unique(catalog.titles, return_inverse=True)[1]
+    return catalog.users()
