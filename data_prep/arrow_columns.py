@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# What str.splitlines takes for one.
-_LINE_BREAKS = "[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]+"
+from ssl_recsys.raw import rules
+
 _WHOLE_FRACTION = r"^(-?\d+)\.0+$"
 # Whole floats below this are written with all their digits.
 _MAX_WHOLE = 2.0**63
@@ -32,7 +32,7 @@ def texts(column: pa.Array) -> pa.Array:
 
 def one_line(text: pa.Array) -> pa.Array:
     """Text with each run of line breaks made a blank."""
-    return pc.replace_substring_regex(text, _LINE_BREAKS, " ")
+    return pc.replace_substring_regex(text, rules.LINE_BREAKS, " ")
 
 
 def _present(values: list[str | None] | None) -> list[str]:

@@ -18,9 +18,8 @@ from ssl_recsys.raw.numbers import ApplyScale, ReadNumbers
 from ssl_recsys.raw.rules import RawFeature, RawItem, Scale
 from ssl_recsys.raw.split_words import SplitWords, ngrams
 
-# str.isspace, and what str.splitlines takes for a line break.
+# str.isspace.
 _BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-_LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 class RawEncoder(tf.Module):
@@ -104,7 +103,7 @@ class RawEncoder(tf.Module):
         if feature.rule == rules.NUMBER:
             assert self._read_numbers is not None
             return self.scales[feature.name](self._read_numbers(text))
-        text = tf.strings.regex_replace(text, f"[{_LINE_BREAKS}]+", " ")
+        text = tf.strings.regex_replace(text, rules.LINE_BREAKS, " ")
         if feature.rule == rules.TRAINING_PAIRS:
             assert self.training_items is not None
             counts = tf.gather(self.training_counts, self.training_items.ids(text))
@@ -117,7 +116,7 @@ class RawEncoder(tf.Module):
         if not feature.lists:
             parts = tf.strings.split(ragged.flat_values, feature.separator)
             ragged = ragged.with_flat_values(parts).merge_dims(1, 2)
-        one_line = tf.strings.regex_replace(ragged.flat_values, f"\r\n|[{_LINE_BREAKS}]", " ")
+        one_line = tf.strings.regex_replace(ragged.flat_values, rules.LINE_BREAK, " ")
         return ragged.with_flat_values(strip(one_line))
 
     def _bag(self, spec: FeatureSpec, tokens: tf.RaggedTensor) -> tf.Tensor:

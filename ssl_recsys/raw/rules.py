@@ -34,6 +34,10 @@ MAX_DEVIATIONS = 10.0
 MAX_NUMBER = float(np.finfo(np.float32).max)
 # Texts of a missing number, in small letters, besides an empty value.
 MISSING_NUMBERS = ("", "na", "n/a", "nan", "null", "none", "\\n", "-")
+# Patterns of what str.splitlines takes for a line break, in tokens each and elsewhere each run of
+# them a blank.
+LINE_BREAK = "\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]"
+LINE_BREAKS = "[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]+"
 
 
 @dataclasses.dataclass(frozen=True)

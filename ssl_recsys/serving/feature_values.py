@@ -22,10 +22,6 @@ from ssl_recsys.raw.rules import RawFeature
 from ssl_recsys.raw.words import ngrams, words
 from ssl_recsys.serving.index import Columns, Index
 
-# As in `raw.encoder`: a blank for each line break among tokens, and for a run of them elsewhere.
-_LINE_BREAK = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
-_LINE_BREAKS = re.compile("[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]+")
-
 
 class FeatureValues:
     """The features of a model's items.
@@ -132,13 +128,13 @@ def raw_values(rule: RawFeature, columns: Columns) -> list[str]:
     texts = [cell] if isinstance(cell, str) else cell
     if rule.rule == rules.TOKENS:
         parts = texts if rule.lists else _split(texts, rule.separator)
-        tokens = (_LINE_BREAK.sub(" ", part).strip() for part in parts)
+        tokens = (re.sub(rules.LINE_BREAK, " ", part).strip() for part in parts)
         return [*dict.fromkeys(token for token in tokens if token)]
     if rule.rule == rules.WORDS:
         return ngrams(words(" ".join(texts), dotless_i=rule.dotless_i), rule.ngrams)
     if rule.rule == rules.TRAINING_PAIRS:
         return []  # an item that was added has none
-    text = _LINE_BREAKS.sub(" ", " ".join(texts).strip())
+    text = re.sub(rules.LINE_BREAKS, " ", " ".join(texts).strip())
     is_missing = rule.rule == rules.NUMBER and text.lower() in rules.MISSING_NUMBERS
     return [] if is_missing or not text else [text]
 
