@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import logging
 import signal
 
 from ssl_recsys import cli
@@ -20,8 +19,6 @@ from ssl_recsys.options import Options, check_distinct, option
 from ssl_recsys.serving import json_logs
 from ssl_recsys.training import run_dir
 
-_LOGGER = "ssl_recsys.serving"
-_OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _STOP_SECONDS = 30
 
 
@@ -68,12 +65,12 @@ def main(options: ServeOptions) -> None:
     for package in ("fastapi", "uvicorn", "prometheus_client"):
         if importlib.util.find_spec(package) is None:
             raise InputError(f"{package} is not installed: pip install 'ssl-recsys[serve]'")
-    json_logs.log_json(logging.getLogger(_LOGGER), options.log_level)  # before others log
+    json_logs.log_json(options.log_level)  # before others log
     import uvicorn
 
     from ssl_recsys.serving.app import make_app
     from ssl_recsys.serving.served import Models
-    from ssl_recsys.serving.server import Limits
+    from ssl_recsys.serving.server import OWN_HOSTS, Limits
 
     models = Models.load(
         options.model_dir, verify=options.verify, keep_versions=options.keep_versions
@@ -86,7 +83,7 @@ def main(options: ServeOptions) -> None:
         batch_size=options.batch_size,
         batch_wait_ms=options.batch_wait_ms,
         poll_seconds=options.poll_seconds,
-        hosts=(*_OWN_HOSTS, options.host.lower(), *map(str.lower, options.allowed_hosts)),
+        hosts=(*OWN_HOSTS, options.host.lower(), *map(str.lower, options.allowed_hosts)),
     )
     config = uvicorn.Config(
         make_app(models, limits),

@@ -15,7 +15,8 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ssl_recsys.serving.telemetry import LOGGER, Metrics
+from ssl_recsys.serving.json_logs import LOGGER
+from ssl_recsys.serving.telemetry import Metrics
 
 RETRY_AFTER = {"Retry-After": "1"}
 # These answer at any load.

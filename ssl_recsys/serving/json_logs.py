@@ -9,6 +9,7 @@ import sys
 import warnings
 
 LEVELS = ("debug", "info", "warning", "error")
+LOGGER = logging.getLogger("ssl_recsys.serving")
 
 
 class JsonLines(logging.Formatter):
@@ -29,12 +30,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields)
 
 
-def log_json(logger: logging.Logger, level: str) -> None:
+def log_json(level: str) -> None:
     """Sends all logs of this process, and warnings, to standard error as JSON lines.
 
     Args:
-      logger: whose lines, and uvicorn's, are shown from `level` on; others' from warnings on.
-      level: one of `LEVELS`.
+      level: one of `LEVELS`, from which the server's lines and uvicorn's are shown; others' are
+        from warnings on.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
@@ -42,5 +43,5 @@ def log_json(logger: logging.Logger, level: str) -> None:
     logging.root.setLevel(logging.WARNING)
     logging.captureWarnings(True)
     warnings.simplefilter("ignore", DeprecationWarning)
-    for name in (logger.name, "uvicorn"):
+    for name in (LOGGER.name, "uvicorn"):
         logging.getLogger(name).setLevel(level.upper())

@@ -12,12 +12,15 @@ from fastapi import Request
 
 from ssl_recsys.errors import InputError
 from ssl_recsys.serving.batches import Batches, QueueFullError
+from ssl_recsys.serving.json_logs import LOGGER
 from ssl_recsys.serving.live_model import LiveModel
 from ssl_recsys.serving.recommending import Query, recommend
 from ssl_recsys.serving.served import Models, Served
-from ssl_recsys.serving.telemetry import LOGGER, Metrics
+from ssl_recsys.serving.telemetry import Metrics
 
 Value = TypeVar("Value")
+# Names of this machine, on which a server answers in any case.
+OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _MAX_WAITING_CHANGES = 64
 
 
@@ -32,7 +35,7 @@ class Limits:
     batch_size: int = 64
     batch_wait_ms: float = 0.0
     poll_seconds: float = 2.0
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    hosts: tuple[str, ...] = OWN_HOSTS
 
 
 class Server:

@@ -1,8 +1,7 @@
-"""What a server tells those who run it: Prometheus metrics, and the logger of its lines."""
+"""The metrics of a server, for Prometheus."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,6 @@ from prometheus_client.registry import Collector
 
 from ssl_recsys.serving.served import Models
 
-LOGGER = logging.getLogger("ssl_recsys.serving")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
