@@ -25,7 +25,6 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics, uncertainty
-from ssl_recsys.evaluation.pairs import rank_pairs
 from ssl_recsys.methods import BASELINE
 from ssl_recsys.options import own_fields
 from ssl_recsys.training import run_dir
@@ -224,7 +223,6 @@ class _Probing:
             1, round(PROBE_SHARE * config.training.max_epochs * pairs.steps_per_epoch)
         )
         self._steps_per_epoch = pairs.steps_per_epoch
-        self._config, self._dataset, self._validation = config, dataset, validation
         self._trainer = Trainer(dataset, pairs, validation, config, strategy, scratch)
         model = self._trainer.model
         self._begin = tf.train.Checkpoint(weights=model.weights, optimizer=model.optimizer)
@@ -244,14 +242,7 @@ class _Probing:
             for begin in range(0, in_epoch, STEPS_PER_CALL):
                 self._trainer.take_steps(batches, min(STEPS_PER_CALL, in_epoch - begin))
             left, epoch = left - in_epoch, epoch + 1
-        exclude = self._config.training.exclude_query
-        ranks = rank_pairs(
-            self._trainer.embed,
-            self._validation,
-            max(metrics.DEFAULT_KS),
-            own_item_rows=self._dataset.info.own_item_rows if exclude else None,
-        )
-        probe = Probe(alpha, learning_rate, ranks)
+        probe = Probe(alpha, learning_rate, self._trainer.validation_ranks())
         print(
             f"auto: probe of {self.num_steps:,} steps, alpha {alpha:g}, learning rate "
             f"{learning_rate:g}: validation Recall@{_K} {probe.recall:.4f}",

@@ -267,6 +267,13 @@ class Trainer:
         """`[rows, dim]` float32 embeddings of rows of a side's catalog, all by default."""
         return embed_rows(self._embedders[side], self._dataset.catalog(side), rows)
 
+    def validation_ranks(self) -> npt.NDArray[np.int32]:
+        """`[validation pairs]` ranks in the whole corpus."""
+        exclude = self._config.training.exclude_query
+        own = self._dataset.info.own_item_rows if exclude else None
+        most = max(metrics.DEFAULT_KS)
+        return rank_pairs(self.embed, self._validation_pairs, most, own_item_rows=own)
+
     def _make_embedder(self, side: str) -> Embedder:
         return tf.function(lambda features: self.model.embed(side, features), reduce_retracing=True)
 
@@ -305,15 +312,7 @@ class Trainer:
 
     def _validate(self) -> dict[str, Any]:
         """`metrics.SELECTABLE` of the validation pairs against the whole corpus."""
-        ranks = rank_pairs(
-            self.embed,
-            self._validation_pairs,
-            max(metrics.DEFAULT_KS),
-            own_item_rows=self._dataset.info.own_item_rows
-            if self._config.training.exclude_query
-            else None,
-        )
-        slices = metrics.slice_metrics(ranks, self._is_head)
+        slices = metrics.slice_metrics(self.validation_ranks(), self._is_head)
         values = {name: metrics.selected(slices, name) for name in metrics.SELECTABLE}
         for name, value in values.items():
             if value is not None:
