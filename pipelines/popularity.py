@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pipelines.experiments import item_frequency
 from ssl_recsys import cli, files, schema
-from ssl_recsys.config import VERIFY_DATASET
 from ssl_recsys.errors import InputError, printable
+from ssl_recsys.manifest import VERIFY_DATASET
 from ssl_recsys.options import Options, option
 
 _PLOT_ENDINGS = (".png", ".svg", ".pdf")

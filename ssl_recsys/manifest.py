@@ -12,6 +12,9 @@ from typing import Any
 from ssl_recsys import files, paths
 from ssl_recsys.errors import InputError
 
+# Help of the flag by which commands compare a dataset with its manifest.
+VERIFY_DATASET = "Compare the dataset's files with their manifest, which reads all of them."
+
 _MAX_HASHED_AT_ONCE = 8
 
 

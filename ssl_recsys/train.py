@@ -8,8 +8,8 @@ Run again with the same flags, it resumes from its newest checkpoint. docs/flags
 from __future__ import annotations
 
 from ssl_recsys import cli, schema
-from ssl_recsys.config import TrainOptions
 from ssl_recsys.training.feature_checks import check_features
+from ssl_recsys.training.train_options import TrainOptions
 
 
 def main(options: TrainOptions) -> None:

@@ -12,12 +12,12 @@ from pipelines.wikipedia import WikipediaOptions
 from ssl_recsys import options
 from ssl_recsys.advise import AdviseOptions
 from ssl_recsys.baselines import BaselinesOptions
-from ssl_recsys.config import TrainOptions
 from ssl_recsys.embed import EmbedOptions
 from ssl_recsys.evaluate import EvaluateOptions
 from ssl_recsys.index import IndexOptions
 from ssl_recsys.recommend import RecommendOptions
 from ssl_recsys.serve import ServeOptions
+from ssl_recsys.training.train_options import TrainOptions
 
 COMMANDS: dict[str, type[options.Options]] = {
     "ssl_recsys.train": TrainOptions,

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Collection
 
 from pipelines.experiments.runner import read_flags
-from ssl_recsys.config import VERIFY_DATASET
 from ssl_recsys.errors import InputError
+from ssl_recsys.manifest import VERIFY_DATASET
 from ssl_recsys.options import Options, option
 from ssl_recsys.paths import is_remote
 

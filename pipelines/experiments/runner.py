@@ -22,9 +22,9 @@ from typing import Protocol
 from absl import flags
 
 from ssl_recsys import options, schema
-from ssl_recsys.config import TrainOptions
 from ssl_recsys.errors import InputError
 from ssl_recsys.training.feature_checks import check_features
+from ssl_recsys.training.train_options import TrainOptions
 
 _FLAG = re.compile(r"--?(\w+)(?:=(.*))?")
 _POLL_SECONDS = 0.2

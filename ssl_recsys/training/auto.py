@@ -20,7 +20,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import files, paths, schema
-from ssl_recsys.config import RunConfig, TrainOptions
+from ssl_recsys.config import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
@@ -29,6 +29,7 @@ from ssl_recsys.methods import BASELINE
 from ssl_recsys.options import own_fields
 from ssl_recsys.training import run_dir
 from ssl_recsys.training.batches import training_pairs
+from ssl_recsys.training.train_options import TrainOptions
 from ssl_recsys.training.trainer import STEPS_PER_CALL, Trainer
 
 CHOSEN = (

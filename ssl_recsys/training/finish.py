@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssl_recsys import files, paths, schema
-from ssl_recsys.config import NO_EVALUATION, TrainOptions
 from ssl_recsys.errors import InputError
 from ssl_recsys.training import run_dir
+from ssl_recsys.training.train_options import NO_EVALUATION, TrainOptions
 
 _KEPT, _DROPPED = "kept", "dropped"
 _TYPES = {"step": int, "asked": dict, "checkpoints": str}

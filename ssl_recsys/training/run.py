@@ -9,7 +9,6 @@ from typing import Any
 import tensorflow as tf
 
 from ssl_recsys import files, paths, schema
-from ssl_recsys.config import NO_EVALUATION, TrainOptions
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
@@ -26,6 +25,7 @@ from ssl_recsys.training.batches import training_pairs
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.feature_checks import check_features
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
+from ssl_recsys.training.train_options import NO_EVALUATION, TrainOptions
 from ssl_recsys.training.trainer import Trainer
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from ssl_recsys import train as train_command
-from ssl_recsys.config import TrainOptions
+from ssl_recsys.training.train_options import TrainOptions
 from tests import command_line
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from ssl_recsys import config
-from ssl_recsys.training import run
+from ssl_recsys.training import run, train_options
 
 EVERYTHING = config.RunConfig(
     tower=config.TowerConfig(
@@ -53,7 +53,7 @@ def trained(data_dir: pathlib.Path, model_dir: pathlib.Path, *epochs: int) -> pa
     for max_epochs in epochs:
         training = dataclasses.replace(EVERYTHING.training, max_epochs=max_epochs)
         settings = dataclasses.replace(EVERYTHING, training=training)
-        options = config.TrainOptions(
+        options = train_options.TrainOptions(
             str(data_dir), str(model_dir), keep_checkpoints=True, run=settings
         )
         run.train_and_evaluate(options)

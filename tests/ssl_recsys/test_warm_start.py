@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from data_prep.encode import Item
 from data_prep.write_arrays import write_arrays
-from ssl_recsys.config import TrainOptions
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.statistics import statistics_for
 from ssl_recsys.errors import InputError
@@ -17,6 +16,7 @@ from ssl_recsys.schema import ITEM, PAIR_SPLITS, SIDES
 from ssl_recsys.training import warm_start
 from ssl_recsys.training.export import load_export
 from ssl_recsys.training.steps import make_model
+from ssl_recsys.training.train_options import TrainOptions
 from tests import command_line, small_dataset
 from tests.ssl_recsys import commands
 

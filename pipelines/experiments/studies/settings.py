@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pipelines.experiments.runner import Run
 from pipelines.experiments.studies import paper
 from ssl_recsys import options, schema
-from ssl_recsys.config import RunConfig, TrainOptions
+from ssl_recsys.config import RunConfig
 from ssl_recsys.errors import InputError
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import Options, check_distinct, option
+from ssl_recsys.training.train_options import TrainOptions
 
 # Choosing runs have seeds of their own, so that no final run is one that a choice rests on.
 FIRST_CHOOSING_SEED = 1000
