@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 A_MODEL_DIR = "a directory that ssl_recsys.train wrote"
 MODEL_DIR = "Directory that ssl_recsys.train wrote."
 MAX_QUERIES = "Evaluate on a seeded sample of this many queries; 0: on all."
+SCANN_REORDER = (
+    "What a ScaNN index keeps of each item to score the best candidates again: bfloat16 takes half "
+    "of the memory, int8 a quarter."
+)
 VERIFY = "Compare the model's files with their manifest, which reads all of them."
 
 
@@ -45,8 +49,7 @@ class EvaluateOptions(Options):
     retrieval: str = option(EXACT, "How the corpus is searched.", choices=RETRIEVALS)
     scann_reorder: str = option(
         FLOAT32,
-        "What a ScaNN index keeps of each item to score the best candidates again: bfloat16 takes "
-        "half of the memory, int8 a quarter.",
+        SCANN_REORDER + " A saved index keeps what it was built with.",
         choices=REORDER_DTYPES,
     )
     split: str = option(

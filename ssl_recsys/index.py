@@ -14,9 +14,9 @@ import importlib.util
 
 from ssl_recsys import cli
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluate import A_MODEL_DIR, MODEL_DIR, VERIFY
+from ssl_recsys.evaluate import A_MODEL_DIR, MODEL_DIR, SCANN_REORDER, VERIFY
 from ssl_recsys.options import Options, option
-from ssl_recsys.search import EXACT, RETRIEVALS, SCANN
+from ssl_recsys.search import EXACT, FLOAT32, REORDER_DTYPES, RETRIEVALS, SCANN
 from ssl_recsys.training import run_dir
 
 AUTO = "auto"
@@ -32,6 +32,7 @@ class IndexOptions(Options):
         "How it is searched; auto: by ScaNN where there are over 20,000 items and it is installed.",
         choices=(AUTO, *RETRIEVALS),
     )
+    scann_reorder: str = option(FLOAT32, SCANN_REORDER, choices=REORDER_DTYPES)
     use_version: int = option(0, "Build nothing: make this version the current one.", at_least=0)
     remove: tuple[str, ...] = option(
         (), "Build nothing: remove the item with this key; may be repeated.", repeated=True
@@ -70,7 +71,13 @@ def main(options: IndexOptions) -> None:
         else:
             old = None if options.from_catalog else index_files.load(store, exported)
             items = old.num_items if old else exported.info.num_items
-            index_files.build(store, exported, old, _retrieval(options.retrieval, items))
+            index_files.build(
+                store,
+                exported,
+                old,
+                _retrieval(options.retrieval, items),
+                reorder_dtype=options.scann_reorder,
+            )
         made = index_files.load(store, exported)
     assert made is not None, "a version was made the current one"
     described = ", ".join(f"{name} {value}" for name, value in index.described(made).items())

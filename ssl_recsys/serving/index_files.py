@@ -11,7 +11,7 @@ import numpy as np
 
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.search import SCANN
+from ssl_recsys.search import FLOAT32, SCANN
 from ssl_recsys.search.scann import ScannSearch
 from ssl_recsys.serving.index import SCANN_DIR, Added, Build, Index, no_items, of_catalog
 from ssl_recsys.serving.versions import BUILDS, VERSIONS, Store
@@ -124,7 +124,14 @@ def saved_scann(
     return found.build.scann if found.build.is_catalog(exported.info.num_items) else None
 
 
-def build(store: Store, exported: Exported, old: Index | None, retrieval: str) -> int:
+def build(
+    store: Store,
+    exported: Exported,
+    old: Index | None,
+    retrieval: str,
+    *,
+    reorder_dtype: str = FLOAT32,
+) -> int:
     """Builds an index over the model's catalog, or over what an old one finds; returns its version.
 
     Args:
@@ -132,6 +139,7 @@ def build(store: Store, exported: Exported, old: Index | None, retrieval: str) -
       exported: the model.
       old: the index whose added items are taken in and whose removed ones are left out.
       retrieval: `exact` or `scann`.
+      reorder_dtype: what a ScaNN index keeps of the items, see `ScannParams`.
     """
     old = old or of_catalog(exported)
     live = old.live
@@ -151,7 +159,10 @@ def build(store: Store, exported: Exported, old: Index | None, retrieval: str) -
         files.write_json(path / _BUILD, content)
         if retrieval == SCANN:
             queries = _sample_queries(exported)
-            ScannSearch.build(embeddings, sample_queries=queries).save(path / SCANN_DIR)
+            found = ScannSearch.build(
+                embeddings, sample_queries=queries, reorder_dtype=reorder_dtype
+            )
+            found.save(path / SCANN_DIR)
 
     return add_version(store, store.add(BUILDS, write), no_items(embeddings.shape[1]), ())
 

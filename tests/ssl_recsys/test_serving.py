@@ -15,6 +15,7 @@ import pytest
 from ssl_recsys import embed, evaluate, recommend, schema
 from ssl_recsys import index as index_command
 from ssl_recsys.errors import InputError
+from ssl_recsys.search.scann import ScannSearch
 from ssl_recsys.serving import index_files
 from ssl_recsys.serving.index import Added, Build, Index, no_items
 from ssl_recsys.serving.versions import VERSIONS, Store
@@ -176,7 +177,15 @@ def test_a_saved_scann_index_is_used(
     model_dir: pathlib.Path, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     pytest.importorskip("scann")
-    build(model_dir, "--retrieval=scann")
+    kept, built = [], ScannSearch.build
+
+    def build_plain(items: np.ndarray, *, reorder_dtype: str, **given: Any) -> ScannSearch:
+        kept.append(reorder_dtype)  # brute force, as of so few items, keeps float32 all the same
+        return built(items, reorder_dtype=reorder_dtype, **given)
+
+    monkeypatch.setattr(ScannSearch, "build", build_plain)
+    build(model_dir, "--retrieval=scann", "--scann_reorder=int8")
+    assert kept == ["int8"]
     monkeypatch.setattr("ssl_recsys.search.scann.ScannSearch.build", None)  # no other is built
     exact = recommended(model_dir, tmp_path / "exact", "--query=a")
     scann = recommended(model_dir, tmp_path / "scann", "--query=a", "--retrieval=scann")
