@@ -200,7 +200,16 @@ def _initial_table(
     shape: Sequence[int], dtype: tf.DType = tf.float32, *, padding: int, **kwargs: Any
 ) -> tf.Tensor:
     """`[rows, columns]` small random values, the last `padding` columns zeros."""
-    uniform = tf.keras.initializers.RandomUniform(-0.05, 0.05)
-    # Drawn in float32 whatever the type: a few bits of it would be a coarse grid.
-    values = tf.cast(uniform((shape[0], shape[1] - padding), tf.float32, **kwargs), dtype)
+    rows, columns = shape
+
+    @tf.function
+    def draw(num_rows: tf.Tensor) -> tf.Tensor:
+        # Drawn in float32 whatever the type: a few bits of it would be a coarse grid. Within a
+        # function the numbers are scaled where they lie, which eagerly takes two more copies; the
+        # number of rows is an argument, or the numbers would be kept as a constant of the function.
+        uniform = tf.keras.initializers.RandomUniform(-0.05, 0.05)
+        return uniform((num_rows, columns - padding), tf.float32, **kwargs)
+
+    values = tf.ensure_shape(draw(tf.constant(rows)), (rows, columns - padding))
+    values = tf.cast(values, dtype)
     return tf.pad(values, [[0, 0], [0, padding]]) if padding else values

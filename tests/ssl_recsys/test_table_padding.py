@@ -61,3 +61,14 @@ def test_padding_changes_nothing(static_shapes: bool, row_wise: bool) -> None:
     np.testing.assert_allclose(
         padded.embed(ITEM, batch), plain.embed(ITEM, batch), rtol=1e-5, atol=1e-6
     )
+
+
+def test_a_table_begins_as_keras_would_draw_it() -> None:
+    strategy = make_strategy("one_device")
+    run = config.RunConfig()
+    model = make_model(dict.fromkeys(SIDES, SPECS), run, strategy)
+    name, table = next(iter(model.feature_embeddings.tables.items()))
+    assert name == SPECS[0].name, "the first that is drawn"
+    tf.keras.utils.set_random_seed(run.training.seed)
+    drawn = tf.keras.initializers.RandomUniform(-0.05, 0.05)(table.shape)
+    np.testing.assert_array_equal(table.numpy(), drawn.numpy())
