@@ -136,7 +136,7 @@ class Exported:
         """
         path = self.path / f"pairs_{split}.npy"
         if not path.is_file():
-            raise InputError(f"{self.path} has no pairs of split {split!r} (validation, test)")
+            raise InputError(f"{self.path} has no {split} pairs; train with --eval_split={split}")
         return Pairs(*np.load(path))
 
 
