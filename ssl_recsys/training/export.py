@@ -29,8 +29,8 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -46,9 +46,9 @@ from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.raw.encoder import RawEncoder
 from ssl_recsys.schema import ITEM, QUERY, SIDES
 from ssl_recsys.training import run_dir
+from ssl_recsys.training.export_catalog import read_catalog, write_catalog
 
 _ITEM_COUNTS = "item_counts"
-_FEATURE_PREFIX = "feature_"
 _SETTINGS = "settings.json"
 EMBEDDING = "embedding"
 
@@ -182,7 +182,7 @@ def export_run(
     for side in SIDES:
         counts = {_ITEM_COUNTS: item_counts} if side == ITEM else {}
         if side == ITEM or dataset.info.queries:
-            _write_catalog(temporary, dataset.catalog(side), _catalog_files(side), counts)
+            write_catalog(temporary, dataset.catalog(side), side, counts)
     for split, columns in pairs.items():
         np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
     schema.write_dataset_info(temporary, dataset.info)
@@ -209,10 +209,10 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     if verify:
         manifest.check(path)
     info = schema.read_dataset_info(path)
-    catalog, (item_counts,) = _read_catalog(path, info, ITEM, [_ITEM_COUNTS])
+    catalog, (item_counts,) = read_catalog(path, info, ITEM, [_ITEM_COUNTS])
     catalogs = {info.catalog_dir(ITEM): catalog}
     if info.queries:
-        catalogs[info.catalog_dir(QUERY)], _ = _read_catalog(path, info, QUERY, [])
+        catalogs[info.catalog_dir(QUERY)], _ = read_catalog(path, info, QUERY, [])
     # Mapped: pages come as they are searched, and no copy is made (see ExactSearch).
     embeddings = np.load(path / run_dir.EMBEDDINGS_FILE, mmap_mode="c")
     if not len(embeddings) == catalog.num_items == info.num_items:
@@ -231,53 +231,6 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
         path,
         catalogs,
     )
-
-
-class _CatalogFiles(NamedTuple):
-    arrays: str
-    keys: str
-    titles: str
-
-
-def _catalog_files(side: str) -> _CatalogFiles:
-    """The files of the catalog of a side that is not the other's, too."""
-    if side == ITEM:
-        return _CatalogFiles("catalog.npz", "keys.txt", "titles.txt")
-    return _CatalogFiles("queries.npz", "query_keys.txt", "query_titles.txt")
-
-
-def _write_catalog(
-    directory: pathlib.Path, catalog: Catalog, names: _CatalogFiles, more: Mapping[str, np.ndarray]
-) -> None:
-    arrays = {f"{_FEATURE_PREFIX}{name}": array for name, array in catalog.features.items()}
-    arrays |= {"train_count": catalog.train_count, **more}
-    with (directory / names.arrays).open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-    _write_lines(directory / names.keys, catalog.keys)
-    _write_lines(directory / names.titles, catalog.titles)
-
-
-def _read_catalog(
-    directory: pathlib.Path, info: schema.DatasetInfo, side: str, more: Sequence[str]
-) -> tuple[Catalog, list[np.ndarray]]:
-    """What `_write_catalog` wrote."""
-    names = _catalog_files(side)
-    with np.load(directory / names.arrays) as file:
-        arrays = dict(file)
-    feature_names = [_FEATURE_PREFIX + spec.name for spec in info.features_of(side)]
-    missing = {"train_count", *more, *feature_names} - arrays.keys()
-    if missing:
-        raise InputError(
-            f"{directory / names.arrays} lacks {', '.join(sorted(missing))}: it is damaged, or "
-            "another version wrote it; train the run again"
-        )
-    catalog = Catalog(
-        keys=_read_lines(directory / names.keys),
-        titles=_read_lines(directory / names.titles),
-        train_count=arrays["train_count"],
-        features={name.removeprefix(_FEATURE_PREFIX): arrays[name] for name in feature_names},
-    )
-    return catalog, [arrays[name] for name in more]
 
 
 def load_tower(path: pathlib.Path, side: str) -> dict[str, Signature]:
@@ -336,14 +289,3 @@ def _save_tower(module: _Serving, side: str, dataset: Dataset, path: pathlib.Pat
         signatures[_DEFAULT] = embed_raw.get_concrete_function()
         signatures[FEATURES] = module.encode.get_concrete_function()
     tf.saved_model.save(module, str(path), signatures=signatures)
-
-
-def _write_lines(path: pathlib.Path, values: np.ndarray) -> None:
-    """One value a line; line breaks within a value become spaces."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for value in values:
-            file.write(" ".join(value.splitlines()) + "\n")
-
-
-def _read_lines(path: pathlib.Path) -> np.ndarray:
-    return np.array(path.read_text(encoding="utf-8").split("\n")[:-1], dtype=object)
