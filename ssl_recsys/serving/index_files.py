@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from ssl_recsys import files, schema
+from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.search import FLOAT32, SCANN
 from ssl_recsys.search.scann import ScannSearch
@@ -25,7 +25,6 @@ _BUILD_TYPES = {
 }
 _VERSION_TYPES = {"build": int, "keys": list, "titles": list, "removed": list, "columns": list}
 _OPTIONAL = ("columns",)  # earlier versions kept no raw features
-_SAMPLED_QUERIES = 4096
 
 
 def model_id(export: pathlib.Path) -> str:
@@ -158,9 +157,8 @@ def build(
         }
         files.write_json(path / _BUILD, content)
         if retrieval == SCANN:
-            queries = _sample_queries(exported)
             found = ScannSearch.build(
-                embeddings, sample_queries=queries, reorder_dtype=reorder_dtype
+                embeddings, sample_queries=exported.sample_queries(), reorder_dtype=reorder_dtype
             )
             found.save(path / SCANN_DIR)
 
@@ -219,11 +217,3 @@ def prune(store: Store, kept: int) -> None:
         is_changed = content["keys"] or content["removed"]
         if is_changed and version != current:
             store.remove(VERSIONS, version)
-
-
-def _sample_queries(exported: Exported) -> np.ndarray:
-    """Queries as they will come, to calibrate with: catalog items, spread evenly."""
-    catalog = exported.catalog(schema.QUERY)
-    count = min(catalog.num_items, _SAMPLED_QUERIES)
-    rows = np.arange(count) * catalog.num_items // count
-    return exported.query_embeddings(rows)

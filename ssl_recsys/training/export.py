@@ -4,6 +4,7 @@
 export/
   query_tower/, item_tower/   SavedModels: features -> {"embedding": [batch, dim]}
   item_embeddings.npy         [num_items, dim] float32, L2-normalised, in row order
+  sample_queries.npy          [up to 4,096, dim] float32, queries spread over their catalog
   catalog.npz                 train_count, item_counts and the encoded features
   keys.txt, titles.txt        one item a line, in row order
   queries.npz, query_keys.txt, query_titles.txt
@@ -50,6 +51,7 @@ from ssl_recsys.training.export_catalog import read_catalog, write_catalog
 
 _ITEM_COUNTS = "item_counts"
 _SETTINGS = "settings.json"
+_SAMPLE_QUERIES, _MAX_SAMPLE_QUERIES = "sample_queries.npy", 4096
 EMBEDDING = "embedding"
 
 # Signatures of a tower: raw features to embeddings, encoded ones to embeddings, raw to encoded.
@@ -96,7 +98,8 @@ class Exported:
       item_counts: `[num_items]` int64, pairs that the model was trained on, by their item; with
         `train_fraction` fewer than the catalog's `train_count`.
       item_embeddings: `[num_items, dim]` float32.
-      query_tower: embeds queries, of encoded features.
+      query_tower: embeds queries, of encoded features; loaded when it is first called, since it
+        holds the tables.
       exclude_query: whether the model was validated with each query's own item left out.
       path: the export directory.
     """
@@ -127,6 +130,13 @@ class Exported:
             return self.query_tower({**features, **missing})
 
         return embed_rows(embed, self.catalog(QUERY), rows)
+
+    def sample_queries(self) -> np.ndarray:
+        """`[up to 4,096, dim]` float32 embeddings of queries, spread evenly over their catalog."""
+        path = self.path / _SAMPLE_QUERIES
+        if path.is_file():
+            return np.load(path)
+        return self.query_embeddings(_sample(self.catalog(QUERY)))  # of an earlier revision
 
     def pairs(self, split: str) -> Pairs:
         """The pairs of a held-out split.
@@ -179,6 +189,9 @@ def export_run(
     del look_up, serving  # copies of sharded tables
     embeddings = embed_rows(lambda features: model.embed(ITEM, features), catalog)
     np.save(temporary / run_dir.EMBEDDINGS_FILE, embeddings)
+    queries = dataset.catalog(QUERY)
+    sample = embed_rows(lambda features: model.embed(QUERY, features), queries, _sample(queries))
+    np.save(temporary / _SAMPLE_QUERIES, sample)
     for side in SIDES:
         counts = {_ITEM_COUNTS: item_counts} if side == ITEM else {}
         if side == ITEM or dataset.info.queries:
@@ -217,7 +230,7 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     embeddings = np.load(path / run_dir.EMBEDDINGS_FILE, mmap_mode="c")
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
-    query_tower = load_tower(path, QUERY)[ENCODED]
+    query_tower = functools.cache(lambda: load_tower(path, QUERY)[ENCODED])
     settings = files.read_json(path / _SETTINGS)
     files.check_types(
         str(path / _SETTINGS), settings, {"exclude_query": bool, "unread_marks": list}
@@ -226,11 +239,17 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
         info,
         item_counts,
         embeddings,
-        lambda features: query_tower(features)[EMBEDDING],
+        lambda features: query_tower()(features)[EMBEDDING],
         settings["exclude_query"],
         path,
         catalogs,
     )
+
+
+def _sample(catalog: Catalog) -> np.ndarray:
+    """Rows spread evenly over a catalog."""
+    count = min(catalog.num_items, _MAX_SAMPLE_QUERIES)
+    return np.arange(count) * catalog.num_items // count
 
 
 def load_tower(path: pathlib.Path, side: str) -> dict[str, Signature]:
