@@ -58,7 +58,7 @@ flink-test spark-test: setup
 
 # Every benchmark, with the parsers that data_prep is compared with; figures go to runs/bench. On
 # real data:
-# make bench BENCH_FLAGS='--dump=DUMP.xml.bz2 --data_dir=data/wikipedia'
+# make bench BENCH_FLAGS='--dump=DUMP.xml.bz2 --tables=TABLES --data_dir=data/wikipedia'
 bench: setup
 	$(call install,bench)
 	$(BIN)/python -m benchmarks.run_all $(BENCH_FLAGS)
