@@ -50,7 +50,7 @@ browser-test: setup
 	$(call install,test browser)
 	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/*/test_*_browser.py
 
-# Both data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
+# The data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
 # about 160 MB of jars once.
 flink-test spark-test: setup
 	$(call install,test cluster)
