@@ -50,7 +50,7 @@ browser-test: setup
 	$(call install,test browser)
 	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/*/test_*_browser.py
 
-# Both data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
+# The data jobs on a cluster of processes on this machine; needs Java 17 and Maven, and downloads
 # about 160 MB of jars once.
 flink-test spark-test: setup
 	$(call install,test cluster)
@@ -58,7 +58,7 @@ flink-test spark-test: setup
 
 # Every benchmark, with the parsers that data_prep is compared with; figures go to runs/bench. On
 # real data:
-# make bench BENCH_FLAGS='--dump=DUMP.xml.bz2 --data_dir=data/wikipedia'
+# make bench BENCH_FLAGS='--dump=DUMP.xml.bz2 --tables=TABLES --data_dir=data/wikipedia'
 bench: setup
 	$(call install,bench)
 	$(BIN)/python -m benchmarks.run_all $(BENCH_FLAGS)

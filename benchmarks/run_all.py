@@ -24,6 +24,7 @@ BENCHMARKS = (
     "end_to_end",
     "input_pipeline",
     "data_prep",
+    "sql_tables",
     "exact_search",
     "scann_search",
     "memory",
@@ -37,6 +38,7 @@ class RunAllOptions(Options):
     output_dir: str = option("runs/bench", "Where each benchmark's JSON file is written.")
     only: tuple[str, ...] = option(BENCHMARKS, "The benchmarks to run.", choices=BENCHMARKS)
     dump: str = option("", "Wikipedia dump for data_prep; empty: a synthetic one.")
+    tables: str = option("", "Directory of SQL tables for sql_tables; empty: synthetic ones.")
     data_dir: str = option("", "Dataset directory for end_to_end; empty: a synthetic one.")
 
 
@@ -64,6 +66,7 @@ def command(name: str, output: pathlib.Path, options: RunAllOptions) -> list[str
     """The command that runs one benchmark."""
     inputs = {
         "data_prep": f"--dump={options.dump}",
+        "sql_tables": f"--tables={options.tables}",
         "end_to_end": f"--data_dir={options.data_dir}",
     }
     arguments = [f"--output={output}", *([inputs[name]] if name in inputs else [])]

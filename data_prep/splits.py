@@ -41,8 +41,13 @@ def text_digest(text: str) -> int:
 
 def text_digests(texts: list[str]) -> np.ndarray:
     """Digests of many texts, uint64 `[len(texts)]`."""
+    return utf8_digests([text.encode("utf-8") for text in texts])
+
+
+def utf8_digests(texts: list[bytes]) -> np.ndarray:
+    """As `text_digests`, of texts that are encoded already."""
     digest = functools.partial(hashlib.blake2b, digest_size=8)
-    joined = b"".join([digest(text.encode("utf-8")).digest() for text in texts])
+    joined = b"".join([digest(text).digest() for text in texts])
     return np.frombuffer(joined, ">u8").astype(np.uint64)
 
 

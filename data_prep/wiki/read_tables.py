@@ -17,13 +17,13 @@ from data_prep import problems
 from data_prep.counting import count, count_all
 from data_prep.shards import by_shard, concatenate
 from data_prep.spill import Spill
-from data_prep.splits import scramble, text_digests
+from data_prep.splits import scramble, utf8_digests
 from data_prep.wiki import sites
 from data_prep.wiki.read_pages import NO_ARTICLE, TITLES, Titles
 from data_prep.wiki.sql_dump import TableFile, read_rows
 from data_prep.wiki.sql_rows import Rows
 from data_prep.wiki.sql_tokens import SqlError
-from data_prep.wiki.titles import stored_title, stored_titles
+from data_prep.wiki.titles import decoded_titles, stored_title, stored_titles
 from ssl_recsys.errors import InputError
 
 # Kinds of link targets, and the counters of those that are no articles.
@@ -185,19 +185,20 @@ class ReadTable(beam.DoFn):
         count("pages_other_namespace", len(ids) - is_article.sum())
         articles = np.flatnonzero(is_article)
         titles = stored_titles(rows.strings("page_title", articles))
-        is_legal_title = np.array([bool(title) for title in titles], bool)
-        count("pages_malformed", len(titles) - is_legal_title.sum())
-        articles, titles = articles[is_legal_title], [title for title in titles if title]
+        known = [title for title in titles if title]
+        count("pages_malformed", len(titles) - len(known))
+        if len(known) < len(titles):
+            articles = articles[np.fromiter(map(bool, titles), bool, len(titles))]
         is_redirect = rows.integers("page_is_redirect")[articles]
-        yield PAGE_ROWS, PageRows(ids[articles], text_digests(titles), titles, is_redirect)
+        digests = utf8_digests(known)
+        yield PAGE_ROWS, PageRows(ids[articles], digests, decoded_titles(known), is_redirect)
         if self._find_hidden:
             where = np.flatnonzero(namespaces == sites.CATEGORY)
-            names = [self._name(raw) for raw in rows.strings("page_title", where)]
-            yield CATEGORY_PAGES, Named(ids[where], names)
+            names = stored_titles(rows.strings("page_title", where))
+            yield CATEGORY_PAGES, Named(ids[where], decoded_titles(names))
 
     def _hidden(self, rows: Rows) -> Iterator[tuple[str, Any]]:
-        is_hidden = [name == b"hiddencat" for name in rows.strings("pp_propname")]
-        yield HIDDEN_PAGES, Ids(_ids(rows, "pp_page")[np.array(is_hidden, bool)])
+        yield HIDDEN_PAGES, Ids(_ids(rows, "pp_page")[rows.equal("pp_propname", b"hiddencat")])
 
     def _redirects(self, rows: Rows) -> Iterator[tuple[str, Any]]:
         ids, namespaces = _ids(rows, "rd_from"), rows.integers("rd_namespace")
@@ -213,12 +214,12 @@ class ReadTable(beam.DoFn):
 
     def _targets(self, rows: Rows) -> Iterator[tuple[str, Any]]:
         ids, namespaces = _ids(rows, "lt_id"), rows.integers("lt_namespace")
-        kinds, digests, named = self._kinds(rows, namespaces, "lt_title")
+        kinds, digests, named = self._kinds(rows, namespaces, "lt_title", are_distinct=True)
         yield TARGET_ROWS, TargetRows(ids, kinds, digests)
         yield from named
         where = np.flatnonzero(namespaces == sites.CATEGORY)
-        names = [self._name(raw) for raw in rows.strings("lt_title", where)]
-        yield TARGET_NAMES, Named(ids[where], names)
+        names = stored_titles(rows.strings("lt_title", where))
+        yield TARGET_NAMES, Named(ids[where], decoded_titles(names))
 
     def _links(self, rows: Rows) -> Iterator[tuple[str, Any]]:
         pages = _ids(rows, "pl_from")
@@ -261,7 +262,13 @@ class ReadTable(beam.DoFn):
         return where[is_known], where[~is_known]
 
     def _kinds(
-        self, rows: Rows, namespaces: np.ndarray, title: str, where: np.ndarray | None = None
+        self,
+        rows: Rows,
+        namespaces: np.ndarray,
+        title: str,
+        where: np.ndarray | None = None,
+        *,
+        are_distinct: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, list[tuple[str, Any]]]:
         """Kinds and digests of targets, and the titles to emit; `namespaces` are of `where`."""
         where = np.arange(len(namespaces)) if where is None else where
@@ -269,9 +276,8 @@ class ReadTable(beam.DoFn):
         kinds[np.isin(namespaces, (sites.FILE, sites.MEDIA))] = FILE
         digests = np.zeros(len(where), np.uint64)
         articles = np.flatnonzero(namespaces == sites.ARTICLE)
-        kinds[articles], digests[articles], named = self._articles(
-            rows.strings(title, where[articles])
-        )
+        read = self._distinct_articles if are_distinct else self._articles
+        kinds[articles], digests[articles], named = read(rows.strings(title, where[articles]))
         return kinds, digests, named
 
     def _articles(
@@ -282,16 +288,28 @@ class ReadTable(beam.DoFn):
         index = np.fromiter(
             (place.setdefault(raw, len(place)) for raw in raws), np.int64, len(raws)
         )
-        if b"" in place:
-            raise SqlError("a link has no title; name the linktarget table by --linktarget, too")
-        titles = stored_titles(list(place))
-        known = [title for title in titles if title]
-        is_known = np.fromiter(map(bool, titles), bool, len(titles))
-        digests = np.zeros(len(titles), np.uint64)
-        digests[is_known] = text_digests(known)
-        kinds = np.where(is_known, np.uint8(ARTICLE), np.uint8(INVALID))
-        named = [(TITLES, Titles(digests[is_known], known))] if self._keep_titles else []
+        kinds, digests, named = self._distinct_articles(list(place))
         return kinds[index], digests[index], named
+
+    def _distinct_articles(
+        self, raws: Sequence[bytes | None]
+    ) -> tuple[np.ndarray, np.ndarray, list[tuple[str, Any]]]:
+        """As `_articles`, where few titles or none are there twice."""
+        titles = stored_titles(raws)
+        known = [title for title in titles if title]
+        if len(known) == len(titles):
+            is_known = np.ones(len(titles), bool)
+        elif b"" in raws:
+            raise SqlError("a link has no title; name the linktarget table by --linktarget, too")
+        else:
+            is_known = np.fromiter(map(bool, titles), bool, len(titles))
+        digests = np.zeros(len(titles), np.uint64)
+        digests[is_known] = utf8_digests(known)
+        kinds = np.where(is_known, np.uint8(ARTICLE), np.uint8(INVALID))
+        named = []
+        if self._keep_titles:
+            named = [(TITLES, Titles(digests[is_known], decoded_titles(known)))]
+        return kinds, digests, named
 
     def _name(self, raw: bytes | None) -> str:
         """The name of a category; one object for all that have it."""

@@ -155,14 +155,14 @@ class RowReader:
         Raises:
           SqlError: if it ends in a row that is none.
         """
+        yield from self._read(is_end=True)
         if self._columns is not None:
             self._counters["row_cut_off"] += not is_blank(self._text)
         if self._columns is not None or _END_OF_DUMP not in self._tail:
             self._counters["dump_unfinished"] += 1
-        yield from ()
 
-    def _read(self) -> Iterator[Rows]:
-        """Takes the rows off the text that are complete."""
+    def _read(self, *, is_end: bool = False) -> Iterator[Rows]:
+        """Takes the rows off the text that are complete; `is_end` if no more text follows."""
         text, start = self._text, 0
         rewritten: dict[tuple[str, ...], list[bytes]] = {}
         while True:
@@ -172,16 +172,18 @@ class RowReader:
                     start = found
                     break
                 self._columns, start = found.columns or self._all_columns, found.end
+            if not is_end and text.find(b")", start) < 0:
+                break  # the beginning of a row
             split = _split(text, start, self._columns)
             before = start
             if split is None:
                 plain = rewrite_rows(text, start, len(self._columns))
                 rewritten.setdefault(self._columns, []).append(plain.text)
-                start, is_end = plain.end, plain.is_end
+                start, ends = plain.end, plain.is_end
             else:
                 yield split.rows
-                start, is_end = start + split.end - len(PADDING), split.is_end
-            if is_end:
+                start, ends = start + split.end - len(PADDING), split.is_end
+            if ends:
                 self._columns = None
             elif start == before:
                 break
@@ -199,10 +201,23 @@ def _split(text: bytes, start: int, columns: tuple[str, ...]) -> Split | None:
 
     So are rows that cannot be found at all: a quote in a comment may hide them.
     """
-    stop = text.find(b";\n", start)
+    stop = _find_end(text, start)
     if 0 <= stop < start + _SHORT_BYTES:
         return None
     split = split_rows(
         concatenate([text[start : stop + 1] if stop >= 0 else text[start:]]), columns
     )
     return split if split is not None and len(split.rows.bounds) else None
+
+
+def _find_end(text: bytes, start: int) -> int:
+    """The next semicolon at a line's end, or -1.
+
+    Strings hold no line breaks as they are, so that the next one is mostly that, and found faster.
+    """
+    line_end = text.find(b"\n", start)
+    while line_end >= 0:
+        if line_end > start and text[line_end - 1] == ord(";"):
+            return line_end - 1
+        line_end = text.find(b"\n", line_end + 1)
+    return -1

@@ -39,7 +39,8 @@ class Rows(NamedTuple):
       names: of the columns.
       bounds: `[rows, columns + 2]` int64, where a row's "(", its commas, its ")" and what follows
         it stand in the text.
-      odd: `[rows]`, whether there is a backslash or a doubled quote in the row.
+      odd: `[rows]`, whether there is a backslash or a doubled quote in the row, or anything else
+        between a string and the next comma or parenthesis.
     """
 
     text: bytes
@@ -83,6 +84,24 @@ class Rows(NamedTuple):
             values[row] = _special(text[starts[row] : ends[row]])
         return values
 
+    def equal(self, name: str, value: bytes) -> np.ndarray:
+        """Where a column is the string `value`, which has a byte or more; bool `[rows]`.
+
+        Raises:
+          SqlError: for a value that is no constant.
+        """
+        column = self.names.index(name)
+        starts, ends = self.bounds[:, column] + 1, self.bounds[:, column + 1]
+        array = np.frombuffer(self.text, np.uint8)
+        special = self.odd | (array[starts] != _QUOTE)
+        found = ~special & (ends - starts == len(value) + 2)
+        for place, byte in enumerate(value, start=1):
+            rows = np.flatnonzero(found)
+            found[rows] = array[starts[rows] + place] == byte
+        rows = np.flatnonzero(special)
+        found[rows] = [token == value for token in self.strings(name, rows)]
+        return found
+
 
 class Split(NamedTuple):
     """The rows found, the position behind them, and whether the statement ends there."""
@@ -112,10 +131,8 @@ def split_rows(text: bytes, names: tuple[str, ...]) -> Split | None:
     _unmark_escaped(is_quote, at, escapes)
     quotes, escapes = at[is_quote], at[escapes]
     if len(quotes):
-        # 1 from an opening quote up to the closing one, which itself has 0.
-        is_inside = np.bitwise_xor.accumulate(is_quote.view(np.uint8))
-        is_outer = (is_inside | is_quote.view(np.uint8)) == 0
-        at, kinds = at[is_outer], kinds[is_outer]
+        outer = _outside(is_quote)
+        at, kinds = at[outer], kinds[outer]
     ends = np.flatnonzero(kinds == _SEMICOLON)
     if len(ends):
         at, kinds = at[: ends[0] + 1], kinds[: ends[0] + 1]
@@ -132,10 +149,12 @@ def split_rows(text: bytes, names: tuple[str, ...]) -> Split | None:
         return None
     if _has_comment(array[:end], quotes):
         return None
-    # A quote that is doubled closes a string and opens another at once.
-    doubled = quotes[1:-1:2][np.diff(quotes)[1::2] == 1] if len(quotes) > 2 else quotes[:0]
-    for positions in (escapes, doubled):
-        odd[np.searchsorted(bounds[:, 0], positions[positions < end]) - 1] = True
+    closing = quotes[1::2][quotes[1::2] < end]
+    behind = array[closing + 1]
+    # Another quote behind it is a doubled one.
+    loose = closing[(behind != _COMMA) & (behind != _CLOSE)]
+    for positions in (escapes[escapes < end], loose):
+        odd[np.searchsorted(bounds[:, 0], positions) - 1] = True
     return Split(Rows(text, names, bounds, odd), end, bool(len(ends)))
 
 
@@ -168,6 +187,22 @@ def _unmark_escaped(is_quote: np.ndarray, at: np.ndarray, escapes: np.ndarray) -
     following = escapes + 1
     following = following[following < len(at)]
     is_quote[following[at[following] == at[following - 1] + 1]] = False
+
+
+def _outside(is_quote: np.ndarray) -> np.ndarray:
+    """Indices of the marks that are outside strings, by which marks are their quotes."""
+    quotes = np.flatnonzero(is_quote)
+    is_outside = ~is_quote
+    opening, closing = quotes[::2], quotes[1::2]
+    if len(closing) < len(opening):
+        is_outside[opening[-1] :] = False
+    marks_inside = closing - opening[: len(closing)] - 1
+    strings = np.flatnonzero(marks_inside)
+    if len(strings):
+        counts = marks_inside[strings]
+        first = opening[strings] + 1 - (np.cumsum(counts) - counts)
+        is_outside[np.repeat(first, counts) + np.arange(counts.sum())] = False
+    return np.flatnonzero(is_outside)
 
 
 def _is_regular(array: np.ndarray, kinds: np.ndarray, bounds: np.ndarray) -> bool:
@@ -209,15 +244,20 @@ def _digits(text: bytes, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarr
       int64 `[spans]`, and whether each is one to sixteen digits; other values mean nothing.
     """
     lengths = ends - starts
-    if lengths.max(initial=0) <= 1:
+    longest = lengths.max(initial=0)
+    if longest <= 1:
         values = np.frombuffer(text, np.uint8)[ends - 1].astype(np.int64) - ord("0")
         return values, (lengths == 1) & (values >= 0) & (values <= 9)
     # Eight bytes from any position of the text.
     words = np.ndarray((len(text) - 7,), "<u8", text, strides=(1,))
-    values, is_plain = _eight_digits(words[ends - 8], np.clip(lengths, 0, 8))
-    is_plain &= (lengths > 0) & (lengths <= 16)
-    is_long = np.flatnonzero(is_plain & (lengths > 8))
-    if len(is_long):
+    is_short = longest <= 8
+    values, is_plain = _eight_digits(
+        words[ends - 8], lengths if is_short else np.minimum(lengths, 8)
+    )
+    is_plain &= lengths > 0
+    if not is_short:
+        is_plain &= lengths <= 16
+        is_long = np.flatnonzero(is_plain & (lengths > 8))
         high, is_high_plain = _eight_digits(
             words[ends[is_long] - 16], np.minimum(lengths[is_long] - 8, 8)
         )

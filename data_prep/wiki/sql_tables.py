@@ -64,7 +64,7 @@ class Tables(NamedTuple):
 
 
 # The columns that are read: of a table's layouts through the years, each.
-_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "page": (("page_id", "page_namespace", "page_title", "page_is_redirect"),),
     "pagelinks": (("pl_from", "pl_target_id"), ("pl_from", "pl_namespace", "pl_title")),
     "redirect": (("rd_from", "rd_namespace", "rd_title"),),
@@ -95,7 +95,7 @@ def check_flags(options: SqlOptions) -> None:
 
 def given_tables(options: SqlOptions) -> list[str]:
     """Names of the tables that flags are given for."""
-    return [table for table in _LAYOUTS if getattr(options, table)]
+    return [table for table in LAYOUTS if getattr(options, table)]
 
 
 def find_tables(options: SqlOptions) -> Tables:
@@ -108,7 +108,7 @@ def find_tables(options: SqlOptions) -> Tables:
     tables = Tables(
         **{
             table: sql_dump.find_files(getattr(options, table), table, *layouts)
-            for table, layouts in _LAYOUTS.items()
+            for table, layouts in LAYOUTS.items()
         }
     )
     for table in _REQUIRED:

@@ -29,6 +29,11 @@ _RELATIVE = re.compile(r"(?:^|/)\.\.?(?:/|$)")  # a path of a URL would be chang
 # letters but Latin ones, which NFC may change.
 _UNUSUAL = np.zeros(256, bool)
 _UNUSUAL[[*range(10), *range(11, 33), *b"#%&/<>[]{|}~\x7f\xc2", *range(0xCC, 256)]] = True
+# Those where nothing is left to NFC: of the others, the first bytes of spaces, marks of direction
+# and U+FFFD.
+_UNUSUAL_IN_NFC = _UNUSUAL.copy()
+_UNUSUAL_IN_NFC[0xCC:] = False
+_UNUSUAL_IN_NFC[[0xE1, 0xE2, 0xE3, 0xEF]] = True
 _XML_SPACE = " \t\r\n"
 
 _NUMERIC = re.compile("&#(?:0*([0-9]+)|[xX]0*([0-9a-fA-F]+));")
@@ -56,34 +61,51 @@ def stored_title(raw: bytes | None) -> str:
     return title if is_legal(title) else ""
 
 
-def stored_titles(raws: Sequence[bytes | None]) -> list[str]:
-    """As `stored_title`, of many: most need no more than spaces in place of underscores."""
+def stored_titles(raws: Sequence[bytes | None]) -> list[bytes]:
+    """As `stored_title`, of many, as UTF-8.
+
+    Most titles need no more than spaces in place of underscores, which all get at once.
+    """
     if not raws:
         return []
     joined = b"\n".join([b"", *[raw or b"" for raw in raws], b""])
     try:
-        titles = joined.replace(b"_", b" ").decode("utf-8").split("\n")[1:-1]
+        text = joined.decode("utf-8")
     except UnicodeDecodeError:
-        titles = []
-    if len(titles) != len(raws):
-        return [stored_title(raw) for raw in raws]
-    for index in np.flatnonzero(_are_unusual(np.frombuffer(joined, np.uint8))).tolist():
-        titles[index] = stored_title(raws[index])
+        text = ""
+    titles = joined.replace(b"_", b" ").split(b"\n")[1:-1]
+    if not text or len(titles) != len(raws):
+        return [stored_title(raw).encode("utf-8") for raw in raws]
+    lines = np.frombuffer(joined, np.uint8)
+    unusual = _unusual(lines, _UNUSUAL)
+    if len(unusual) > len(raws) / 8 and unicodedata.is_normalized("NFC", text):
+        unusual = _unusual(lines, _UNUSUAL_IN_NFC)
+    for index in unusual.tolist():
+        titles[index] = stored_title(raws[index]).encode("utf-8")
     return titles
 
 
-def _are_unusual(lines: np.ndarray) -> np.ndarray:
-    """Which lines, with a line break before each and behind the last, are no plain titles."""
+def decoded_titles(titles: list[bytes]) -> list[str]:
+    """What `stored_titles` gives, as text."""
+    return b"\n".join(titles).decode("utf-8").split("\n") if titles else []
+
+
+def _unusual(lines: np.ndarray, is_unusual: np.ndarray) -> np.ndarray:
+    """Indices of the lines that are no plain titles.
+
+    Args:
+      lines: bytes, with a line break before each line and behind the last.
+      is_unusual: `[256]`, the bytes that no plain title has.
+    """
     breaks = np.flatnonzero(lines == ord("\n"))
-    starts = breaks[:-1]
-    is_unusual = _UNUSUAL[lines]
+    is_found = is_unusual[lines]
     # Spaces at an end, two of them, or an empty line.
     is_edge = (lines == ord("_")) | (lines == ord("\n"))
-    is_unusual[:-1] |= is_edge[:-1] & is_edge[1:]
-    found = np.logical_or.reduceat(is_unusual[:-1], starts)
-    found |= np.isin(lines[starts + 1], list(b".:"))
-    found |= np.diff(breaks) - 1 > MAX_TITLE_BYTES
-    return found
+    is_found[:-1] |= is_edge[:-1] & is_edge[1:]
+    first = lines[breaks[:-1] + 1]
+    found = (first == ord(".")) | (first == ord(":")) | (np.diff(breaks) - 1 > MAX_TITLE_BYTES)
+    found[np.searchsorted(breaks, np.flatnonzero(is_found[:-1]), side="right") - 1] = True
+    return np.flatnonzero(found)
 
 
 def is_legal(title: str) -> bool:

@@ -15,9 +15,12 @@ from benchmarks import (
     memory,
     processes,
     scann_search,
+    sql_tables,
     table_rows,
     wikipedia_scale,
 )
+from data_prep.synthetic import wiki_pages, wiki_sql, wiki_world
+from ssl_recsys.errors import InputError
 
 
 def values(report: harness.Report) -> dict[str, float]:
@@ -194,3 +197,25 @@ def test_memory_of_a_command_and_its_children():
     assert used["cpu_seconds"] > 0
     with pytest.raises(RuntimeError, match="on purpose"):
         wikipedia_scale._watch([sys.executable, "-c", "raise SystemExit('on purpose')"])
+
+
+def test_sql_tables(tmp_path):
+    options = sql_tables.Options(num_items=100, megabytes=1, repetitions=1)
+    report = sql_tables.measure(options)
+    found = values(report)
+    tables = ("page", "pagelinks", "redirect", "linktarget", "categorylinks", "page_props")
+    depths = ("rows found", "parsed", "read")
+    assert set(found) == {f"{table}, {depth}" for table in tables for depth in depths}
+    assert all(1 <= size < 1.1 for size in report.details["megabytes"].values())
+    with pytest.raises(InputError, match="no files as WIKI-DATE-page"):
+        sql_tables.find_tables(tmp_path)
+
+
+def test_sql_tables_are_the_same_rows_again(tmp_path):
+    world = wiki_world.WikiWorld(100, seed=0)
+    wiki_sql.write_tables(tmp_path, wiki_pages.pages(world), wiki_sql.LAYOUT_2024)
+    for file in sql_tables.find_tables(tmp_path):
+        large = sql_tables.enlarged(file, tmp_path, 1)
+        few, many = sql_tables.count_rows(file), sql_tables.count_rows(large, large.columns[:1])
+        assert many > few > 0
+        assert many % few == 0

@@ -68,3 +68,22 @@ def _installs(scratch):
     local = scratch / "installs-local"
     jobs.run(*jobs.app_install(raw, local))
     return raw, local
+
+
+@pytest.fixture(name="users", scope="session")
+def _users(scratch, installs):
+    """The same log and table, and the local runner's dataset of their users."""
+    local = scratch / "users-local"
+    jobs.run(*jobs.interactions(installs[0], local))
+    return installs[0], local
+
+
+@pytest.fixture(name="tables", scope="session")
+def _tables(scratch):
+    """SQL tables of a made-up wiki, and the local runner's dataset of them."""
+    raw = scratch / "tables"
+    make = ("--kind=wikipedia_sql", "--num_items=500", f"--output={raw}")
+    jobs.run(*jobs.command("pipelines.synthetic", *make))
+    local = scratch / "tables-local"
+    jobs.run(*jobs.tables(raw, local))
+    return raw, local

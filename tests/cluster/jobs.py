@@ -1,4 +1,4 @@
-"""The two data jobs over small input, here and on a cluster, and their results side by side."""
+"""The data jobs over small input, here and on a cluster, and their results side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both jobs on a Flink of two task managers: the bytes of the local runner, whatever is killed."""
+"""All jobs on a Flink of two task managers: the bytes of the local runner, whatever is killed."""
 
 import functools
 import gzip
@@ -46,20 +46,18 @@ def test_app_install(scratch, beam_args, installs):
     jobs.compare("app_install, Flink", seconds, local, jobs.digests(output))
 
 
-def test_interactions(scratch, beam_args, installs):
-    raw, outputs = installs[0], [scratch / f"users-{name}" for name in ("local", "flink")]
-    jobs.run(*jobs.interactions(raw, outputs[0]))
-    seconds, _ = jobs.timed(jobs.run, *jobs.interactions(raw, outputs[1], *beam_args))
-    jobs.compare("interactions, Flink", seconds, outputs[0], jobs.digests(outputs[1]))
+def test_interactions(scratch, beam_args, users):
+    raw, local = users
+    output = scratch / "users-flink"
+    seconds, _ = jobs.timed(jobs.run, *jobs.interactions(raw, output, *beam_args))
+    jobs.compare("interactions, Flink", seconds, local, jobs.digests(output))
 
 
-def test_sql_tables(scratch, beam_args):
-    raw, outputs = scratch / "tables", [scratch / f"tables-{name}" for name in ("local", "flink")]
-    make = ("--kind=wikipedia_sql", "--num_items=500", f"--output={raw}")
-    jobs.run(*jobs.command("pipelines.synthetic", *make))
-    jobs.run(*jobs.tables(raw, outputs[0]))
-    seconds, _ = jobs.timed(jobs.run, *jobs.tables(raw, outputs[1], *beam_args))
-    jobs.compare("wikipedia --source=sql, Flink", seconds, outputs[0], jobs.digests(outputs[1]))
+def test_sql_tables(scratch, beam_args, tables):
+    raw, local = tables
+    output = scratch / "tables-flink"
+    seconds, _ = jobs.timed(jobs.run, *jobs.tables(raw, output, *beam_args))
+    jobs.compare("wikipedia --source=sql, Flink", seconds, local, jobs.digests(output))
 
 
 @pytest.mark.parametrize(

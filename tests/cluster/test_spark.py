@@ -1,4 +1,4 @@
-"""Both jobs on a Spark of two workers: the bytes of the local runner."""
+"""All jobs on a Spark of two workers: the bytes of the local runner."""
 
 import pytest
 
@@ -27,3 +27,17 @@ def test_app_install(scratch, beam_args, installs):
     output = scratch / "installs-spark"
     seconds, _ = jobs.timed(jobs.run, *jobs.app_install(raw, output, *beam_args))
     jobs.compare("app_install, Spark", seconds, local, jobs.digests(output))
+
+
+def test_interactions(scratch, beam_args, users):
+    raw, local = users
+    output = scratch / "users-spark"
+    seconds, _ = jobs.timed(jobs.run, *jobs.interactions(raw, output, *beam_args))
+    jobs.compare("interactions, Spark", seconds, local, jobs.digests(output))
+
+
+def test_sql_tables(scratch, beam_args, tables):
+    raw, local = tables
+    output = scratch / "tables-spark"
+    seconds, _ = jobs.timed(jobs.run, *jobs.tables(raw, output, *beam_args))
+    jobs.compare("wikipedia --source=sql, Spark", seconds, local, jobs.digests(output))

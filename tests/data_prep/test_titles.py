@@ -1,5 +1,7 @@
 """Titles and targets: case, namespaces, prefixes, escapes, legality."""
 
+import unicodedata
+
 import hypothesis
 import hypothesis.strategies as st
 import pytest
@@ -183,4 +185,26 @@ def test_a_legal_title_stays_itself(text):
     )
 )
 def test_many_titles_are_as_one_by_one(raws):
-    assert titles.stored_titles(raws) == [titles.stored_title(raw) for raw in raws]
+    found = titles.decoded_titles(titles.stored_titles(raws))
+    assert found == [titles.stored_title(raw) for raw in raws]
+
+
+def test_many_titles_of_letters_that_are_not_latin():
+    """Each character up to U+FFFF that NFC leaves as it is, among letters of Cyrillic."""
+    characters = [chr(code) for code in range(1, 1 << 16) if not 0xD800 <= code < 0xE000]
+    legal = [one for one in characters if one != "\n" and unicodedata.is_normalized("NFC", one)]
+    assert len(legal) > 60_000
+    raws = [f"\u0416{one}\u0416_b".encode() for one in legal]
+    found = titles.decoded_titles(titles.stored_titles(raws))
+    assert found == [titles.stored_title(raw) for raw in raws]
+
+
+@hypothesis.given(
+    st.lists(
+        st.text("ab._/&;\u0416\u0418\u0306\u05d0\u05b7\u4e2d\u304b\u3099\u2009\u3000", max_size=9)
+    )
+)
+def test_many_titles_in_any_writing(texts):
+    raws = [text.encode() for text in texts]
+    found = titles.decoded_titles(titles.stored_titles(raws))
+    assert found == [titles.stored_title(raw) for raw in raws]
