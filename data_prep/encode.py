@@ -18,7 +18,7 @@ from data_prep.counting import count
 from data_prep.dataset_files import WrittenFile
 from data_prep.shards import first_rows
 from ssl_recsys import schema
-from ssl_recsys.features import FeatureSpec
+from ssl_recsys.features import FeatureSpec, catalog_columns
 
 PAIRS_PER_RECORD = 256
 PAIRS_PER_FILE = 1 << 20
@@ -95,7 +95,7 @@ def file_name(folder: str, split: str, index: int, count: int) -> str:
     return f"{folder}/{folder}-{split}.tfrecord-{index:05d}-of-{count:05d}"
 
 
-_catalog_columns = functools.lru_cache(schema.catalog_columns)
+_catalog_columns = functools.lru_cache(catalog_columns)
 
 
 def item_record(
@@ -197,8 +197,7 @@ def write_metadata(
       info: the dataset's features.
     """
     columns_of = {schema.PAIRS_DIR: schema.PAIR_COLUMNS} | {
-        info.catalog_dir(side): schema.catalog_columns(info.features_of(side))
-        for side in schema.SIDES
+        info.catalog_dir(side): catalog_columns(info.features_of(side)) for side in schema.SIDES
     }
     by_folder: dict[str, dict[str, list[FileStats]]] = {}
     for file in sorted(files, key=lambda file: (_SPLITS.index(file.split), file.number)):

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from absl import logging
 
 from ssl_recsys import files, manifest, paths
 from ssl_recsys.errors import InputError
@@ -44,17 +43,6 @@ HEAD_TOP_FRACTION = "top_fraction"
 HEAD_RULES = (HEAD_IN_TRAINING, HEAD_TOP_FRACTION)
 
 PAIR_COLUMNS = (Column("query_row", "int64", (None,)), Column("item_row", "int64", (None,)))
-
-
-def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
-    """The columns of a catalog record, in order."""
-    return (
-        Column("row", "int64"),
-        Column("key", "string"),
-        Column("title", "string"),
-        Column("train_count", "int64"),
-        *(spec.column for spec in features),
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,7 +234,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
     """
     path = paths.as_path(data_dir) / DATASET_FILE
     if verify:
-        _verify(path.parent)
+        manifest.check_if_any(path.parent, path.name)
     if not path.is_file():
         raise FileNotFoundError(
             f"{data_dir} is not a dataset directory: it has no {DATASET_FILE}. Make one with a "
@@ -266,23 +254,6 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
         raise InputError(
             f"{path} is damaged ({error}); make the dataset again with its data job"
         ) from error
-
-
-def _verify(directory: pathlib.Path) -> None:
-    """Compares a dataset directory with its manifest; warns once if it has none."""
-    if (directory / files.MANIFEST_FILE).is_file():
-        manifest.check(directory)
-    elif (directory / DATASET_FILE).is_file() and directory not in _unverified:
-        _unverified.add(directory)
-        logging.warning(
-            "%s has no %s, since an earlier version made it: its files are read without a check "
-            "of their digests",
-            directory,
-            files.MANIFEST_FILE,
-        )
-
-
-_unverified: set[pathlib.Path] = set()  # directories that a warning was given for
 
 
 _TYPES: dict[str, type] = {
