@@ -154,16 +154,23 @@ def encode_shard(
     _log.info("encoded the %s of shard %d of %d", counter, shard + 1, num_shards)
 
 
-def pair_record(query_row: Sequence[int], item_row: Sequence[int]) -> bytes:
-    """Serialises one record of up to PAIRS_PER_RECORD pairs."""
-    return tf_records.example(schema.PAIR_COLUMNS, (query_row, item_row))
+def pair_records(
+    query_row: np.ndarray, item_row: np.ndarray, **optional: np.ndarray | None
+) -> Iterator[bytes]:
+    """Packs pairs, in the order given, into records of up to PAIRS_PER_RECORD.
 
-
-def pair_records(query_row: np.ndarray, item_row: np.ndarray) -> Iterator[bytes]:
-    """Packs pairs, in the order given, into records."""
+    Args:
+      query_row: `[pairs]`.
+      item_row: `[pairs]`.
+      **optional: columns of `schema.OPTIONAL_PAIR_COLUMNS` by name, `[pairs]` or `[pairs, n]`;
+        None: the records have no such column.
+    """
+    given = {name: values for name, values in optional.items() if values is not None}
+    columns = (*schema.PAIR_COLUMNS, *(schema.OPTIONAL_PAIR_COLUMNS[name] for name in given))
+    arrays = (query_row, item_row, *given.values())
     for start in range(0, len(query_row), PAIRS_PER_RECORD):
         part = slice(start, start + PAIRS_PER_RECORD)
-        yield pair_record(query_row[part].tolist(), item_row[part].tolist())
+        yield tf_records.example(columns, [array[part].ravel().tolist() for array in arrays])
 
 
 def write_records(
@@ -196,7 +203,7 @@ def write_metadata(
         a gap, and no split is empty.
       info: the dataset's features.
     """
-    columns_of = {schema.PAIRS_DIR: schema.PAIR_COLUMNS} | {
+    columns_of = {schema.PAIRS_DIR: info.columns_of_pairs()} | {
         info.catalog_dir(side): catalog_columns(info.features_of(side)) for side in schema.SIDES
     }
     by_folder: dict[str, dict[str, list[FileStats]]] = {}

@@ -43,6 +43,9 @@ HEAD_TOP_FRACTION = "top_fraction"
 HEAD_RULES = (HEAD_IN_TRAINING, HEAD_TOP_FRACTION)
 
 PAIR_COLUMNS = (Column("query_row", "int64", (None,)), Column("item_row", "int64", (None,)))
+# What pair records may hold besides, by name: see `DatasetInfo.pair_columns`.
+WEIGHT = "weight"
+OPTIONAL_PAIR_COLUMNS = {WEIGHT: Column(WEIGHT, "float32", (None,))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +123,7 @@ class DatasetInfo:
       format_version: version of the directory's layout.
       raw: how each feature is made of raw columns; None where that is not known.
       queries: their catalog; None: a query is an item.
+      pair_columns: the optional columns of all pair records, name -> values of each pair.
     """
 
     name: str
@@ -134,6 +138,7 @@ class DatasetInfo:
     format_version: str = FORMAT_VERSION
     raw: RawItem | None = None
     queries: QueryCatalog | None = None
+    pair_columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_features("items", self.features, self.raw)
@@ -153,6 +158,10 @@ class DatasetInfo:
                     f"feature {spec.name} reads the table of {spec.table!r}, which is no feature "
                     f"with a table of its own and vocab_size {spec.vocab_size}"
                 )
+
+    def columns_of_pairs(self) -> tuple[Column, ...]:
+        """The columns of a pair record, in order; of several values a pair they lie flat."""
+        return (*PAIR_COLUMNS, *(OPTIONAL_PAIR_COLUMNS[name] for name in self.pair_columns))
 
     # Where there is no catalog of queries, a query is an item: both sides have the same catalog.
     # These methods alone know that; others ask for a side.
@@ -209,8 +218,9 @@ def to_json(info: DatasetInfo) -> str:
     fields = dataclasses.asdict(info) | {"features": [spec.as_dict() for spec in info.features]}
     if info.queries:
         fields["queries"]["features"] = [spec.as_dict() for spec in info.queries.features]
-    else:
-        del fields["queries"]
+    for optional in ("queries", "pair_columns"):
+        if not fields[optional]:
+            del fields[optional]
     return json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -269,6 +279,7 @@ _TYPES: dict[str, type] = {
     "format_version": str,
     "raw": dict,
     "queries": dict,
+    "pair_columns": dict,
 }
 _QUERY_TYPES = {"num_queries": int, "features": list, "raw": dict}
 _FEATURE_TYPES = {
@@ -286,10 +297,12 @@ _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 def _from_json(fields: Any) -> DatasetInfo:
     if fields.get("raw") is None:  # as in earlier datasets, which have no such field
         fields.pop("raw", None)
-    files.check_types("the file", fields, _TYPES, optional=("raw", "queries"))
+    files.check_types("the file", fields, _TYPES, optional=("raw", "queries", "pair_columns"))
     # Earlier datasets have no min_count.
     files.check_types("head", fields["head"], _HEAD_TYPES, optional=("min_count",))
     files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))
+    known = dict.fromkeys(OPTIONAL_PAIR_COLUMNS, int)
+    files.check_types("pair_columns", fields.get("pair_columns", {}), known, optional=known)
     files.check_types("counters", fields["counters"], dict.fromkeys(fields["counters"], int))
     for number, source in enumerate(fields["sources"], start=1):
         files.check_types(f"source {number}", source, _SOURCE_TYPES)
