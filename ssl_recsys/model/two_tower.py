@@ -67,6 +67,7 @@ class TwoTowerModel(tfrs.Model):
             static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,
+            recency_half_life=config.tower.recency_half_life,
             idf=statistics.idf,
             unread_marks=statistics.unread_marks,
         )
