@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from data_prep import splits
 from data_prep.installs.logs import Events
+from data_prep.installs.spec import LogSpec
+from data_prep.interactions.counters import meanings
 from data_prep.interactions.queries import histories, make_queries
 from pipelines import interactions
 from ssl_recsys import recommend, schema
@@ -133,7 +135,7 @@ def test_histories_and_features_of_users(both):
 
 def test_counters(both):
     counters = both[0].counters
-    assert {name: counters[name] for name in interactions.MEANINGS if counters[name]} == {
+    assert {name: counters[name] for name in meanings(LogSpec()) if counters[name]} == {
         "events": 13,
         "events_repeated": 1,
         "queries": 12,
