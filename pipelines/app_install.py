@@ -23,7 +23,7 @@ from data_prep.installs.items import ItemOptions, ReadItems
 from data_prep.installs.log_options import LogOptions
 from data_prep.installs.logs import BY_TIME, BY_USER
 from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
-from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
+from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec, recorded
 from data_prep.job_options import HEAD_MEANING
 from data_prep.spill import Spill
 from data_prep.write import EncodedDataset
@@ -106,11 +106,16 @@ class AppInstallOptions(LogOptions):
         spec = self.changed(
             spec, kind=self.log_kind, seed=self.seed_column, candidate=self.candidate_column
         )
+        if spec.log.kind_feature:
+            raise InputError(
+                "kind_feature is for queries that are users, and here they are items: make the "
+                "dataset with pipelines.interactions, or leave the field out"
+            )
         return spec.with_popularity_from_training() if self.popularity_from_training else spec
 
     def recorded(self) -> dict[str, Any]:
         """With the spec."""
-        return {**super().recorded(), "spec": dataclasses.asdict(self.spec())}
+        return {**super().recorded(), "spec": recorded(self.spec())}
 
 
 def find(options: AppInstallOptions) -> beam_job.DataJob:
@@ -130,9 +135,10 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
         ),
         features=spec.encoded,
         check=lambda outcome: _check(outcome, options, spec),
-        meanings=counters.meanings(spec.log.kind),
+        meanings=counters.meanings(spec.log),
         raw=spec.raw,
         train_flags="configs/your_own.flags" if options.features_spec else "configs/aai_best.flags",
+        pair_columns=spec.log.pair_columns,
     )
 
 

@@ -18,15 +18,15 @@ from data_prep.input_files import InputFile, find_files
 from data_prep.installs.items import ItemOptions, ReadItems
 from data_prep.installs.log_options import LogOptions
 from data_prep.installs.pairs import PairOptions, ReadLog
-from data_prep.installs.spec import check_columns
+from data_prep.installs.spec import check_columns, recorded
 from data_prep.interactions import encoding
 from data_prep.interactions.counters import (
     ITEM_RECORDS_BAD,
     ITEM_ROWS_REPEATED,
     LOG_RECORDS_BAD,
-    MEANINGS,
     USER_RECORDS_BAD,
     USER_ROWS_REPEATED,
+    meanings,
 )
 from data_prep.interactions.dataset import NumberQueries, QueryOptions, SplitQueryPairs
 from data_prep.interactions.queries import BY_TIME, SPLITS
@@ -99,7 +99,7 @@ class InteractionsOptions(LogOptions):
 
     def recorded(self) -> dict[str, Any]:
         """With the spec."""
-        return {**super().recorded(), "spec": dataclasses.asdict(self.spec())}
+        return {**super().recorded(), "spec": recorded(self.spec())}
 
 
 def find(options: InteractionsOptions) -> beam_job.DataJob:
@@ -121,10 +121,11 @@ def find(options: InteractionsOptions) -> beam_job.DataJob:
         ),
         features=spec.items.encoded,
         check=lambda outcome: _check(outcome, options, spec),
-        meanings=MEANINGS,
+        meanings=meanings(spec.items.log),
         raw=spec.items.raw,
         train_flags="configs/your_own_users.flags",
         queries=spec.catalog,
+        pair_columns=spec.items.log.pair_columns,
     )
 
 

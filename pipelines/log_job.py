@@ -10,6 +10,7 @@ from apache_beam.pvalue import AsDict
 
 from data_prep import problems
 from data_prep.input_files import InputFile
+from data_prep.installs.counters import EVENTS_OF_OTHER_KINDS
 from pipelines import beam_job
 from ssl_recsys.errors import InputError
 
@@ -86,9 +87,14 @@ def _check_bad(
 
 
 def check_read(counters: Mapping[str, int], log: str, items: str) -> None:
-    """Raises InputError for a log without events, or a table of items without rows."""
+    """Raises InputError for a log without events that count, or a table of items without rows."""
     if not counters["events"]:
         raise InputError(f"there is no usable event in {log}; is the log empty?")
+    if counters["events"] == counters.get(EVENTS_OF_OTHER_KINDS):
+        raise InputError(
+            f"none of the {counters['events']:,} events in {log} is of a kind that is listed; see "
+            "whether --kind_column is the right one and --kinds writes the kinds as the log does"
+        )
     if not counters["item_rows"]:
         raise InputError(f"there is no row with a key in {items}; is the table empty?")
 

@@ -55,6 +55,12 @@ class TowerConfig(Options):
         "Weights of a bag's values: none, or idf, the inverse document frequency in the catalog.",
         choices=VALUE_WEIGHTS,
     )
+    recency_half_life: float = option(
+        0.0,
+        "Weigh the items of a query's history by recency: the latest by 1, and half as much after "
+        "every so many items. 0: all alike.",
+        at_least=0,
+    )
     shared_projection: float = option(
         0.0,
         "Weight of a linear projection of the features, the same for both sides, that is added to "

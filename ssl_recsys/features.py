@@ -234,6 +234,26 @@ class Dense(FeatureSpec):
         return None if np.isfinite(array).all() else "finite"
 
 
+def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
+    """The columns of a catalog record, in order."""
+    return (
+        Column("row", "int64"),
+        Column("key", "string"),
+        Column("title", "string"),
+        Column("train_count", "int64"),
+        *(spec.column for spec in features),
+    )
+
+
+def history_names(query: Sequence[FeatureSpec], item: Sequence[FeatureSpec]) -> frozenset[str]:
+    """Names of the histories among the features of queries, whose values have the latest first.
+
+    They are the bags that read another feature's table and that items do not have.
+    """
+    histories = {spec.name for spec in query if spec.is_pooled and spec.table}
+    return frozenset(histories - {spec.name for spec in item})
+
+
 KINDS: dict[str, type[FeatureSpec]] = {kind.kind: kind for kind in (Categorical, Bag, Dense)}
 
 

@@ -65,6 +65,12 @@ class RecommendOptions(Options):
         "models whose queries are histories.",
         repeated=True,
     )
+    query_feature: tuple[str, ...] = option(
+        (),
+        "What else is known of the query of --history, COLUMN=VALUE: kind=purchase; may be "
+        "repeated.",
+        repeated=True,
+    )
     seed: int = option(0, "Seed of --random_queries.", at_least=0)
     k: int = option(10, "Number of recommendations.", at_least=1)
     exclude_known: bool = option(
@@ -93,6 +99,8 @@ class RecommendOptions(Options):
                 "--query is missing: the key of an item (or give --queries, --random_queries, "
                 "--text or --history)"
             )
+        if self.query_feature and not self.history:
+            raise InputError("--query_feature says more of the query of --history (got none)")
 
 
 def main(options: RecommendOptions) -> None:
@@ -157,7 +165,7 @@ def _queries_of_index(
     named: Iterable[tuple[str, str]],
 ) -> _Queries:
     """Queries that are items, those that were added among them."""
-    found = index.live[_rows(items, named)]
+    found = index.live[items.rows(named)]
     drawn = _drawn(options, exported, index.rows_of)
     rows = np.concatenate([found, drawn])
     return _Queries(
@@ -174,7 +182,7 @@ def _queries_of_catalog(
 ) -> _Queries:
     """Queries with a catalog of their own."""
     catalog = exported.catalog(schema.QUERY)
-    found = _rows(Names(catalog.keys, catalog.titles), named)
+    found = Names(catalog.keys, catalog.titles).rows(named)
     rows = np.concatenate([found, _drawn(options, exported, lambda held_out: held_out)])
     return _Queries(
         catalog.keys[rows],
@@ -200,9 +208,9 @@ def _raw_queries(
         columns = raw_queries.of_texts(raw, options.text)
         yield _of_raw(options.text, embedders.embed(schema.QUERY, columns), ())
     if options.history:
-        rows = index.live[_rows(items, (("--history", name) for name in options.history))]
+        rows = index.live[items.rows(("--history", name) for name in options.history)]
         keys = index.keys[rows].tolist()
-        columns = raw_queries.of_histories(exported.info, raw, [keys])
+        columns = raw_queries.of_histories(exported.info, raw, [keys], options.query_feature)
         yield _of_raw([", ".join(keys)], embedders.embed(schema.QUERY, columns), rows)
 
 
@@ -216,17 +224,6 @@ def _of_raw(names: Sequence[str], embeddings: np.ndarray, had: Sequence[int]) ->
         np.array([had] * len(names), np.int64).reshape(len(names), -1),
         lambda part: embeddings[part],
     )
-
-
-def _rows(names: Names, named: Iterable[tuple[str, str]]) -> np.ndarray:
-    """Rows of the named queries; each comes with where it was read."""
-    rows = []
-    for where, name in named:
-        try:
-            rows.append(names.row(name))
-        except InputError as error:
-            raise InputError(f"{where}: {error}" if where else str(error)) from error
-    return np.array(rows, np.int64)
 
 
 def _drawn(

@@ -23,3 +23,35 @@ def read(data_dir):
         for split in schema.PAIR_SPLITS
     }
     return dict(zip(keys, items, strict=True)), pairs
+
+
+def weighted_pairs(data_dir):
+    """Sorted (query key, item key, weight) by split; of pairs without weights all are 1."""
+    import tensorflow_datasets as tfds
+
+    info = schema.read_dataset_info(data_dir)
+
+    def records(folder, split):
+        builder = tfds.builder_from_directory(data_dir / folder)
+        return tfds.as_numpy(builder.as_dataset(split=split))
+
+    keys = {
+        side: [
+            record["key"].decode()
+            for record in records(info.catalog_dir(side), info.catalog_split(side))
+        ]
+        for side in schema.SIDES
+    }
+    return {
+        split: sorted(
+            (keys[schema.QUERY][query], keys[schema.ITEM][item], float(weight))
+            for record in records(schema.PAIRS_DIR, split)
+            for query, item, weight in zip(
+                record["query_row"],
+                record["item_row"],
+                record.get("weight", [1.0] * len(record["item_row"])),
+                strict=True,
+            )
+        )
+        for split in schema.PAIR_SPLITS
+    }

@@ -1,14 +1,17 @@
 """The counters of the app-install job and their meanings."""
 
-from data_prep.installs.spec import HISTORY
+from data_prep.installs.spec import HISTORY, LogSpec
 
 # Of records that are listed, too.
 LOG_RECORDS_BAD = "log_records_bad"
 ITEM_RECORDS_BAD = "item_records_bad"
 ITEM_ROWS_REPEATED = "item_rows_repeated"
 
+EVENTS_OF_OTHER_KINDS = "events_of_other_kinds"
+
 # In the order of the table at the end.
 _OF_LOG = {LOG_RECORDS_BAD: "dropped: records of the log that cannot be read"}
+_OF_KINDS = {EVENTS_OF_OTHER_KINDS: "left out: of a kind that is not listed"}
 _OF_HISTORIES = {
     "events": "events in the log",
     "events_repeated": "dropped: the user had the item before",
@@ -31,6 +34,18 @@ _OF_DATASET = {
 }
 
 
-def meanings(log_kind: str) -> dict[str, str]:
-    """The counters of a job over a log of some kind; one of pairs has no users."""
-    return _OF_LOG | (_OF_HISTORIES if log_kind == HISTORY else _OF_PAIRS) | _OF_DATASET
+def meanings(log: LogSpec) -> dict[str, str]:
+    """The counters of a job over a log; one of pairs has no users."""
+    of_log = _OF_HISTORIES if log.kind == HISTORY else _OF_PAIRS
+    return with_kinds(_OF_LOG | of_log | _OF_DATASET, log)
+
+
+def with_kinds(of_log: dict[str, str], log: LogSpec) -> dict[str, str]:
+    """The counters of a log, and after those of its events those of kinds, where it has any."""
+    if not log.kinds:
+        return of_log
+    names = list(of_log)
+    after = names.index("events") + 1
+    return {
+        name: (of_log | _OF_KINDS)[name] for name in (*names[:after], *_OF_KINDS, *names[after:])
+    }

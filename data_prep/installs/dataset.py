@@ -19,7 +19,7 @@ from data_prep.installs.counters import ITEM_ROWS_REPEATED
 from data_prep.installs.items import ItemOptions, ItemRows, choose_items
 from data_prep.installs.logs import BY_TIME
 from data_prep.sampling import SampleByDigest
-from data_prep.shards import Keyed, find, first_rows, group_indices, range_index
+from data_prep.shards import Keyed, find, first_rows, group_indices, range_index, take
 from data_prep.write import PairBatch
 
 # The times that divide the pairs come from a sample: their error is a few hundredths of a percent.
@@ -35,6 +35,7 @@ class LinkedPairs(NamedTuple):
       query: digests of the seeds, uint64.
       digest: the pairs' own, uint64.
       divider: the split depends on it, int64.
+      weight: float32; None where all weigh alike.
     """
 
     item_shard: int
@@ -42,6 +43,7 @@ class LinkedPairs(NamedTuple):
     query: np.ndarray
     digest: np.ndarray
     divider: np.ndarray
+    weight: np.ndarray | None = None
 
 
 class NumberedPairs(NamedTuple):
@@ -52,12 +54,18 @@ class NumberedPairs(NamedTuple):
       divider: the split depends on it, int64.
       query_row: of the seed, int32 if that is enough for the catalog.
       item_row: of the candidate, likewise.
+      weight: float32; None where all weigh alike.
     """
 
     digest: np.ndarray
     divider: np.ndarray
     query_row: np.ndarray
     item_row: np.ndarray
+    weight: np.ndarray | None = None
+
+    def batch(self, of_split: np.ndarray) -> PairBatch:
+        """The pairs with the positions of their splits, `[pairs]` uint8."""
+        return PairBatch(of_split, self.digest, self.query_row, self.item_row, self.weight)
 
 
 class Numbered(NamedTuple):
@@ -130,10 +138,12 @@ def _choose_items(
     position = find(pairs.item, items.digests)[0].astype(np.int32)
     yield TaggedOutput("items", (shard, items))
     yield TaggedOutput("item_counts", (shard, len(items.digests)))
-    columns = position, pairs.query, digests, pairs.divider
     query_shards = range_index(pairs.query, options.num_shards)
     for query_shard, where in group_indices(query_shards, options.num_shards):
-        linked = LinkedPairs(shard, *(column[where] for column in columns))
+        part = take(pairs, where)
+        linked = LinkedPairs(
+            shard, position[where], part.query, digests[where], part.divider, part.weight
+        )
         yield TaggedOutput("pairs", (query_shard, linked))
     for record in repeated:
         yield TaggedOutput("repeated", (ITEM_ROWS_REPEATED, record))
@@ -155,7 +165,11 @@ def _to_rows(
         query_row = starts[shard] + find(pairs.query, table)[0]
         item_row = starts[pairs.item_shard] + pairs.item_position
         yield NumberedPairs(
-            pairs.digest, pairs.divider, query_row.astype(kind), item_row.astype(kind)
+            pairs.digest,
+            pairs.divider,
+            query_row.astype(kind),
+            item_row.astype(kind),
+            pairs.weight,
         )
 
 
@@ -201,9 +215,8 @@ def time_cuts(times: np.ndarray, rule: splits.SplitRule) -> tuple[int, int]:
 def _split_by_time(pairs: NumberedPairs, cuts: tuple[int, int]) -> PairBatch:
     of_split = (pairs.divider >= cuts[0]).astype(np.uint8)
     of_split[pairs.divider >= cuts[1]] = splits.TEST
-    return PairBatch(of_split, pairs.digest, pairs.query_row, pairs.item_row)
+    return pairs.batch(of_split)
 
 
 def _split_by_digest(pairs: NumberedPairs, rule: splits.SplitRule) -> PairBatch:
-    of_split = splits.split_of(pairs.divider.view(np.uint64), rule)
-    return PairBatch(of_split, pairs.digest, pairs.query_row, pairs.item_row)
+    return pairs.batch(splits.split_of(pairs.divider.view(np.uint64), rule))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from data_prep import tables, text_format
 from data_prep.installs.spec import InstallSpec
+from data_prep.installs.weights import Kinds, parse_kinds, show_kinds
 from data_prep.job_options import JobOptions
 from ssl_recsys.options import option
 
@@ -21,6 +23,21 @@ class LogOptions(JobOptions):
     item_column: str = option("", "Column of the log with the item (app_id).")
     timestamp_column: str = option("", "Column of the log with the time (timestamp).")
     timestamp_unit: str = option("", "Unit of times that are numbers: s, ms, us, min or d (s).")
+    weight_column: str = option(
+        "", "Column of the log with the weight of an event's pairs in training (all 1)."
+    )
+    kind_column: str = option("", "Column of the log with the kind of an event (view, purchase).")
+    kinds: Kinds = option(
+        (),
+        "Kinds of events that are kept, each with its weight: purchase,view:0.2 (1 where none is "
+        "given). Others are left out and counted.",
+        parse=parse_kinds,
+        show=show_kinds,
+    )
+    kind_feature: bool = option(
+        False,
+        "Make the kind of the event to predict a feature of the query, where queries are users.",
+    )
     encoding: str = option(
         "",
         "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
@@ -45,13 +62,23 @@ class LogOptions(JobOptions):
         """How text files are read."""
         return tables.TextFormat(self.encoding, self.quoting)
 
+    def recorded(self) -> dict[str, Any]:
+        """As of all jobs; flags that weigh events only where they are given."""
+        optional = ("weight_column", "kind_column", "kinds", "kind_feature")
+        fields = super().recorded()
+        return {name: value for name, value in fields.items() if value or name not in optional}
+
     def changed(self, spec: InstallSpec, **log_fields: str) -> InstallSpec:
         """A spec with what the flags say of its columns, and fields of its log that are given."""
-        given = log_fields | {
+        given: dict[str, Any] = log_fields | {
             "user": self.user_column,
             "item": self.item_column,
             "timestamp": self.timestamp_column,
             "timestamp_unit": self.timestamp_unit,
+            "weight": self.weight_column,
+            "kind_column": self.kind_column,
+            "kinds": dict(self.kinds),
+            "kind_feature": self.kind_feature,
         }
         log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
         spec = spec.with_key(self.key_column) if self.key_column else spec

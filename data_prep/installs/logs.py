@@ -19,7 +19,10 @@ from data_prep import splits, tables
 from data_prep.installs import times
 from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.spec import HISTORY, LogSpec
+from data_prep.installs.weights import read_kinds, read_weights
+from data_prep.shards import concatenate, take
 from ssl_recsys.errors import InputError
+from ssl_recsys.raw.rules import MAX_NUMBER
 
 # What a split keeps together: pairs of the same time, of the same user, of the same two items, or
 # of a held-out item.
@@ -40,12 +43,16 @@ class Events(NamedTuple):
       item: the item, in a landing-page log the candidate.
       time: when; 0 where the log does not tell.
       query: the seed; None in a history.
+      weight: float32; None where all count alike.
+      kind: int16 position among the kinds of the log's spec; None where it does not matter.
     """
 
     user: np.ndarray
     item: np.ndarray
     time: np.ndarray
     query: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    kind: np.ndarray | None = None
 
 
 class Pairs(NamedTuple):
@@ -55,11 +62,13 @@ class Pairs(NamedTuple):
       query: digests of the seeds, uint64.
       item: digests of the candidates, uint64.
       divider: what the split goes by, int64: the time, or a digest of what stays together.
+      weight: float32; None where all weigh alike.
     """
 
     query: np.ndarray
     item: np.ndarray
     divider: np.ndarray
+    weight: np.ndarray | None = None
 
 
 class Keys(NamedTuple):
@@ -71,9 +80,8 @@ class Keys(NamedTuple):
 
 def join(batches: Iterable[Pairs]) -> Pairs:
     """Joins columns of pairs; there may be none."""
-    none = np.zeros(0, np.uint64)
-    parts = [Pairs(none, none, none.astype(np.int64)), *batches]
-    return Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    pairs = concatenate(Pairs, batches)
+    return pairs._replace(divider=pairs.divider.astype(np.int64, copy=False))
 
 
 def make_pairs(
@@ -83,17 +91,18 @@ def make_pairs(
     item: np.ndarray,
     time: np.ndarray,
     user: np.ndarray,
+    weight: np.ndarray | None = None,
 ) -> Pairs:
     """Puts the divider of a split, one of `SPLITS`, to pairs; all columns `[pairs]`."""
     if rule.by == BY_TIME:
-        return Pairs(query, item, time)
+        return Pairs(query, item, time, weight)
     if rule.by == BY_USER:
         together = user
     elif rule.by == BY_ITEM:
         together = splits.later_of(query, item, rule)
     else:
         together = splits.pair_digests(query, item)
-    return Pairs(query, item, together.view(np.int64))
+    return Pairs(query, item, together.view(np.int64), weight)
 
 
 def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
@@ -106,10 +115,10 @@ def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
       pairs: all pairs of some items, in any order.
 
     Returns:
-      The pairs by seed, candidate and divider, and digests `[pairs]` uint64.
+      The pairs by seed, candidate, divider and weight, and digests `[pairs]` uint64.
     """
-    order = np.lexsort((pairs.divider, pairs.item, pairs.query))
-    pairs = Pairs(*(column[order] for column in pairs))
+    by_weight = [] if pairs.weight is None else [pairs.weight]
+    pairs = take(pairs, np.lexsort((*by_weight, pairs.divider, pairs.item, pairs.query)))
     same = splits.pair_digests(pairs.query, pairs.item)
     starts = _run_starts(same)
     lengths = np.diff(np.append(starts, len(same)))
@@ -176,7 +185,26 @@ def read_events(
         moments = rows.columns[log.timestamp]
         columns["time"], is_time = times.timestamps(moments, log.timestamp_unit)
         refuse(_no_times(moments, np.flatnonzero(~is_time), log.timestamp))
+    if log.kinds:
+        columns["kind"] = read_kinds(rows.columns[log.kind_column], list(log.kinds))
+    if log.has_weights:
+        weight = np.ones(size)
+        if log.weight:
+            weight, no_weights = read_weights(rows.columns[log.weight], log.weight)
+            refuse(no_weights)
+        if log.kinds:
+            # A kind that is not listed has position -1; its weight does not matter.
+            weight = weight * np.array([*log.kinds.values(), 0.0])[columns["kind"]]
+        columns["weight"] = np.minimum(weight, MAX_NUMBER).astype(np.float32)
     return Events(**{role: column[usable] for role, column in columns.items()}), keys, bad
+
+
+def of_listed_kinds(events: Events, log: LogSpec) -> Events:
+    """The events that count; those of other kinds are left out."""
+    if events.kind is None:
+        return events
+    events = take(events, events.kind >= 0)
+    return events if log.kind_feature else events._replace(kind=None)
 
 
 def _no_times(column: pa.Array, rows: np.ndarray, name: str) -> dict[int, str]:
@@ -198,10 +226,10 @@ def history_pairs(
 ) -> Iterator[Pairs]:
     """Makes (seed, candidate) pairs of whole histories.
 
-    Only the first event of a user with an item counts. Each event is then the candidate of all
-    the user's items that came earlier by up to `window`; of two at the same moment neither came
-    earlier. Where a user has more than `max_pairs_per_user` pairs, so many of them are taken,
-    spread evenly over the user's history.
+    Only the first event of a user with an item counts (see `first_events`). Each event is then the
+    candidate of all the user's items that came earlier by up to `window`, and the pair has its
+    weight; of two at the same moment neither came earlier. Where a user has more than
+    `max_pairs_per_user` pairs, so many of them are taken, spread evenly over the user's history.
 
     Args:
       events: all events of some users, in any order.
@@ -214,7 +242,8 @@ def history_pairs(
     Yields:
       The pairs, in parts of some millions at most.
     """
-    user, item, time = first_events(events)
+    firsts = first_events(events)
+    user, item, time, weight = firsts.user, firsts.item, firsts.time, firsts.weight
     counters["events_repeated"] += len(events.item) - len(item)
     latest, earliest = _window_bounds(user, time, window)
     begin = np.concatenate([[0], np.cumsum(latest - earliest)])
@@ -233,20 +262,28 @@ def history_pairs(
             query=item[seed],
             item=item[candidate],
             time=time[candidate],
+            weight=None if weight is None else weight[candidate],
             user=user[candidate],
         )
 
 
-def first_events(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Users, items and times of first events, by user and time."""
-    order = np.lexsort((events.time, events.item, events.user))
-    user, item, time = events.user[order], events.item[order], events.time[order]
-    first = np.ones(len(user), bool)
-    first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
-    user, item, time = user[first], item[first], time[first]
+def first_events(events: Events) -> Events:
+    """Each user's first event with each item, or of each kind with it, by user and time.
+
+    Of several at one moment the heaviest counts.
+    """
+    by_weight = [] if events.weight is None else [-events.weight]
+    kinds = [] if events.kind is None else [events.kind]
+    order = np.lexsort((*by_weight, events.time, *kinds, events.item, events.user))
+    events = take(events, order)
+    first = np.ones(len(events.user), bool)
+    first[1:] = (events.user[1:] != events.user[:-1]) | (events.item[1:] != events.item[:-1])
+    if events.kind is not None:
+        first[1:] |= events.kind[1:] != events.kind[:-1]
+    events = take(events, first)
     # Items of the same moment go by digest, so that the order of the input never shows.
-    order = np.lexsort((item, time, user))
-    return user[order], item[order], time[order]
+    kinds = [] if events.kind is None else [events.kind]
+    return take(events, np.lexsort((*kinds, events.item, events.time, events.user)))
 
 
 def _window_bounds(

@@ -18,7 +18,7 @@ from apache_beam.pvalue import TaggedOutput
 from data_prep import problems, splits, tables
 from data_prep.counting import count, count_all
 from data_prep.installs import logs
-from data_prep.installs.counters import LOG_RECORDS_BAD
+from data_prep.installs.counters import EVENTS_OF_OTHER_KINDS, LOG_RECORDS_BAD
 from data_prep.installs.logs import USER, Events, Keys
 from data_prep.installs.spec import HISTORY, LogSpec
 from data_prep.shards import Keyed, by_shard, concatenate, take
@@ -55,6 +55,12 @@ class History(NamedTuple):
     user: np.ndarray
     item: np.ndarray
     time: np.ndarray
+    weight: np.ndarray | None = None
+    kind: np.ndarray | None = None
+
+    def events(self) -> Events:
+        """The same as `Events`."""
+        return Events(**self._asdict())
 
 
 class Log(NamedTuple):
@@ -115,7 +121,10 @@ class _ReadEvents(beam.DoFn):
         rows = problems.parse(piece, options.columns, self._directory)
         events, keys, bad = logs.read_events(rows, options.log)
         count("events", len(events.item))
-        for shard, columns in self._by_shard(events):
+        listed = logs.of_listed_kinds(events, options.log)
+        if options.log.kinds:
+            count(EVENTS_OF_OTHER_KINDS, len(events.item) - len(listed.item))
+        for shard, columns in self._by_shard(listed):
             yield TaggedOutput("events", (shard, columns))
         users = keys.pop(USER, None)
         if users and options.named_users:
@@ -131,17 +140,20 @@ class _ReadEvents(beam.DoFn):
         """The History by user, or the Pairs of landing pages by item."""
         options = self._options
         if events.query is None:
-            history = History(events.user, events.item, events.time)
+            history = History(events.user, events.item, events.time, events.weight, events.kind)
             yield from by_shard(history.user, options.num_shards, history)
             return
         differ = events.query != events.item
         count("pairs_with_itself", len(differ) - differ.sum())
+        events = take(events, differ)
+        assert events.query is not None
         pairs = logs.make_pairs(
             options.rule,
-            query=events.query[differ],
-            item=events.item[differ],
-            time=events.time[differ],
-            user=events.user[differ],
+            query=events.query,
+            item=events.item,
+            time=events.time,
+            user=events.user,
+            weight=events.weight,
         )
         yield from by_shard(pairs.item, options.num_shards, pairs)
 
@@ -174,7 +186,7 @@ class MakePairs(beam.PTransform):
 def _pair_histories(element: Keyed, options: PairOptions) -> Iterator[Keyed]:
     counters: Counter[str] = Counter()
     parts = logs.history_pairs(
-        Events(*concatenate(History, element[1])),
+        concatenate(History, element[1]).events(),
         window=options.window,
         max_pairs_per_user=options.max_pairs_per_user,
         rule=options.rule,

@@ -25,11 +25,13 @@ from data_prep import tables
 from data_prep.input_files import InputFile
 from data_prep.installs.encoders import Encoder, ItemFeature, make_encoder
 from data_prep.installs.raw_features import raw_feature
+from data_prep.installs.weights import check_kinds
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import BAG, CATEGORICAL, DENSE, FeatureSpec
 from ssl_recsys.options import check_distinct
 from ssl_recsys.raw.rules import LOG_NORMALIZED, RawItem
+from ssl_recsys.schema import WEIGHT
 
 Spec = TypeVar("Spec")
 
@@ -56,6 +58,10 @@ class LogSpec:
       candidate: the item that was chosen there.
       timestamp: when: a number of `timestamp_unit`s, or a date and time as in ISO 8601.
       timestamp_unit: s, ms, us, min or d, for numbers.
+      weight: how much an event counts; empty: all alike.
+      kind_column: what kind of event it is; empty: all are of one kind.
+      kinds: kind -> its weight, for the kinds that are kept; empty: all.
+      kind_feature: whether the kind of the event to predict is a feature of the query.
     """
 
     kind: str = HISTORY
@@ -65,10 +71,34 @@ class LogSpec:
     candidate: str = "candidate"
     timestamp: str = "timestamp"
     timestamp_unit: str = "s"
+    weight: str = ""
+    kind_column: str = ""
+    kinds: dict[str, float] = dataclasses.field(default_factory=dict)
+    kind_feature: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("log kind", self.kind, LOG_KINDS)
         _check_choice("timestamp_unit", self.timestamp_unit, tuple(TIMESTAMP_UNITS))
+        check_kinds(self.kinds)
+        if self.kinds and not self.kind_column:
+            raise InputError(
+                "log.kinds needs the column that holds them: name it with log.kind_column or "
+                "--kind_column"
+            )
+        if self.kind_feature and not self.kinds:
+            raise InputError(
+                "log.kind_feature needs the kinds that there are: list them in log.kinds or --kinds"
+            )
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether events count differently."""
+        return bool(self.weight) or any(weight != 1 for weight in self.kinds.values())
+
+    @property
+    def pair_columns(self) -> dict[str, int]:
+        """The optional columns of the pairs, see `schema.DatasetInfo`."""
+        return {WEIGHT: 1} if self.has_weights else {}
 
 
 # The six features of the paper's app-to-app dataset.
@@ -135,10 +165,12 @@ class InstallSpec:
         """The columns of the log that are read, each once."""
         log = self.log
         if log.kind == HISTORY:
-            return list(dict.fromkeys([log.user, log.item, log.timestamp]))
-        wanted = [log.seed, log.candidate]
-        wanted += [log.timestamp] if needs_time else []
-        return list(dict.fromkeys(wanted + ([log.user] if needs_user else [])))
+            wanted = [log.user, log.item, log.timestamp]
+        else:
+            wanted = [log.seed, log.candidate]
+            wanted += [log.timestamp] if needs_time else []
+            wanted += [log.user] if needs_user else []
+        return list(dict.fromkeys(filter(None, [*wanted, log.weight, log.kind_column])))
 
     def with_key(self, key: str) -> InstallSpec:
         """The same with a different key column, also for features made of the old one."""
@@ -195,6 +227,16 @@ def read_spec_file(path: str, parse: Callable[[Any], Spec]) -> Spec:
         raise InputError(f"{path}: {error}") from error
 
 
+def recorded(spec: Any) -> dict[str, Any]:
+    """A spec as `dataset.json` keeps it: what weighs events only where it is given."""
+    return dataclasses.asdict(spec, dict_factory=_without_empty)
+
+
+def _without_empty(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    optional = ("weight", "kind_column", "kinds", "kind_feature")
+    return {name: value for name, value in fields if value or name not in optional}
+
+
 _TYPES = {"name": str, "items": dict, "log": dict, "features": list}
 _ITEM_TYPES = {"key": str, "title": str}
 
@@ -228,9 +270,13 @@ def features_of(what: str, content: Sequence[Any]) -> tuple[ItemFeature, ...]:
 def _fill(kind: Any, what: str, content: Any) -> Any:
     """Makes a dataclass of a JSON object; every value must have its field's type."""
     optional = [
-        field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING
+        field.name
+        for field in dataclasses.fields(kind)
+        if (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
     ]
-    files.check_types(what, content, typing.get_type_hints(kind), optional)
+    hints = typing.get_type_hints(kind).items()
+    types = {name: typing.get_origin(hint) or hint for name, hint in hints}
+    files.check_types(what, content, types, optional)
     return kind(**content)
 
 

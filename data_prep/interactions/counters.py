@@ -1,12 +1,18 @@
 """The counters of the interactions job and their meanings."""
 
-from data_prep.installs.counters import ITEM_RECORDS_BAD, ITEM_ROWS_REPEATED, LOG_RECORDS_BAD
+from data_prep.installs.counters import (
+    ITEM_RECORDS_BAD,
+    ITEM_ROWS_REPEATED,
+    LOG_RECORDS_BAD,
+    with_kinds,
+)
+from data_prep.installs.spec import LogSpec
 
 USER_RECORDS_BAD = "user_records_bad"
 USER_ROWS_REPEATED = "user_rows_repeated"
 
 # In the order of the table at the end.
-MEANINGS = {
+_MEANINGS = {
     LOG_RECORDS_BAD: "dropped: records of the log that cannot be read",
     "events": "events in the log",
     "events_repeated": "dropped: the user had the item before",
@@ -29,3 +35,8 @@ MEANINGS = {
     "items_without_metadata": "items that the log has and the item table has not",
     "items_without_id": "items with id 0: in no training pair, or rare there",
 }
+
+
+def meanings(log: LogSpec) -> dict[str, str]:
+    """The counters of a job over a log."""
+    return with_kinds(_MEANINGS, log)

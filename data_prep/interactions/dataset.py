@@ -19,11 +19,10 @@ from data_prep.counting import count_all
 from data_prep.installs import dataset as installs
 from data_prep.installs.dataset import NumberedPairs
 from data_prep.installs.items import ItemOptions, ItemRows, choose_items
-from data_prep.installs.logs import Events
 from data_prep.installs.pairs import History
 from data_prep.interactions.counters import ITEM_ROWS_REPEATED, USER_ROWS_REPEATED
 from data_prep.interactions.queries import BY_TIME, Queries, make_queries
-from data_prep.shards import Keyed, concatenate, find, first_rows, group_indices, range_index
+from data_prep.shards import Keyed, concatenate, find, first_rows, group_indices, range_index, take
 from data_prep.write import PairBatch
 
 
@@ -70,6 +69,7 @@ class LinkedPairs(NamedTuple):
       item: digests of the items; once they have been found, their positions in their shard.
       digest: the pairs' own, uint64.
       divider: the split depends on it, int64.
+      weight: float32; None where all weigh alike.
     """
 
     query_shard: int
@@ -77,6 +77,7 @@ class LinkedPairs(NamedTuple):
     item: np.ndarray
     digest: np.ndarray
     divider: np.ndarray
+    weight: np.ndarray | None = None
 
 
 class Numbered(NamedTuple):
@@ -157,7 +158,7 @@ def _make_queries(
     element: Keyed, unused_may_continue: Any, options: QueryOptions
 ) -> Iterator[TaggedOutput]:
     shard, groups = element
-    events = Events(*concatenate(History, groups["events"]))
+    events = concatenate(History, groups["events"]).events()
     counters: Counter[str] = Counter()
     queries, pairs = make_queries(
         events._replace(time=events.time.astype(np.int64)),
@@ -171,7 +172,7 @@ def _make_queries(
     yield TaggedOutput("queries", (shard, UserQueries(rows, queries)))
     yield TaggedOutput("query_counts", (shard, len(queries.user)))
     for item_shard, where in _by_shard(pairs.item, options.num_shards):
-        part = LinkedPairs(shard, *(column[where] for column in pairs))
+        part = LinkedPairs(shard, *take(pairs, where))
         yield TaggedOutput("pairs", (item_shard, part))
     used = np.unique(queries.event_item)
     for item_shard, where in _by_shard(used, options.num_shards):
@@ -206,7 +207,7 @@ def _to_rows(
     item_shard, pairs = element
     query_row = first_rows(query_counts, num_shards)[pairs.query_shard] + pairs.query
     item_row = first_rows(item_counts, num_shards)[item_shard] + pairs.item
-    return NumberedPairs(pairs.digest, pairs.divider, query_row, item_row)
+    return NumberedPairs(pairs.digest, pairs.divider, query_row, item_row, pairs.weight)
 
 
 class SplitQueryPairs(beam.PTransform):
@@ -224,4 +225,4 @@ class SplitQueryPairs(beam.PTransform):
 
 
 def _split_last(pairs: NumberedPairs) -> PairBatch:
-    return PairBatch(pairs.divider.astype(np.uint8), pairs.digest, pairs.query_row, pairs.item_row)
+    return pairs.batch(pairs.divider.astype(np.uint8))

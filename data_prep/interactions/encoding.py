@@ -16,7 +16,7 @@ from data_prep.installs import encoding as installs
 from data_prep.installs.uses import Uses
 from data_prep.interactions.dataset import Numbered, QueryOptions, UserQueries
 from data_prep.interactions.queries import Queries, histories
-from data_prep.interactions.spec import HISTORY_FEATURE, USERS, InteractionsSpec
+from data_prep.interactions.spec import HISTORY_FEATURE, KIND_FEATURE, USERS, InteractionsSpec
 from data_prep.shards import Keyed, first_rows
 from data_prep.spill import Spill
 from data_prep.splits import TRAIN
@@ -58,7 +58,10 @@ def encode(
         lambda shard, used: (shard, installs.UsedItems(used.of_users.users, used.uses))
     )
     learned = users | "LearnUsers" >> installs.Learn(options.users, spill)
-    vocabularies = (items.vocabularies, learned.vocabularies) | "AllVocabularies" >> beam.Flatten()
+    found = [items.vocabularies, learned.vocabularies]
+    if spec.kinds:
+        found.append(pairs.pipeline | "Kinds" >> beam.Create([(KIND_FEATURE, [*spec.kinds])]))
+    vocabularies = found | "AllVocabularies" >> beam.Flatten()
     scales = (items.scales, learned.scales) | "AllScales" >> beam.Flatten()
     encoded = used | "EncodeQueries" >> beam.FlatMap(
         _encode_queries,
@@ -113,12 +116,16 @@ def _encode_queries(
         specs.append(encoder.spec(installs.vocabulary_size(known)))
     values_of = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     values_of = values_of or [{} for _ in queries.users]
-    bags: Sequence[Values] = [[] for _ in queries.user]
+    own: dict[str, Sequence[Values]] = {}
+    if spec.kinds:
+        own[KIND_FEATURE] = [] if queries.kind is None else queries.kind[:, np.newaxis] + 1
+    specs = [*spec.kind_specs(), *specs]
     if spec.has_history:
         table: IdTable = of_items[spec.item_id]
-        bags = histories(queries, table.ids_of(queries.event_item)[0], spec.history)
+        ids = table.ids_of(queries.event_item)[0]
+        own[HISTORY_FEATURE] = histories(queries, ids, spec.history)
         specs = [spec.history_spec(table.size), *specs]
-    rows = _rows(users.keys.to_pylist(), queries, uses, values_of, bags, spec)
+    rows = _rows(users.keys.to_pylist(), queries, uses, values_of, own, spec)
     yield from encode_shard(rows, shard, query_counts, options.num_shards, specs, counter="queries")
     count_all(counters)
 
@@ -128,13 +135,16 @@ def _rows(
     queries: Queries,
     uses: Uses,
     values_of: Sequence[Mapping[str, Values]],
-    bags: Sequence[Values],
+    own: Mapping[str, Sequence[Values]],
     spec: InteractionsSpec,
 ) -> Iterator[Item]:
-    is_user = spec.queries == USERS
+    """Queries with their users' values, and with `own`, by feature, of their own."""
     train_count = uses.totals.tolist()
-    moments = np.datetime_as_string(queries.time.astype("datetime64[us]"), timezone="UTC")
-    for user, moment, bag in zip(queries.user.tolist(), moments.tolist(), bags, strict=True):
+    moments = np.datetime_as_string(queries.time.astype("datetime64[us]"), timezone="UTC").tolist()
+    for query, user in enumerate(queries.user.tolist()):
         key = keys[user]
-        values = values_of[user] if is_user else {HISTORY_FEATURE: bag, **values_of[user]}
-        yield Item(key if is_user else f"{key}@{moment}", key, train_count[user], values)
+        name = key if spec.queries == USERS else f"{key}@{moments[query]}"
+        if queries.kind is not None:
+            name = f"{name}/{spec.kinds[queries.kind[query]]}"
+        values = {feature: of_queries[query] for feature, of_queries in own.items()}
+        yield Item(name, key, train_count[user], values | values_of[user])

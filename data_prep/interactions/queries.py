@@ -24,12 +24,13 @@ class Queries(NamedTuple):
 
     Attributes:
       users: `[users]` uint64 digests, ascending.
-      event_item: `[events]` uint64 digests of items, by user and time.
+      event_item: `[events]` uint64 digests of items, by user and time, each item of a user once.
       user: `[queries]` positions in `users`, ascending.
       time: `[queries]` microseconds; 0 where a query is a user.
       first: `[queries]` the user's first event.
       end: `[queries]` the first event that the query does not know of; `first` where a query is a
         user, since a user alone has no history.
+      kind: `[queries]` positions of the kinds that are asked for; None where none is.
     """
 
     users: np.ndarray
@@ -38,6 +39,7 @@ class Queries(NamedTuple):
     time: np.ndarray
     first: np.ndarray
     end: np.ndarray
+    kind: np.ndarray | None = None
 
 
 class QueryPairs(NamedTuple):
@@ -48,12 +50,14 @@ class QueryPairs(NamedTuple):
       item: digests of the items, uint64.
       digest: the pairs' own, uint64.
       divider: the split depends on it, int64: the time, or the split itself.
+      weight: float32; None where all weigh alike.
     """
 
     query: np.ndarray
     item: np.ndarray
     digest: np.ndarray
     divider: np.ndarray
+    weight: np.ndarray | None = None
 
 
 def make_queries(
@@ -64,6 +68,10 @@ def make_queries(
     Only the first event of a user with an item counts; it is a pair of the user, or of the user at
     that moment, with the item. Events of one moment are pairs of one query.
 
+    Where events have a kind, the first of each kind counts, and a query asks for one kind: events
+    of one moment are pairs of a query for each of their kinds. An item is once in a history, by
+    its first event.
+
     Args:
       events: all events of the users, in any order.
       queries: `users`, `histories` (moments before which there was an event) or `both` (moments).
@@ -71,7 +79,8 @@ def make_queries(
         testing, the one before for validation.
       counters: `events_repeated` and `events_without_history` are counted here.
     """
-    user, item, time = first_events(events)
+    firsts = first_events(events)
+    user, item, time = firsts.user, firsts.item, firsts.time
     counters["events_repeated"] += len(events.item) - len(item)
     users, user_of_event = np.unique(user, return_inverse=True)
     first_of_user = np.searchsorted(user_of_event, np.arange(len(users)))
@@ -86,27 +95,61 @@ def make_queries(
         split_of_moment = np.full(len(starts), splits.TRAIN)
         split_of_moment[is_query] = _last_out(user_of_event[starts[is_query]])
         divider = split_of_moment[moment_of_event]
+    kept = np.flatnonzero(is_query[moment_of_event])
+    source = user_of_event if queries == USERS else moment_of_event
+    source, kind, query = _distinct(source[kept], firsts.kind, kept)
     if queries == USERS:
-        nobody = np.zeros(len(users), np.int64)
-        made = Queries(users, item, np.arange(len(users)), nobody, first_of_user, first_of_user)
-        kept, query = np.arange(len(item)), user_of_event
-        digests = users
+        nobody, begin = np.zeros(len(source), np.int64), first_of_user[source]
+        made = Queries(users, item, source, nobody, begin, begin, kind)
+        digests = users[source]
     else:
-        number = np.cumsum(is_query) - 1
-        made = Queries(
-            users,
-            item,
-            user_of_event[starts[is_query]],
-            time[starts[is_query]],
-            first[is_query],
-            starts[is_query],
-        )
-        kept = np.flatnonzero(is_query[moment_of_event])
-        query = number[moment_of_event]
+        start = starts[source]
+        made = Queries(users, item, user_of_event[start], time[start], first[source], start, kind)
         digests = splits.pair_digests(users[made.user], made.time.view(np.uint64))
+    if kind is not None:
+        digests = splits.pair_digests(digests, kind.astype(np.uint64))
+        made = _each_item_once(made, user_of_event)
     counters["events_without_history"] += len(item) - len(kept)
-    query, item = query[kept], item[kept]
-    return made, QueryPairs(query, item, splits.pair_digests(digests[query], item), divider[kept])
+    item = item[kept]
+    weight = None if firsts.weight is None else firsts.weight[kept]
+    return made, QueryPairs(
+        query, item, splits.pair_digests(digests[query], item), divider[kept], weight
+    )
+
+
+def _distinct(
+    source: np.ndarray, kind: np.ndarray | None, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """The queries of events by what they are made of, the events' users or moments, and by kind.
+
+    Args:
+      source: `[kept]` what each event's query is made of.
+      kind: `[events]` or None.
+      kept: positions of the events.
+
+    Returns:
+      `[queries]` sources, ascending; `[queries]` kinds; and `[kept]` the events' queries.
+    """
+    if kind is None:
+        sources, query = np.unique(source, return_inverse=True)
+        return sources, None, query
+    num_kinds = int(kind.max(initial=0)) + 1
+    codes, query = np.unique(source * num_kinds + kind[kept], return_inverse=True)
+    return codes // num_kinds, codes % num_kinds, query
+
+
+def _each_item_once(queries: Queries, user_of_event: np.ndarray) -> Queries:
+    """The queries with only the first of a user's events with an item, of whatever kind."""
+    order = np.lexsort((np.arange(len(user_of_event)), queries.event_item, user_of_event))
+    item, user = queries.event_item[order], user_of_event[order]
+    is_new = np.ones(len(order), bool)
+    is_new[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
+    known = np.sort(order[is_new])
+    return queries._replace(
+        event_item=queries.event_item[known],
+        first=np.searchsorted(known, queries.first),
+        end=np.searchsorted(known, queries.end),
+    )
 
 
 def _last_out(user_of_moment: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from data_prep.installs.encoders import ItemFeature, KeyEncoder
 from data_prep.installs.spec import HISTORY, InstallSpec, features_of
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import CATEGORICAL, Bag, FeatureSpec
+from ssl_recsys.features import CATEGORICAL, Bag, Categorical, FeatureSpec
 from ssl_recsys.options import check_distinct
 from ssl_recsys.raw import rules
 from ssl_recsys.raw.rules import RawFeature, RawItem
@@ -25,6 +25,7 @@ from ssl_recsys.raw.rules import RawFeature, RawItem
 USERS, HISTORIES, BOTH = QUERIES = ("users", "histories", "both")
 # The query features that no column of the user table gives.
 HISTORY_FEATURE = "history"
+KIND_FEATURE = "kind"
 USER_ID_FEATURE = "user_id"
 
 
@@ -68,6 +69,7 @@ class InteractionsSpec:
         both = [*self.items.features, *self.users.features]
         names = [feature.name for feature in both]
         names += [HISTORY_FEATURE] if self.has_history else []
+        names += [KIND_FEATURE] if self.kinds else []
         check_distinct("names of item and query features", names)
         if self.has_history and self.items.encoders()[self.item_id].feature.hash_buckets:
             raise InputError(
@@ -78,6 +80,12 @@ class InteractionsSpec:
     def has_history(self) -> bool:
         """Whether a query has a history."""
         return self.queries != USERS
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of events that queries ask for, in the order of their ids; none: they do not."""
+        log = self.items.log
+        return tuple(log.kinds) if log.kind_feature else ()
 
     @property
     def item_id(self) -> str:
@@ -99,20 +107,27 @@ class InteractionsSpec:
     ) -> schema.QueryCatalog:
         """The queries' catalog; `vocab_sizes` counts id 0."""
         own = [self.history_spec(vocab_sizes[self.item_id])] if self.has_history else []
-        features = (*own, *self.users.encoded(vocab_sizes))
+        features = (*own, *self.kind_specs(), *self.users.encoded(vocab_sizes))
         return schema.QueryCatalog(num_queries, features, self._raw(counters))
 
     def history_spec(self, vocab_size: int) -> FeatureSpec:
         """The history as the dataset holds it; `vocab_size` is that of the items' ids."""
         return Bag(HISTORY_FEATURE, vocab_size, self.history, table=self.item_id)
 
+    def kind_specs(self) -> list[FeatureSpec]:
+        """The kind that a query asks for as the dataset holds it; none where it asks for none."""
+        return [Categorical(KIND_FEATURE, len(self.kinds) + 1)] if self.kinds else []
+
     def _raw(self, counters: Mapping[str, int]) -> RawItem | None:
         of_users = self.users.raw(counters)
         if of_users is None:
             return None
-        history = RawFeature(HISTORY_FEATURE, rules.TOKENS, HISTORY_FEATURE, lists=True)
-        features = (history, *of_users.features) if self.has_history else of_users.features
-        return RawItem(of_users.key, "", features)
+        own = []
+        if self.has_history:
+            own.append(RawFeature(HISTORY_FEATURE, rules.TOKENS, HISTORY_FEATURE, lists=True))
+        if self.kinds:
+            own.append(RawFeature(KIND_FEATURE, rules.TOKEN, KIND_FEATURE))
+        return RawItem(of_users.key, "", (*own, *of_users.features))
 
 
 def make(

@@ -81,6 +81,7 @@ class Dataset:
             fraction=fraction,
             ssl_sides=ssl_sides,
             passes_per_epoch=passes_per_epoch,
+            pair_columns=self.info.pair_columns,
         )
         if fraction == 1.0:
             self._check_count(schema.TRAIN, pairs.num_pairs)

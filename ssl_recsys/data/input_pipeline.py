@@ -15,12 +15,14 @@ import tensorflow as tf
 
 from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog
-from ssl_recsys.data.pairs import BLOCK_RECORDS, Pairs, pair_records, parse_pairs
+from ssl_recsys.data.pairs import BLOCK_RECORDS, check_weights, pair_records, parse_pairs
 from ssl_recsys.data.records import open_builder, read_all
 from ssl_recsys.errors import InputError
 
 _PREFETCHED_BATCHES = 8
 
+# Column name -> [num_pairs] or [num_pairs, n], see `parse_pairs`.
+Columns = Mapping[str, tf.Tensor]
 # Feature name -> [batch, width] int32 ids (0 is padding and missing), or float32 numbers.
 Features = Mapping[str, tf.Tensor]
 
@@ -33,11 +35,13 @@ class Rows(NamedTuple):
       item_row: `[batch]` int32, rows of the item side's catalog.
       ssl_row: side -> `[batch]` int32, rows drawn for its self-supervised tasks; empty where they
         work on the pairs themselves.
+      columns: the pairs' optional columns by name, see `parse_pairs`; empty where they have none.
     """
 
     query_row: tf.Tensor
     item_row: tf.Tensor
     ssl_row: Mapping[str, tf.Tensor]
+    columns: Mapping[str, tf.Tensor]
 
 
 class Batch(NamedTuple):
@@ -50,6 +54,8 @@ class Batch(NamedTuple):
       item_log_q: `[batch]` float32, log of each item's share of the training pairs.
       ssl: side -> features of the rows drawn for its self-supervised tasks; empty where they work
         on the pairs themselves.
+      columns: the pairs' optional columns by name, empty where they have none: `weight`
+        `[batch]` float32, over the mean of the training pairs, so that only ratios matter.
     """
 
     query: Features
@@ -57,6 +63,7 @@ class Batch(NamedTuple):
     item_row: tf.Tensor
     item_log_q: tf.Tensor
     ssl: Mapping[str, Features]
+    columns: Mapping[str, tf.Tensor] = {}
 
 
 class TrainingPairs:
@@ -75,6 +82,7 @@ class TrainingPairs:
         which are in random order.
       ssl_sides: sides whose catalogs rows are drawn from, uniformly, for self-supervision.
       passes_per_epoch: how often an epoch has all the pairs.
+      pair_columns: the pairs' optional columns, as `DatasetInfo.pair_columns`.
 
     Attributes:
       num_pairs: how many there are.
@@ -95,20 +103,32 @@ class TrainingPairs:
         fraction: float = 1.0,
         ssl_sides: tuple[str, ...] = (),
         passes_per_epoch: int = 1,
+        pair_columns: Mapping[str, int] | None = None,
     ):
         self._data_dir = data_dir
         self._passes_per_epoch = passes_per_epoch
         self._catalogs = dict(catalogs)
         self._seed = seed
         self._ssl_sides = ssl_sides
+        self._pair_columns = pair_columns or {}
         self._split = _fraction_of_records(data_dir, fraction)
         num_items = catalogs[schema.ITEM].num_items
         self.item_counts = np.zeros(num_items, np.int64)
+        total_weight = 0.0
         for block in read_all(self._pair_blocks(None), data_dir, schema.PAIRS_DIR):
-            self.item_counts += np.bincount(block.item_row, minlength=num_items)
+            self.item_counts += np.bincount(block["item_row"], minlength=num_items)
+            if schema.WEIGHT in block:
+                check_weights(data_dir, block)
+                total_weight += float(block[schema.WEIGHT].sum(dtype=np.float64))
         self.num_pairs = int(self.item_counts.sum())
         if self.num_pairs == 0:
             raise InputError(f"{data_dir} has no training pairs at --train_fraction={fraction}")
+        self._mean_weight = total_weight / self.num_pairs
+        if schema.WEIGHT in self._pair_columns and self._mean_weight == 0:
+            raise InputError(
+                f"all training pairs of {data_dir} weigh 0: there is nothing to learn; make the "
+                "dataset with other weights"
+            )
         self.batch_size = min(batch_size, self.num_pairs)
         # Items without a pair never come up in a batch.
         log_q = np.log(np.maximum(self.item_counts, 1) / self.num_pairs).astype(np.float32)
@@ -141,7 +161,12 @@ class TrainingPairs:
         pairs = self._passes(number).rebatch(self.batch_size, drop_remainder=True).skip(skip_steps)
         steps = tf.data.Dataset.range(skip_steps, self.steps_per_epoch)
         rows = tf.data.Dataset.zip((steps, pairs)).map(
-            lambda step, pair: Rows(pair.query_row, pair.item_row, self._draw(number, step))
+            lambda step, block: Rows(
+                block["query_row"],
+                block["item_row"],
+                self._draw(number, step),
+                {name: block[name] for name in self._pair_columns},
+            )
         )
         if context is not None:
             share = self.batch_size // context.num_input_pipelines
@@ -160,7 +185,15 @@ class TrainingPairs:
             item_row=rows.item_row,
             item_log_q=tf.gather(self._log_q, rows.item_row),
             ssl=ssl,
+            columns=self._optional(rows.columns),
         )
+
+    def _optional(self, columns: Columns) -> dict[str, tf.Tensor]:
+        """The optional columns as a batch has them."""
+        batch = dict(columns)
+        if schema.WEIGHT in batch:
+            batch[schema.WEIGHT] /= self._mean_weight
+        return batch
 
     def _draw(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Side -> `[batch_size]` catalog rows, uniform with replacement."""
@@ -181,13 +214,17 @@ class TrainingPairs:
         return passes
 
     def _pair_blocks(self, shuffle_seed: int | None) -> tf.data.Dataset:
-        """Blocks of `Pairs`, in random order if a seed is given."""
+        """Blocks of `Columns`, in random order if a seed is given."""
         records = pair_records(self._data_dir, self._split, shuffle_seed)
         if shuffle_seed is not None:
             records = records.shuffle(
                 BLOCK_RECORDS, seed=shuffle_seed, reshuffle_each_iteration=False
             )
-        blocks = records.batch(BLOCK_RECORDS).map(parse_pairs, tf.data.AUTOTUNE, deterministic=True)
+        blocks = records.batch(BLOCK_RECORDS).map(
+            lambda block: parse_pairs(block, self._pair_columns),
+            tf.data.AUTOTUNE,
+            deterministic=True,
+        )
         if shuffle_seed is None:
             return blocks
         # Records keep their pairs together: permute within the block, too.
@@ -239,10 +276,10 @@ def _packed_by_side(catalogs: Mapping[str, Catalog]) -> dict[str, _PackedFeature
     return {side: packed[id(catalog)] for side, catalog in catalogs.items()}
 
 
-def _permute(block: Pairs, seed: list) -> Pairs:
+def _permute(block: Columns, seed: list) -> Columns:
     seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
-    order = tf.argsort(tf.random.stateless_uniform(tf.shape(block.query_row), seed))
-    return Pairs(*(tf.gather(column, order) for column in block))
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(block["query_row"]), seed))
+    return {name: tf.gather(column, order) for name, column in block.items()}
 
 
 def _fraction_of_records(data_dir: str | os.PathLike[str], fraction: float) -> str:

@@ -6,6 +6,7 @@ are there, which is several times less work where bags are short; its sizes depe
 
 A bag's vector is `sum w e / sum w` (`mean`) or `sum w e / sqrt(sum w^2)` (`sqrtn`) over its
 embeddings e with weights w, as in `tf.nn.safe_embedding_lookup_sparse`; without weights, w = 1.
+A value's weight may depend on its id, on its place in the bag, or be the product of both.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class PaddedBags:
         ids: tf.Tensor,
         pooling: str = MEAN,
         log_weights: tf.Variable | None = None,
+        place_weights: tf.Tensor | None = None,
         width: int | None = None,
     ) -> tuple[PaddedBags, tf.Tensor]:
         """Looks up `[batch, max_values]` ids, 0 being no value.
@@ -54,7 +56,9 @@ class PaddedBags:
           table: `[vocab_size, dim]`.
           ids: `[batch, max_values]` int32.
           pooling: `mean` or `sqrtn`.
-          log_weights: `[vocab_size]` logarithms of the values' weights; None: all weights are 1.
+          log_weights: `[vocab_size]` logarithms of the ids' weights; None: all weights are 1.
+          place_weights: weights of the places in a bag, at least `max_values` of them; None: all
+            are 1.
           width: columns of the table that count; None: all.
 
         Returns:
@@ -67,6 +71,8 @@ class PaddedBags:
         weights = tf.cast(tf.not_equal(ids, 0), embeddings.dtype)
         if log_weights is not None:
             weights *= tf.exp(tf.gather(log_weights, ids))
+        if place_weights is not None:
+            weights *= place_weights[: ids.shape[1]]
         values, nothing = split_last(embeddings)
         return cls(values, weights, pooling), nothing[0, :1]
 
@@ -115,6 +121,7 @@ class RaggedBags:
         ids: tf.Tensor,
         pooling: str = MEAN,
         log_weights: tf.Variable | None = None,
+        place_weights: tf.Tensor | None = None,
         width: int | None = None,
     ) -> tuple[RaggedBags, tf.Tensor]:
         """As `PaddedBags.look_up`."""
@@ -122,6 +129,9 @@ class RaggedBags:
         flat_ids = tf.gather_nd(ids, positions)
         embeddings = gather_rows(table, tf.concat([flat_ids, [0]], axis=0), width)
         weights = None if log_weights is None else tf.exp(tf.gather(log_weights, flat_ids))
+        if place_weights is not None:
+            of_places = tf.gather(place_weights, positions[:, 1])
+            weights = of_places if weights is None else weights * of_places
         size = ids.shape[0] or tf.shape(ids)[0]
         values, nothing = split_last(embeddings)
         return cls(values, weights, positions, size, pooling), nothing

@@ -16,11 +16,13 @@ import tensorflow as tf
 
 from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
 from ssl_recsys.data.input_pipeline import Features
-from ssl_recsys.features import FeatureSpec
+from ssl_recsys.features import FeatureSpec, history_names
 from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
 from ssl_recsys.model.sharded_tables import ShardedTable
 from ssl_recsys.model.tables import Table, gather_rows
+from ssl_recsys.schema import ITEM, QUERY
 
+_LEAST_WEIGHT = 2.0**-60
 # Feature name -> [batch, width] what a dense layer sees of the feature.
 Activations = Mapping[str, tf.Tensor]
 
@@ -71,6 +73,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
       static_shapes: keep bags padded, as XLA and TPUs need, instead of ragged.
       pooling: how bags are pooled, `mean` or `sqrtn`.
       value_weights: `none` or `idf` weights of a bag's values.
+      recency_half_life: places in a history after which a value weighs half as much; 0: no weights.
       idf: feature name -> `[vocab_size]` weights, for `idf`; they are kept as variables, so that
         an exported tower has them.
       unread_marks: dense features whose mark of a missing value is taken for 0.
@@ -87,6 +90,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         static_shapes: bool,
         pooling: str = MEAN,
         value_weights: str = NO_WEIGHTS,
+        recency_half_life: float = 0.0,
         idf: Mapping[str, np.ndarray] | None = None,
         unread_marks: Collection[str] = (),
     ):
@@ -96,6 +100,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self._embedding_dim = embedding_dim
         self._bags_class = PaddedBags if static_shapes else RaggedBags
         self._pooling = pooling
+        self._half_life = recency_half_life
+        self._histories = history_names(features[QUERY], features[ITEM])
         self._unread_marks = frozenset(unread_marks)
         self._padding = -embedding_dim % column_multiple
         self.is_sharded = is_sharded
@@ -176,6 +182,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 ids,
                 self._pooling,
                 self._log_weights.get(name),
+                self._recency(spec),
                 self._embedding_dim,
             )
             values = looked_up.pool(missing)
@@ -185,6 +192,14 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             table = self.tables[spec.table_name]
             values, missing = split_last(gather_rows(table, rows, self._embedding_dim))
         return tf.split(values, len(inputs)), missing, bags
+
+    def _recency(self, spec: FeatureSpec) -> tf.Tensor | None:
+        """`[max_values]` weights of the places in a history, whose latest value is first."""
+        if not self._half_life or spec.name not in self._histories:
+            return None
+        weights = 0.5 ** (np.arange(spec.max_values) / self._half_life)
+        # Squares and sums of them must stay above 0 in float32.
+        return tf.constant(np.maximum(weights, _LEAST_WEIGHT), tf.float32)
 
     def _numbers(self, spec: FeatureSpec, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A dense feature's `[rows, width]` activations, and `[1, width]` of the missing value."""

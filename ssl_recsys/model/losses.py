@@ -26,6 +26,7 @@ def contrastive_loss(
     temperature: float,
     log_sampling_probability: tf.Tensor | None = None,
     item_row: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """Softmax cross entropy of each left embedding against all right embeddings.
@@ -44,11 +45,17 @@ def contrastive_loss(
         Constants in it cancel. It has no gradient.
       item_row: `[num_candidates]` catalog rows of the candidates; where given, other occurrences
         of the positive's row are left out of the negatives ("accidental hits").
+      weights: `[batch]` w, at least 0, of each example; None: all are 1. The loss is
+        `sum_i w_i l_i / n` over the n examples of the global batch, as Keras weighs samples.
+        Divided by `sum_i w_i` an example would count more in a batch of light ones than in a batch
+        of heavy ones, and replicas would have to add their weights up. A mean of 1 over all
+        training pairs (see `Batch`) keeps the balance with other losses; weights that are all 1
+        change no bit. Candidates are not weighed.
       gradient_dtype: type of the factors of the gradient's matrix products; the loss itself is
         computed in float32.
 
     Returns:
-      Scalar: the sum of the batch's losses over the size of the global batch.
+      Scalar: the (weighted) sum of the batch's losses over the size of the global batch.
     """
     scaled = left / temperature
     log_weights = tf.zeros_like(right[:, 0])
@@ -63,7 +70,7 @@ def contrastive_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
-    return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
+    return _mean(losses, weights, right)
 
 
 def corrected_softmax_loss(
@@ -74,6 +81,7 @@ def corrected_softmax_loss(
     item_row: tf.Tensor,
     log_sampling_probability: tf.Tensor,
     temperature: float,
+    weights: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """An estimate of the softmax over the whole catalog, from the negatives of a batch.
@@ -92,11 +100,12 @@ def corrected_softmax_loss(
       item_row: `[num_candidates]` catalog rows of the candidates.
       log_sampling_probability: `[num_candidates]` log q, without a gradient.
       temperature: tau; similarities s are divided by it.
+      weights: `[batch]`, see `contrastive_loss`.
       gradient_dtype: type of the factors of the gradient's matrix products.
 
     Returns:
-      Scalar: the sum of the batch's losses over the size of the global batch. At least 0, which is
-      best.
+      Scalar: the (weighted) sum of the batch's losses over the size of the global batch. At least
+      0, which is best.
     """
     scaled = left / temperature
     num_negatives = tf.cast(tf.shape(right)[0] - 1, left.dtype)
@@ -112,7 +121,14 @@ def corrected_softmax_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = tf.nn.softplus(log_partition(scaled, right) - positive_logits)
-    return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
+    return _mean(losses, weights, right)
+
+
+def _mean(losses: tf.Tensor, weights: tf.Tensor | None, candidates: tf.Tensor) -> tf.Tensor:
+    """`[batch]` losses to this replica's share of their mean; candidates are one an example."""
+    if weights is not None:
+        losses *= weights
+    return tf.reduce_sum(losses) / tf.cast(tf.shape(candidates)[0], losses.dtype)
 
 
 def _log_partition(

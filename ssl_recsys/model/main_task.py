@@ -17,6 +17,7 @@ def main_loss(
     item_log_q: tf.Tensor,
     batch: ReplicaBatch,
     *,
+    weights: tf.Tensor | None = None,
     sub_towers: int = 1,
     gradient_dtype: tf.DType,
 ) -> tf.Tensor:
@@ -29,6 +30,9 @@ def main_loss(
       item_row: `[batch]` the items' catalog rows.
       item_log_q: `[batch]` log of each item's share of the training pairs.
       batch: place in the global batch.
+      weights: `[batch]` of the pairs, see `losses.contrastive_loss`; None: all are 1. A pair's
+        weight scales its loss in both directions and for each sub-tower; the logQ correction goes
+        by how often items are drawn, which weights do not change.
       sub_towers: parts of the embeddings, each of which has a loss of its own; they are added.
       gradient_dtype: type of the gradient's arithmetic.
 
@@ -42,6 +46,7 @@ def main_loss(
             queries,
             batch.gather(items),
             positives=batch.positions(),
+            weights=weights,
             item_row=batch.gather(item_row),
             log_sampling_probability=batch.gather(item_log_q),
             temperature=config.temperature,
@@ -55,6 +60,7 @@ def main_loss(
             queries,
             batch.gather(items),
             positives=batch.positions(),
+            weights=weights,
             temperature=config.temperature,
             log_sampling_probability=batch.gather(item_log_q) if config.logq_correction else None,
             item_row=batch.gather(item_row) if config.remove_accidental_hits else None,
@@ -67,6 +73,7 @@ def main_loss(
             items,
             batch.gather(queries),
             positives=batch.positions(),
+            weights=weights,
             temperature=config.temperature,
             gradient_dtype=gradient_dtype,
         )

@@ -20,7 +20,7 @@ from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
 from ssl_recsys.model.tables import RowGradients, Table
 from ssl_recsys.model.towers import FusedTower, Tower, dense_layer
-from ssl_recsys.schema import ITEM, QUERY, SIDES
+from ssl_recsys.schema import ITEM, QUERY, SIDES, WEIGHT
 
 # Seeds of a step's random draws, one for each use: dropout in the main task, views of the SSL
 # tasks' first and second side.
@@ -67,6 +67,7 @@ class TwoTowerModel(tfrs.Model):
             static_shapes=self.static_shapes,
             pooling=config.tower.pooling,
             value_weights=config.tower.value_weights,
+            recency_half_life=config.tower.recency_half_life,
             idf=statistics.idf,
             unread_marks=statistics.unread_marks,
         )
@@ -210,6 +211,7 @@ class TwoTowerModel(tfrs.Model):
                 inputs.item_row,
                 inputs.item_log_q,
                 batch,
+                weights=inputs.columns.get(WEIGHT),
                 sub_towers=self._config.tower.sub_towers,
                 gradient_dtype=tf.as_dtype(self._arithmetic_dtype),
             )

@@ -54,6 +54,16 @@ class Names:
                 return rows[0]
         raise InputError(f"no item {name!r} in the catalog{self._similar(name.casefold())}")
 
+    def rows(self, named: Iterable[tuple[str, str]]) -> np.ndarray:
+        """`[queries]` int64 rows of items by name, each with where it was read, for errors."""
+        rows = []
+        for where, name in named:
+            try:
+                rows.append(self.row(name))
+            except InputError as error:
+                raise InputError(f"{where}: {error}" if where else str(error)) from error
+        return np.array(rows, np.int64)
+
     @functools.cached_property
     def _by_key(self) -> Mapping[str, list[int]]:
         return _rows_by_name(self._keys)

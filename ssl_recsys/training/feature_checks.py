@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssl_recsys import schema
 from ssl_recsys.config import RunConfig
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import history_names
 from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
 
 _WITHOUT = {"shared_projection": "shared_projection=0", "exclude_query": "noexclude_query"}
@@ -26,6 +27,12 @@ def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
                     f"--{name} is for datasets whose queries are items; those of {info.name} have "
                     f"features of their own: add --{_WITHOUT[name]}"
                 )
+    histories = history_names(info.features_of(schema.QUERY), info.features_of(schema.ITEM))
+    if config.tower.recency_half_life and not histories:
+        raise InputError(
+            f"--recency_half_life weighs histories, and the queries of {info.name} have none: make "
+            "the dataset with pipelines.interactions, or leave the flag out"
+        )
     if FEATURE_MASKING in config.ssl.tasks:
         for side in config.ssl.sides:
             resolve_fm_groups(config.ssl.fm_groups, info.features_of(side))

@@ -86,7 +86,7 @@ def test_window_by_hand():
     pairs, counters = windowed(events, window=10)
     # 8 and 9 come at the same moment, so neither is the other's seed; 6 is 20 behind 7.
     expected = {(7, 8, 10), (7, 9, 10), (8, 6, 20), (9, 6, 20)}
-    assert set(zip(*(column.tolist() for column in pairs), strict=True)) == expected
+    assert set(zip(*(column.tolist() for column in pairs[:3]), strict=True)) == expected
     assert len(pairs.item) == 4
     assert counters == {
         "events_repeated": 1, "users": 2, "users_over_cap": 0, "pairs_over_user_cap": 0
@@ -102,7 +102,7 @@ def test_window_against_plain_python(monkeypatch, seed):
     ] or [(0, 0, 0)]
     for window in (1, 13, 1000):
         pairs, _ = windowed(events, window)
-        found = collections.Counter(zip(*(column.tolist() for column in pairs), strict=True))
+        found = collections.Counter(zip(*(column.tolist() for column in pairs[:3]), strict=True))
         assert found == plain_pairs(events, window)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from data_prep.installs import counters
+from data_prep.installs.spec import LogSpec
 from pipelines import beam_job
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
@@ -50,7 +51,7 @@ def test_pairs_need_no_time_unless_they_are_split_by_it(tmp_path):
     info = make(tmp_path / "data", log_kind="landing_page", split_by="pair", split_seed=1, **paths)
     assert sum(info.num_pairs.values()) == 9
     assert info.counters["events"] == info.counters["pairs"] == 9
-    table = beam_job.counter_table(info.counters, counters.meanings("landing_page"))
+    table = beam_job.counter_table(info.counters, counters.meanings(LogSpec(kind="landing_page")))
     assert re.search(r"^  events +9  pairs in the log$", table, re.MULTILINE)
     assert "user" not in table
     assert not any("user" in name for name in info.counters)

@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 
 from data_prep import splits
 from data_prep.installs.logs import Events
+from data_prep.installs.spec import LogSpec
+from data_prep.interactions.counters import meanings
 from data_prep.interactions.queries import histories, make_queries
 from pipelines import interactions
 from ssl_recsys import recommend, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 from ssl_recsys.serving.app import make_app
+from ssl_recsys.serving.raw_items import Embedders
 from ssl_recsys.serving.served import Models
 from ssl_recsys.serving.server import Limits
-from ssl_recsys.training.export import FEATURES, load_tower
+from ssl_recsys.training.export import FEATURES, load_export, load_tower
 from tests import command_line
 from tests.install_data import FRACTIONS, write_input, write_lines
 from tests.pipelines.test_app_install import contents
@@ -132,7 +135,7 @@ def test_histories_and_features_of_users(both):
 
 def test_counters(both):
     counters = both[0].counters
-    assert {name: counters[name] for name in interactions.MEANINGS if counters[name]} == {
+    assert {name: counters[name] for name in meanings(LogSpec()) if counters[name]} == {
         "events": 13,
         "events_repeated": 1,
         "queries": 12,
@@ -316,7 +319,7 @@ def test_no_test_event_is_in_a_training_history_of_a_real_log(tmp_path):
 @pytest.fixture(scope="module")
 def trained(both, tmp_path_factory):
     model_dir = tmp_path_factory.mktemp("run") / "model"
-    options = ("--max_epochs=1", "--batch_size=4", "--eval_split=none")
+    options = ("--max_epochs=1", "--batch_size=4", "--eval_split=none", "--recency_half_life=2")
     commands.train(*commands.small_run(both[1].data_dir, model_dir), *options)
     return model_dir
 
@@ -342,6 +345,10 @@ def test_the_query_tower_takes_raw_features(both, trained):
         width = values.shape[1]
         np.testing.assert_array_equal(found[name].numpy()[:, :width], values)
         assert not found[name].numpy()[:, width:].any()
+    exported = load_export(trained)
+    embedded = Embedders(exported.path, exported.info).embed(schema.QUERY, columns)
+    rows = np.arange(len(queries.keys))
+    np.testing.assert_allclose(embedded, exported.query_embeddings(rows), atol=1e-6)
 
 
 def test_recommendations_for_a_history_that_no_catalog_has(trained, tmp_path):

@@ -84,6 +84,31 @@ def test_both_forms_have_the_same_gradient() -> None:
     assert not np.any(gradients[0][4:])
 
 
+def test_places_weigh_by_hand() -> None:
+    # The latest value weighs 1, the next 1/2, then 1/4; a hole keeps its place.
+    ids = tf.constant([[1, 2, 3], [0, 0, 0], [4, 0, 5]])
+    places = tf.constant([1.0, 0.5, 0.25, 0.125])  # a batch may be narrower
+    keep = tf.constant([[False, True, True], [True, True, True], [True, True, False]])
+    table = TABLE.numpy()
+    sums = [table[1] + table[2] / 2 + table[3] / 4, table[0], table[4] + table[5] / 4]
+    kept_sums = [table[2] / 2 + table[3] / 4, table[0], table[4]]
+    divisors = {
+        "mean": ([1.75, 1, 1.25], [0.75, 1, 1]),
+        "sqrtn": (np.sqrt([1 + 1 / 4 + 1 / 16, 1, 1 + 1 / 16]), np.sqrt([1 / 4 + 1 / 16, 1, 1])),
+    }
+    twice = tf.Variable(np.log(np.full(7, 2.0)), dtype=tf.float32)  # which scales nothing in a mean
+    for bags_class in (PaddedBags, RaggedBags):
+        for pooling, (whole, kept) in divisors.items():
+            for log_weights in (None, twice):
+                bags, missing = bags_class.look_up(TABLE, ids, pooling, log_weights, places)
+                expected = np.array(sums) / np.array(whole)[:, np.newaxis]
+                np.testing.assert_allclose(bags.pool(missing), expected, rtol=1e-5)
+                parts = [part.pool(missing) for part in bags.split(3)]
+                np.testing.assert_allclose(tf.concat(parts, axis=0), expected, rtol=1e-5)
+                expected = np.array(kept_sums) / np.array(kept)[:, np.newaxis]
+                np.testing.assert_allclose(bags.pool(missing, keep=keep), expected, rtol=1e-5)
+
+
 def test_weighted_bags_by_hand() -> None:
     ids = tf.constant([[1, 2, 0], [0, 0, 0], [2, 2, 3]])
     log_weights = tf.Variable(np.log([9.0, 1.0, 3.0, 2.0, 1.0, 1.0, 1.0]), dtype=tf.float32)

@@ -11,6 +11,7 @@ from ssl_recsys import evaluate, recommend, schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Bag, Categorical, Dense
+from ssl_recsys.model.look_up import FeatureEmbeddings
 from ssl_recsys.model.tables import RowGradients, gather_rows
 from ssl_recsys.training import known_items, run
 from ssl_recsys.training.export import load_export
@@ -127,6 +128,41 @@ def test_settings_of_queries_that_are_items_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="for datasets whose queries are items"):
         commands.train(*commands.small_run(histories, tmp_path / "run", flag))
+
+
+def test_recency_weighs_histories_alone() -> None:
+    history, words = [7, 3, 9, 0, 0], [4, 2, 0, 0, 0, 0]
+    country, item = tf.constant([[2]]), tf.constant([[5]])
+    batches = [
+        (schema.QUERY, {"history": tf.constant([history]), "country": country}),
+        (schema.ITEM, {"id": item, "words": tf.constant([words])}),
+    ]
+    features = {schema.QUERY: query_dataset.QUERY_SPECS, schema.ITEM: query_dataset.ITEM_SPECS}
+    for static_shapes in (False, True):
+        layer = FeatureEmbeddings(
+            features, 4, static_shapes=static_shapes, pooling="sqrtn", recency_half_life=2.0
+        )
+        query, items = layer(batches)
+        ids, words_table = layer.tables["id"].numpy(), layer.tables["words"].numpy()
+        # Half as much after two places; the norm is the root of 1 + 1/2 + 1/4.
+        weighed = ids[7] + ids[3] / np.sqrt(2) + ids[9] / 2
+        np.testing.assert_allclose(
+            query.activations["history"], [weighed / np.sqrt(1.75)], rtol=1e-5
+        )
+        # A view without the latest item: the others keep their weights.
+        keep = tf.constant([[False, True, True, True, True]])
+        np.testing.assert_allclose(
+            query.without_values("history", keep),
+            [(ids[3] / np.sqrt(2) + ids[9] / 2) / np.sqrt(0.75)],
+            rtol=1e-5,
+        )
+        plain = (words_table[4] + words_table[2]) / np.sqrt(2)
+        np.testing.assert_allclose(items.activations["words"], [plain], rtol=1e-5)
+
+
+def test_recency_needs_histories(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InputError, match="the queries of small have none"):
+        commands.train(*commands.small_run(data_dir, tmp_path / "run", "--recency_half_life=3"))
 
 
 def test_known_items_are_left_out_and_slices_tell_who_is_known(
