@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import schema
@@ -33,11 +34,27 @@ class Rows(NamedTuple):
       item_row: `[batch]` int32, rows of the item side's catalog.
       ssl_row: side -> `[batch]` int32, rows drawn for its self-supervised tasks; empty where they
         work on the pairs themselves.
+      drawn_row: `[num_drawn]` int32, rows of the item side's catalog drawn as further candidates.
     """
 
     query_row: tf.Tensor
     item_row: tf.Tensor
     ssl_row: Mapping[str, tf.Tensor]
+    drawn_row: tf.Tensor
+
+
+class DrawnItems(NamedTuple):
+    """Items of the catalog that are further candidates of every query (`--mixed_negatives`).
+
+    Attributes:
+      features: their features.
+      item_row: `[num_drawn]` int32, their catalog rows.
+      log_q: `[num_drawn]` float32, log of how likely each is drawn, see `TrainingPairs`.
+    """
+
+    features: Features
+    item_row: tf.Tensor
+    log_q: tf.Tensor
 
 
 class Batch(NamedTuple):
@@ -47,9 +64,11 @@ class Batch(NamedTuple):
       query: the queries' features.
       item: the items' features.
       item_row: `[batch]` int32, the items' catalog rows.
-      item_log_q: `[batch]` float32, log of each item's share of the training pairs.
+      item_log_q: `[batch]` float32, log of how likely each item is a candidate, see
+        `TrainingPairs`.
       ssl: side -> features of the rows drawn for its self-supervised tasks; empty where they work
         on the pairs themselves.
+      drawn: one entry, the further candidates; or none.
     """
 
     query: Features
@@ -57,6 +76,12 @@ class Batch(NamedTuple):
     item_row: tf.Tensor
     item_log_q: tf.Tensor
     ssl: Mapping[str, Features]
+    drawn: tuple[DrawnItems, ...] = ()
+
+    def with_sizes(self, pairs: int, drawn: int) -> Batch:
+        """The same, with the static sizes of these parts, which several workers' batches lack."""
+        of_pairs = _with_size(self._replace(drawn=()), pairs)
+        return of_pairs._replace(drawn=_with_size(self.drawn, drawn))
 
 
 class TrainingPairs:
@@ -65,6 +90,11 @@ class TrainingPairs:
     The order of an epoch depends on the seed and the epoch's number alone, so that a resumed run
     sees the batches that it would have seen. Every epoch has an order of its own; what does not
     fill a batch at its end is left out.
+
+    An item with the share p of the training pairs is a candidate with probability p; with N rows
+    drawn uniformly from a catalog of M beside a batch of B, all of them candidates alike, with
+    q = (B p + N / M) / (B + N) (Yang et al. 2020, "Mixed Negative Sampling for Learning Two-tower
+    Neural Networks in Recommendations").
 
     Args:
       data_dir: the dataset directory.
@@ -75,6 +105,7 @@ class TrainingPairs:
         which are in random order.
       ssl_sides: sides whose catalogs rows are drawn from, uniformly, for self-supervision.
       passes_per_epoch: how often an epoch has all the pairs.
+      mixed_negatives: items drawn uniformly from the catalog for each global batch.
 
     Attributes:
       num_pairs: how many there are.
@@ -95,12 +126,14 @@ class TrainingPairs:
         fraction: float = 1.0,
         ssl_sides: tuple[str, ...] = (),
         passes_per_epoch: int = 1,
+        mixed_negatives: int = 0,
     ):
         self._data_dir = data_dir
         self._passes_per_epoch = passes_per_epoch
         self._catalogs = dict(catalogs)
         self._seed = seed
         self._ssl_sides = ssl_sides
+        self._mixed_negatives = mixed_negatives
         self._split = _fraction_of_records(data_dir, fraction)
         num_items = catalogs[schema.ITEM].num_items
         self.item_counts = np.zeros(num_items, np.int64)
@@ -110,8 +143,7 @@ class TrainingPairs:
         if self.num_pairs == 0:
             raise InputError(f"{data_dir} has no training pairs at --train_fraction={fraction}")
         self.batch_size = min(batch_size, self.num_pairs)
-        # Items without a pair never come up in a batch.
-        log_q = np.log(np.maximum(self.item_counts, 1) / self.num_pairs).astype(np.float32)
+        log_q = self._log_candidate_shares().astype(np.float32)
         with tf.device("CPU"):  # the join runs on the host, where the arrays should stay
             self._log_q = tf.constant(log_q)
             self._features = _packed_by_side(catalogs)
@@ -120,6 +152,15 @@ class TrainingPairs:
     def steps_per_epoch(self) -> int:
         """Full batches in an epoch."""
         return self.num_pairs * self._passes_per_epoch // self.batch_size
+
+    def _log_candidate_shares(self) -> npt.NDArray[np.floating]:
+        """`[num_items]` log q of each item, see the class."""
+        drawn, batch = self._mixed_negatives, self.batch_size
+        if drawn:
+            in_batch = batch * self.item_counts / self.num_pairs
+            return np.log((in_batch + drawn / len(self.item_counts)) / (batch + drawn))
+        # Items without a pair never come up in a batch.
+        return np.log(np.maximum(self.item_counts, 1) / self.num_pairs)
 
     def epoch(
         self,
@@ -141,14 +182,15 @@ class TrainingPairs:
         pairs = self._passes(number).rebatch(self.batch_size, drop_remainder=True).skip(skip_steps)
         steps = tf.data.Dataset.range(skip_steps, self.steps_per_epoch)
         rows = tf.data.Dataset.zip((steps, pairs)).map(
-            lambda step, pair: Rows(pair.query_row, pair.item_row, self._draw(number, step))
+            lambda step, pair: Rows(
+                pair.query_row,
+                pair.item_row,
+                self._draw_ssl(number, step),
+                self._draw_negatives(number, step),
+            )
         )
         if context is not None:
-            share = self.batch_size // context.num_input_pipelines
-            mine = slice(share * context.input_pipeline_id, share * (context.input_pipeline_id + 1))
-            rows = rows.map(lambda part: tf.nest.map_structure(lambda row: row[mine], part))
-            local = context.get_per_replica_batch_size(self.batch_size)
-            rows = rows.rebatch(local, drop_remainder=True)
+            rows = rows.map(lambda part: _by_replica(part, context)).unbatch()
         joined = rows.map(self._join, tf.data.AUTOTUNE, deterministic=True)
         return joined.prefetch(_PREFETCHED_BATCHES).with_options(_without_tuning())
 
@@ -160,9 +202,23 @@ class TrainingPairs:
             item_row=rows.item_row,
             item_log_q=tf.gather(self._log_q, rows.item_row),
             ssl=ssl,
+            drawn=(self._drawn_items(rows.drawn_row),) if self._mixed_negatives else (),
         )
 
-    def _draw(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _drawn_items(self, rows: tf.Tensor) -> DrawnItems:
+        features = self._features[schema.ITEM].of_rows(rows)
+        return DrawnItems(features, rows, tf.gather(self._log_q, rows))
+
+    def _draw_negatives(self, epoch: int, step: tf.Tensor) -> tf.Tensor:
+        """`[mixed_negatives]` rows of the items' catalog, uniform with replacement."""
+        # Steps from -1 downwards: other rows than those for self-supervision.
+        seed = tf.stack([tf.constant(self._seed, tf.int64) * 1_000_003 + epoch, -1 - step])
+        num_items = self._catalogs[schema.ITEM].num_items
+        return tf.random.stateless_uniform(
+            [self._mixed_negatives], seed, maxval=num_items, dtype=tf.int32
+        )
+
+    def _draw_ssl(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Side -> `[batch_size]` catalog rows, uniform with replacement."""
         seed = tf.stack([tf.constant(self._seed, tf.int64) * 1_000_003 + epoch, step])
         return {
@@ -196,6 +252,23 @@ class TrainingPairs:
             tf.data.AUTOTUNE,
             deterministic=True,
         )
+
+
+def _with_size(part: Any, size: int) -> Any:
+    return tf.nest.map_structure(
+        lambda tensor: tf.ensure_shape(tensor, [size, *tensor.shape[1:]]), part
+    )
+
+
+def _by_replica(rows: Rows, context: tf.distribute.InputContext) -> Rows:
+    """A worker's part of a global batch, `[local replicas, size on a replica]` of each tensor."""
+    pipelines, replicas = context.num_input_pipelines, context.num_replicas_in_sync
+    return tf.nest.map_structure(
+        lambda row: tf.reshape(row, [pipelines, replicas // pipelines, row.shape[0] // replicas])[
+            context.input_pipeline_id
+        ],
+        rows,
+    )
 
 
 def _without_tuning() -> tf.data.Options:

@@ -24,6 +24,7 @@ def contrastive_loss(
     *,
     positives: tf.Tensor,
     temperature: float,
+    batch_size: int | None = None,
     log_sampling_probability: tf.Tensor | None = None,
     item_row: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
@@ -39,6 +40,7 @@ def contrastive_loss(
       right: `[num_candidates, dim]` L2-normalised embeddings, of the global batch.
       positives: `[batch]` index in `right` of each left embedding's positive.
       temperature: tau; similarities are divided by it.
+      batch_size: size of the global batch; None: there are as many candidates.
       log_sampling_probability: `[num_candidates]`; subtracted from the logits, which corrects
         the in-batch negatives' bias against frequent candidates (Yi et al. 2019, Eq. (3)).
         Constants in it cancel. It has no gradient.
@@ -63,7 +65,7 @@ def contrastive_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
-    return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
+    return tf.reduce_sum(losses) / tf.cast(batch_size or tf.shape(right)[0], losses.dtype)
 
 
 def corrected_softmax_loss(
@@ -74,12 +76,13 @@ def corrected_softmax_loss(
     item_row: tf.Tensor,
     log_sampling_probability: tf.Tensor,
     temperature: float,
+    batch_size: int | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """An estimate of the softmax over the whole catalog, from the negatives of a batch.
 
     `-log p_i` with `p_i = exp(s_ii) / (exp(s_ii) + sum_j exp(s_ij) / (n q_j))`, where j runs over
-    the batch's `n` other candidates without those of the positive's own item. Unlike
+    the `n` other candidates without those of the positive's own item. Unlike
     in `contrastive_loss` with sampling probabilities, the positive, which is not sampled, is not
     divided by its own (Khrylchenko et al. 2025, "Correcting the LogQ Correction", arXiv
     2507.09331). They write it as a weight without gradient, `(1 - p_i)`, times a loss whose
@@ -92,6 +95,7 @@ def corrected_softmax_loss(
       item_row: `[num_candidates]` catalog rows of the candidates.
       log_sampling_probability: `[num_candidates]` log q, without a gradient.
       temperature: tau; similarities s are divided by it.
+      batch_size: size of the global batch; None: there are as many candidates.
       gradient_dtype: type of the factors of the gradient's matrix products.
 
     Returns:
@@ -112,7 +116,7 @@ def corrected_softmax_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = tf.nn.softplus(log_partition(scaled, right) - positive_logits)
-    return tf.reduce_sum(losses) / tf.cast(tf.shape(right)[0], losses.dtype)
+    return tf.reduce_sum(losses) / tf.cast(batch_size or tf.shape(right)[0], losses.dtype)
 
 
 def _log_partition(

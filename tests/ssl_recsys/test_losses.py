@@ -79,6 +79,7 @@ def plain_loss(
     temperature: float,
     log_q: tf.Tensor | None,
     ids: tf.Tensor | None,
+    batch_size: int,
 ) -> tf.Tensor:
     """The same by TensorFlow's own cross entropy and its gradient."""
     logits = tf.matmul(left, right, transpose_b=True) / temperature
@@ -89,7 +90,7 @@ def plain_loss(
         hits = same & tf.equal(tf.one_hot(positives, right.shape[0]), 0.0)
         logits = tf.where(hits, -1e9, logits)
     losses_ = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positives, logits=logits)
-    return tf.reduce_sum(losses_) / right.shape[0]
+    return tf.reduce_sum(losses_) / batch_size
 
 
 @settings(max_examples=60, deadline=None)
@@ -98,9 +99,10 @@ def plain_loss(
     temperature=st.sampled_from([0.005, 0.03, 0.034, 0.07, 1.0]),
     with_log_q=st.booleans(),
     with_ids=st.booleans(),
+    batch_size=st.sampled_from([None, 6]),
 )
 def test_loss_and_gradient_equal_the_plain_form(
-    seed: int, temperature: float, with_log_q: bool, with_ids: bool
+    seed: int, temperature: float, with_log_q: bool, with_ids: bool, batch_size: int | None
 ) -> None:
     rng = np.random.default_rng(seed)
     left, right = (
@@ -117,10 +119,13 @@ def test_loss_and_gradient_equal_the_plain_form(
             right,
             positives=positives,
             temperature=temperature,
+            batch_size=batch_size,
             log_sampling_probability=log_q,
             item_row=ids,
         )
-        plain = 3.0 * plain_loss(left, right, positives, temperature, log_q, ids)
+        plain = 3.0 * plain_loss(
+            left, right, positives, temperature, log_q, ids, batch_size or right.shape[0]
+        )
     assert float(fast) == pytest.approx(float(plain), rel=1e-4, abs=1e-4)
     for variable in (left, right):
         np.testing.assert_allclose(
