@@ -18,7 +18,7 @@ from data_prep.counting import count
 from data_prep.dataset_files import WrittenFile
 from data_prep.shards import first_rows
 from ssl_recsys import schema
-from ssl_recsys.features import FeatureSpec
+from ssl_recsys.features import FeatureSpec, catalog_columns
 
 PAIRS_PER_RECORD = 256
 PAIRS_PER_FILE = 1 << 20
@@ -95,7 +95,7 @@ def file_name(folder: str, split: str, index: int, count: int) -> str:
     return f"{folder}/{folder}-{split}.tfrecord-{index:05d}-of-{count:05d}"
 
 
-_catalog_columns = functools.lru_cache(schema.catalog_columns)
+_catalog_columns = functools.lru_cache(catalog_columns)
 
 
 def item_record(
@@ -154,16 +154,23 @@ def encode_shard(
     _log.info("encoded the %s of shard %d of %d", counter, shard + 1, num_shards)
 
 
-def pair_record(query_row: Sequence[int], item_row: Sequence[int]) -> bytes:
-    """Serialises one record of up to PAIRS_PER_RECORD pairs."""
-    return tf_records.example(schema.PAIR_COLUMNS, (query_row, item_row))
+def pair_records(
+    query_row: np.ndarray, item_row: np.ndarray, **optional: np.ndarray | None
+) -> Iterator[bytes]:
+    """Packs pairs, in the order given, into records of up to PAIRS_PER_RECORD.
 
-
-def pair_records(query_row: np.ndarray, item_row: np.ndarray) -> Iterator[bytes]:
-    """Packs pairs, in the order given, into records."""
+    Args:
+      query_row: `[pairs]`.
+      item_row: `[pairs]`.
+      **optional: columns of `schema.OPTIONAL_PAIR_COLUMNS` by name, `[pairs]` or `[pairs, n]`;
+        None: the records have no such column.
+    """
+    given = {name: values for name, values in optional.items() if values is not None}
+    columns = (*schema.PAIR_COLUMNS, *(schema.OPTIONAL_PAIR_COLUMNS[name] for name in given))
+    arrays = (query_row, item_row, *given.values())
     for start in range(0, len(query_row), PAIRS_PER_RECORD):
         part = slice(start, start + PAIRS_PER_RECORD)
-        yield pair_record(query_row[part].tolist(), item_row[part].tolist())
+        yield tf_records.example(columns, [array[part].ravel().tolist() for array in arrays])
 
 
 def write_records(
@@ -196,9 +203,8 @@ def write_metadata(
         a gap, and no split is empty.
       info: the dataset's features.
     """
-    columns_of = {schema.PAIRS_DIR: schema.PAIR_COLUMNS} | {
-        info.catalog_dir(side): schema.catalog_columns(info.features_of(side))
-        for side in schema.SIDES
+    columns_of = {schema.PAIRS_DIR: info.columns_of_pairs()} | {
+        info.catalog_dir(side): catalog_columns(info.features_of(side)) for side in schema.SIDES
     }
     by_folder: dict[str, dict[str, list[FileStats]]] = {}
     for file in sorted(files, key=lambda file: (_SPLITS.index(file.split), file.number)):

@@ -2,7 +2,8 @@
 
 A shard is a range of digests, so that the shards in order hold all digests in order. Beam's cost
 per element would be more than that of the work itself, so elements are columns of many rows:
-NamedTuples of NumPy arrays and lists of one length.
+NamedTuples of NumPy arrays and lists of one length; an optional column is None in all of them or
+in none.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def take(columns: Columns, where: np.ndarray) -> Columns:
     """The rows of columns at the positions `where`, or those that it marks."""
     taken: list[Any] = []
     for column in columns:
-        if isinstance(column, np.ndarray):
+        if column is None:
+            taken.append(None)
+        elif isinstance(column, np.ndarray):
             taken.append(column[where])
         else:
             rows = (np.flatnonzero(where) if where.dtype == bool else where).tolist()
@@ -73,15 +76,19 @@ def first_rows(counts: Mapping[int, int], num_shards: int) -> np.ndarray:
 def concatenate(kind: type[Columns], batches: Iterable[Any]) -> Columns:
     """Joins batches of columns, or what a `Spill` gave for them.
 
-    Where there is none, all columns are empty and uint64.
+    Where there is none, all columns are empty and uint64, and optional ones, which have a default,
+    not there.
     """
     batches = [get(batch) for batch in batches]
     if not batches:
-        return cast(Any, kind)(*(np.zeros(0, np.uint64) for _ in cast(Any, kind)._fields))
+        required = len(cast(Any, kind)._fields) - len(cast(Any, kind)._field_defaults)
+        return cast(Any, kind)(*(np.zeros(0, np.uint64) for _ in range(required)))
     return cast(Any, kind)(*(_join(parts) for parts in zip(*batches, strict=True)))
 
 
 def _join(parts: tuple[Any, ...]) -> Any:
+    if parts[0] is None:
+        return None
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     return [value for part in parts for value in part]

@@ -24,12 +24,24 @@ class PairBatch(NamedTuple):
       digest: uint64, gives the order in the files; pairs of one digest have the same rows.
       query_row: integers.
       item_row: integers.
+      weight: float32; None where pairs have none. Optional columns have the names that they have in
+        `schema.OPTIONAL_PAIR_COLUMNS`; the job announces them (`beam_job.DataJob.pair_columns`).
     """
 
     split: np.ndarray
     digest: np.ndarray
     query_row: np.ndarray
     item_row: np.ndarray
+    weight: np.ndarray | None = None
+
+
+class _OrderedPairs(NamedTuple):
+    """Pairs of a file as columns `[pairs]`: `order` uint64 sorts them, the others as above."""
+
+    order: np.ndarray
+    query_row: np.ndarray
+    item_row: np.ndarray
+    weight: np.ndarray | None = None
 
 
 class VocabularyStats(NamedTuple):
@@ -231,15 +243,14 @@ def _pairs_by_file(
 ) -> Iterator[tuple[tuple[int, int], Any]]:
     batch: PairBatch = get(element)
     order = splits.order_keys(batch.digest, seed)
+    pairs = _OrderedPairs(order, batch.query_row, batch.item_row, batch.weight)
     for split in range(len(schema.PAIR_SPLITS)):
         files = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
         mine = np.flatnonzero(batch.split == split)
         # A file owns a range of keys, so that file order is key order.
         file_index = shards.range_index(order[mine], files)
         for index, where in shards.group_indices(file_index, files):
-            chosen = mine[where]
-            columns = (order[chosen], batch.query_row[chosen], batch.item_row[chosen])
-            yield (split, index), spill.put(columns)
+            yield (split, index), spill.put(shards.take(pairs, mine[where]))
 
 
 def _write_pairs(
@@ -247,11 +258,10 @@ def _write_pairs(
 ) -> FileStats:
     probe.check(directory)
     (split, index), batches = element
-    columns = zip(*map(get, batches), strict=True)
-    order, query_row, item_row = (np.concatenate(column) for column in columns)
-    sorting = np.lexsort((item_row, query_row, order))
+    pairs = shards.concatenate(_OrderedPairs, batches)
+    pairs = shards.take(pairs, np.lexsort((pairs.item_row, pairs.query_row, pairs.order)))
     count = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
-    records = encode.pair_records(query_row[sorting], item_row[sorting])
+    records = encode.pair_records(pairs.query_row, pairs.item_row, weight=pairs.weight)
     return encode.write_records(
         directory, schema.PAIRS_DIR, schema.PAIR_SPLITS[split], index, count, records
     )

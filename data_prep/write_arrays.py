@@ -21,6 +21,7 @@ def write_arrays(
     features: Sequence[FeatureSpec],
     vocabularies: Mapping[str, Sequence[str]] | None = None,
     queries: tuple[Sequence[Item], Sequence[FeatureSpec]] | None = None,
+    pair_columns: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> schema.DatasetInfo:
     """Writes a dataset that is in memory, without Beam.
 
@@ -32,13 +33,20 @@ def write_arrays(
       features: the specs.
       vocabularies: tokens in id order by feature, if there are any.
       queries: in row order, and their features; None: a query is an item.
+      pair_columns: optional columns of the pairs, `[pairs]` or `[pairs, n]`, by split and then by
+        name (`schema.OPTIONAL_PAIR_COLUMNS`); every split has the same ones.
     """
+    optional = {split: (pair_columns or {}).get(split, {}) for split in pairs}
     info = schema.DatasetInfo(
         name=name,
         features=tuple(features),
         num_items=len(items),
         num_pairs={split: len(query_row) for split, (query_row, _) in pairs.items()},
         queries=schema.QueryCatalog(len(queries[0]), tuple(queries[1])) if queries else None,
+        pair_columns={
+            name: values.size // len(values) if len(values) else 1
+            for name, values in optional.get(schema.TRAIN, {}).items()
+        },
     )
     files = _write_catalog(directory, info, schema.ITEM, items)
     if queries:
@@ -46,7 +54,8 @@ def write_arrays(
     for split, (query_row, item_row) in pairs.items():
         count = num_files(len(query_row), encode.PAIRS_PER_FILE)
         for index, part in enumerate(_parts(len(query_row), encode.PAIRS_PER_FILE)):
-            records = encode.pair_records(query_row[part], item_row[part])
+            columns = {name: values[part] for name, values in optional[split].items()}
+            records = encode.pair_records(query_row[part], item_row[part], **columns)
             files.append(
                 encode.write_records(directory, schema.PAIRS_DIR, split, index, count, records)
             )

@@ -71,6 +71,7 @@ class DataJob:
       warnings: by counters that the user is warned of.
       queries: from sizes of vocabularies, the counters and the number of queries to their catalog;
         None where a query is an item.
+      pair_columns: the optional columns of its pairs, see `schema.DatasetInfo`.
     """
 
     name: str
@@ -86,6 +87,7 @@ class DataJob:
     queries: Callable[[Mapping[str, int], Mapping[str, int], int], schema.QueryCatalog] | None = (
         None
     )
+    pair_columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def run_command(
@@ -196,6 +198,7 @@ def make_dataset(job: DataJob, beam_args: Sequence[str] = ()) -> schema.DatasetI
             options=options.recorded(),
             raw=job.raw(outcome.counters),
             queries=queries,
+            pair_columns=job.pair_columns,
         )
         scales = [WrittenFile(*file) for file in facts.get("scale", [])]
         write.write_info(staging, files, vocabularies, info, scales)

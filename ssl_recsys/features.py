@@ -234,6 +234,17 @@ class Dense(FeatureSpec):
         return None if np.isfinite(array).all() else "finite"
 
 
+def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
+    """The columns of a catalog record, in order."""
+    return (
+        Column("row", "int64"),
+        Column("key", "string"),
+        Column("title", "string"),
+        Column("train_count", "int64"),
+        *(spec.column for spec in features),
+    )
+
+
 KINDS: dict[str, type[FeatureSpec]] = {kind.kind: kind for kind in (Categorical, Bag, Dense)}
 
 

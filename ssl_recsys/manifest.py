@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from concurrent import futures
 from typing import Any
 
+from absl import logging
+
 from ssl_recsys import files, paths
 from ssl_recsys.errors import InputError
 
@@ -62,10 +64,34 @@ def check(directory: pathlib.Path) -> None:
     _compared[key] = state
 
 
+def check_if_any(directory: pathlib.Path, shown_by: str) -> None:
+    """Compares a directory with its manifest; warns once if it has none.
+
+    Args:
+      directory: the directory.
+      shown_by: name of the file that tells that there is anything to compare.
+
+    Raises:
+      InputError: as `check`.
+    """
+    if (directory / files.MANIFEST_FILE).is_file():
+        check(directory)
+    elif (directory / shown_by).is_file() and directory not in _unverified:
+        _unverified.add(directory)
+        logging.warning(
+            "%s has no %s, since an earlier version made it: its files are read without a check "
+            "of their digests",
+            directory,
+            files.MANIFEST_FILE,
+        )
+
+
 def forget(directory: pathlib.Path) -> None:
     """Forgets that a directory, which is removed, was compared."""
     _compared.pop(paths.absolute(directory), None)
 
+
+_unverified: set[pathlib.Path] = set()  # directories that a warning was given for
 
 # Directory -> its state when it was found to be as its manifest says.
 _compared: dict[str, tuple] = {}

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from absl import logging
 
 from ssl_recsys import files, manifest, paths
 from ssl_recsys.errors import InputError
@@ -44,17 +43,9 @@ HEAD_TOP_FRACTION = "top_fraction"
 HEAD_RULES = (HEAD_IN_TRAINING, HEAD_TOP_FRACTION)
 
 PAIR_COLUMNS = (Column("query_row", "int64", (None,)), Column("item_row", "int64", (None,)))
-
-
-def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
-    """The columns of a catalog record, in order."""
-    return (
-        Column("row", "int64"),
-        Column("key", "string"),
-        Column("title", "string"),
-        Column("train_count", "int64"),
-        *(spec.column for spec in features),
-    )
+# What pair records may hold besides, by name: see `DatasetInfo.pair_columns`.
+WEIGHT = "weight"
+OPTIONAL_PAIR_COLUMNS = {WEIGHT: Column(WEIGHT, "float32", (None,))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +123,7 @@ class DatasetInfo:
       format_version: version of the directory's layout.
       raw: how each feature is made of raw columns; None where that is not known.
       queries: their catalog; None: a query is an item.
+      pair_columns: the optional columns of all pair records, name -> values of each pair.
     """
 
     name: str
@@ -146,6 +138,7 @@ class DatasetInfo:
     format_version: str = FORMAT_VERSION
     raw: RawItem | None = None
     queries: QueryCatalog | None = None
+    pair_columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_features("items", self.features, self.raw)
@@ -165,6 +158,10 @@ class DatasetInfo:
                     f"feature {spec.name} reads the table of {spec.table!r}, which is no feature "
                     f"with a table of its own and vocab_size {spec.vocab_size}"
                 )
+
+    def columns_of_pairs(self) -> tuple[Column, ...]:
+        """The columns of a pair record, in order; of several values a pair they lie flat."""
+        return (*PAIR_COLUMNS, *(OPTIONAL_PAIR_COLUMNS[name] for name in self.pair_columns))
 
     # Where there is no catalog of queries, a query is an item: both sides have the same catalog.
     # These methods alone know that; others ask for a side.
@@ -221,8 +218,9 @@ def to_json(info: DatasetInfo) -> str:
     fields = dataclasses.asdict(info) | {"features": [spec.as_dict() for spec in info.features]}
     if info.queries:
         fields["queries"]["features"] = [spec.as_dict() for spec in info.queries.features]
-    else:
-        del fields["queries"]
+    for optional in ("queries", "pair_columns"):
+        if not fields[optional]:
+            del fields[optional]
     return json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -246,7 +244,7 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
     """
     path = paths.as_path(data_dir) / DATASET_FILE
     if verify:
-        _verify(path.parent)
+        manifest.check_if_any(path.parent, path.name)
     if not path.is_file():
         raise FileNotFoundError(
             f"{data_dir} is not a dataset directory: it has no {DATASET_FILE}. Make one with a "
@@ -268,23 +266,6 @@ def read_dataset_info(data_dir: str | os.PathLike[str], *, verify: bool = False)
         ) from error
 
 
-def _verify(directory: pathlib.Path) -> None:
-    """Compares a dataset directory with its manifest; warns once if it has none."""
-    if (directory / files.MANIFEST_FILE).is_file():
-        manifest.check(directory)
-    elif (directory / DATASET_FILE).is_file() and directory not in _unverified:
-        _unverified.add(directory)
-        logging.warning(
-            "%s has no %s, since an earlier version made it: its files are read without a check "
-            "of their digests",
-            directory,
-            files.MANIFEST_FILE,
-        )
-
-
-_unverified: set[pathlib.Path] = set()  # directories that a warning was given for
-
-
 _TYPES: dict[str, type] = {
     "name": str,
     "features": list,
@@ -298,6 +279,7 @@ _TYPES: dict[str, type] = {
     "format_version": str,
     "raw": dict,
     "queries": dict,
+    "pair_columns": dict,
 }
 _QUERY_TYPES = {"num_queries": int, "features": list, "raw": dict}
 _FEATURE_TYPES = {
@@ -315,10 +297,12 @@ _SOURCE_TYPES = {"path": str, "bytes": int, "sha256": str}
 def _from_json(fields: Any) -> DatasetInfo:
     if fields.get("raw") is None:  # as in earlier datasets, which have no such field
         fields.pop("raw", None)
-    files.check_types("the file", fields, _TYPES, optional=("raw", "queries"))
+    files.check_types("the file", fields, _TYPES, optional=("raw", "queries", "pair_columns"))
     # Earlier datasets have no min_count.
     files.check_types("head", fields["head"], _HEAD_TYPES, optional=("min_count",))
     files.check_types("num_pairs", fields["num_pairs"], dict.fromkeys(PAIR_SPLITS, int))
+    known = dict.fromkeys(OPTIONAL_PAIR_COLUMNS, int)
+    files.check_types("pair_columns", fields.get("pair_columns", {}), known, optional=known)
     files.check_types("counters", fields["counters"], dict.fromkeys(fields["counters"], int))
     for number, source in enumerate(fields["sources"], start=1):
         files.check_types(f"source {number}", source, _SOURCE_TYPES)

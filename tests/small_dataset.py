@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,8 +23,17 @@ SPECS = (
 )
 
 
-def write(directory: pathlib.Path, *, num_pairs: int = 3000, seed: int = 0) -> schema.DatasetInfo:
-    """Writes 120 items of 8 topics; pairs join items of one topic; the last 20 are held out."""
+def write(
+    directory: pathlib.Path,
+    *,
+    num_pairs: int = 3000,
+    seed: int = 0,
+    weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> schema.DatasetInfo:
+    """Writes 120 items of 8 topics; pairs join items of one topic; the last 20 are held out.
+
+    Pairs of query and item rows may have weights.
+    """
     rng = np.random.default_rng(seed)
     num_items = 100 + NUM_HELD_OUT
     topics = rng.integers(0, NUM_TOPICS, num_items)
@@ -38,7 +48,10 @@ def write(directory: pathlib.Path, *, num_pairs: int = 3000, seed: int = 0) -> s
     pairs = {split: (queries[mask], items[mask]) for split, mask in masks.items()}
     train_count = np.bincount(pairs[schema.TRAIN][1], minlength=num_items)
     catalog = [_item(rng, row, topics[row], int(train_count[row])) for row in range(num_items)]
-    return write_arrays(str(directory), "small", catalog, pairs, SPECS)
+    columns = None
+    if weight:
+        columns = {split: {schema.WEIGHT: weight(*rows)} for split, rows in pairs.items()}
+    return write_arrays(str(directory), "small", catalog, pairs, SPECS, pair_columns=columns)
 
 
 def _pairs(

@@ -15,7 +15,7 @@ import tensorflow as tf
 from ssl_recsys import schema
 from ssl_recsys.data.records import parsing, read_all, record_files
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import FeatureSpec
+from ssl_recsys.features import FeatureSpec, catalog_columns
 
 _PARSE_BATCH = 4096
 
@@ -66,7 +66,7 @@ def load_catalog(data_dir: str | os.PathLike[str], info: schema.DatasetInfo, sid
       InputError: for a corrupt record file, duplicate keys, or rows out of order.
     """
     folder, specs, num_rows = info.catalog_dir(side), info.features_of(side), info.num_rows(side)
-    description = parsing(schema.catalog_columns(specs))
+    description = parsing(catalog_columns(specs))
     dataset = (
         tf.data.TFRecordDataset(
             record_files(data_dir, folder, info.catalog_split(side)), num_parallel_reads=1

@@ -83,6 +83,7 @@ class Dataset:
             ssl_sides=ssl_sides,
             passes_per_epoch=passes_per_epoch,
             mixed_negatives=mixed_negatives,
+            pair_columns=self.info.pair_columns,
         )
         if fraction == 1.0:
             self._check_count(schema.TRAIN, pairs.num_pairs)

@@ -16,12 +16,15 @@ import tensorflow as tf
 
 from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog
-from ssl_recsys.data.pairs import BLOCK_RECORDS, Pairs, pair_records, parse_pairs
+from ssl_recsys.data.packed import packed_by_side
+from ssl_recsys.data.pairs import BLOCK_RECORDS, check_weights, pair_records, parse_pairs
 from ssl_recsys.data.records import open_builder, read_all
 from ssl_recsys.errors import InputError
 
 _PREFETCHED_BATCHES = 8
 
+# Column name -> [num_pairs] or [num_pairs, n], see `parse_pairs`.
+Columns = Mapping[str, tf.Tensor]
 # Feature name -> [batch, width] int32 ids (0 is padding and missing), or float32 numbers.
 Features = Mapping[str, tf.Tensor]
 
@@ -34,13 +37,16 @@ class Rows(NamedTuple):
       item_row: `[batch]` int32, rows of the item side's catalog.
       ssl_row: side -> `[batch]` int32, rows drawn for its self-supervised tasks; empty where they
         work on the pairs themselves.
-      drawn_row: `[num_drawn]` int32, rows of the item side's catalog drawn as further candidates.
+      columns: the pairs' optional columns by name, see `parse_pairs`; empty where they have none.
+      drawn_row: one entry, `[num_drawn]` int32 rows of the item side's catalog drawn as further
+        candidates; or none, since TensorFlow 2.20 crashes on empty tensors in `unbatch`.
     """
 
     query_row: tf.Tensor
     item_row: tf.Tensor
     ssl_row: Mapping[str, tf.Tensor]
-    drawn_row: tf.Tensor
+    columns: Mapping[str, tf.Tensor]
+    drawn_row: tuple[tf.Tensor, ...]
 
 
 class DrawnItems(NamedTuple):
@@ -68,6 +74,8 @@ class Batch(NamedTuple):
         `TrainingPairs`.
       ssl: side -> features of the rows drawn for its self-supervised tasks; empty where they work
         on the pairs themselves.
+      columns: the pairs' optional columns by name, empty where they have none: `weight`
+        `[batch]` float32, over the mean of the training pairs, so that only ratios matter.
       drawn: one entry, the further candidates; or none.
     """
 
@@ -76,6 +84,7 @@ class Batch(NamedTuple):
     item_row: tf.Tensor
     item_log_q: tf.Tensor
     ssl: Mapping[str, Features]
+    columns: Mapping[str, tf.Tensor] = {}
     drawn: tuple[DrawnItems, ...] = ()
 
     def with_sizes(self, pairs: int, drawn: int) -> Batch:
@@ -106,6 +115,7 @@ class TrainingPairs:
       ssl_sides: sides whose catalogs rows are drawn from, uniformly, for self-supervision.
       passes_per_epoch: how often an epoch has all the pairs.
       mixed_negatives: items drawn uniformly from the catalog for each global batch.
+      pair_columns: the pairs' optional columns, as `DatasetInfo.pair_columns`.
 
     Attributes:
       num_pairs: how many there are.
@@ -127,6 +137,7 @@ class TrainingPairs:
         ssl_sides: tuple[str, ...] = (),
         passes_per_epoch: int = 1,
         mixed_negatives: int = 0,
+        pair_columns: Mapping[str, int] | None = None,
     ):
         self._data_dir = data_dir
         self._passes_per_epoch = passes_per_epoch
@@ -134,19 +145,30 @@ class TrainingPairs:
         self._seed = seed
         self._ssl_sides = ssl_sides
         self._mixed_negatives = mixed_negatives
+        self._pair_columns = pair_columns or {}
         self._split = _fraction_of_records(data_dir, fraction)
         num_items = catalogs[schema.ITEM].num_items
         self.item_counts = np.zeros(num_items, np.int64)
+        total_weight = 0.0
         for block in read_all(self._pair_blocks(None), data_dir, schema.PAIRS_DIR):
-            self.item_counts += np.bincount(block.item_row, minlength=num_items)
+            self.item_counts += np.bincount(block["item_row"], minlength=num_items)
+            if schema.WEIGHT in block:
+                check_weights(data_dir, block)
+                total_weight += float(block[schema.WEIGHT].sum(dtype=np.float64))
         self.num_pairs = int(self.item_counts.sum())
         if self.num_pairs == 0:
             raise InputError(f"{data_dir} has no training pairs at --train_fraction={fraction}")
+        self._mean_weight = total_weight / self.num_pairs
+        if schema.WEIGHT in self._pair_columns and self._mean_weight == 0:
+            raise InputError(
+                f"all training pairs of {data_dir} weigh 0: there is nothing to learn; make the "
+                "dataset with other weights"
+            )
         self.batch_size = min(batch_size, self.num_pairs)
         log_q = self._log_candidate_shares().astype(np.float32)
         with tf.device("CPU"):  # the join runs on the host, where the arrays should stay
             self._log_q = tf.constant(log_q)
-            self._features = _packed_by_side(catalogs)
+            self._features = packed_by_side(catalogs)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -182,10 +204,11 @@ class TrainingPairs:
         pairs = self._passes(number).rebatch(self.batch_size, drop_remainder=True).skip(skip_steps)
         steps = tf.data.Dataset.range(skip_steps, self.steps_per_epoch)
         rows = tf.data.Dataset.zip((steps, pairs)).map(
-            lambda step, pair: Rows(
-                pair.query_row,
-                pair.item_row,
+            lambda step, block: Rows(
+                block["query_row"],
+                block["item_row"],
                 self._draw_ssl(number, step),
+                {name: block[name] for name in self._pair_columns},
                 self._draw_negatives(number, step),
             )
         )
@@ -202,21 +225,32 @@ class TrainingPairs:
             item_row=rows.item_row,
             item_log_q=tf.gather(self._log_q, rows.item_row),
             ssl=ssl,
-            drawn=(self._drawn_items(rows.drawn_row),) if self._mixed_negatives else (),
+            columns=self._optional(rows.columns),
+            drawn=tuple(self._drawn_items(row) for row in rows.drawn_row),
         )
 
     def _drawn_items(self, rows: tf.Tensor) -> DrawnItems:
         features = self._features[schema.ITEM].of_rows(rows)
         return DrawnItems(features, rows, tf.gather(self._log_q, rows))
 
-    def _draw_negatives(self, epoch: int, step: tf.Tensor) -> tf.Tensor:
-        """`[mixed_negatives]` rows of the items' catalog, uniform with replacement."""
+    def _optional(self, columns: Columns) -> dict[str, tf.Tensor]:
+        """The optional columns as a batch has them."""
+        batch = dict(columns)
+        if schema.WEIGHT in batch:
+            batch[schema.WEIGHT] /= self._mean_weight
+        return batch
+
+    def _draw_negatives(self, epoch: int, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """`[mixed_negatives]` rows of the items' catalog, uniform with replacement; none for 0."""
+        if not self._mixed_negatives:
+            return ()
         # Steps from -1 downwards: other rows than those for self-supervision.
         seed = tf.stack([tf.constant(self._seed, tf.int64) * 1_000_003 + epoch, -1 - step])
         num_items = self._catalogs[schema.ITEM].num_items
-        return tf.random.stateless_uniform(
+        drawn = tf.random.stateless_uniform(
             [self._mixed_negatives], seed, maxval=num_items, dtype=tf.int32
         )
+        return (drawn,)
 
     def _draw_ssl(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Side -> `[batch_size]` catalog rows, uniform with replacement."""
@@ -237,13 +271,17 @@ class TrainingPairs:
         return passes
 
     def _pair_blocks(self, shuffle_seed: int | None) -> tf.data.Dataset:
-        """Blocks of `Pairs`, in random order if a seed is given."""
+        """Blocks of `Columns`, in random order if a seed is given."""
         records = pair_records(self._data_dir, self._split, shuffle_seed)
         if shuffle_seed is not None:
             records = records.shuffle(
                 BLOCK_RECORDS, seed=shuffle_seed, reshuffle_each_iteration=False
             )
-        blocks = records.batch(BLOCK_RECORDS).map(parse_pairs, tf.data.AUTOTUNE, deterministic=True)
+        blocks = records.batch(BLOCK_RECORDS).map(
+            lambda block: parse_pairs(block, self._pair_columns),
+            tf.data.AUTOTUNE,
+            deterministic=True,
+        )
         if shuffle_seed is None:
             return blocks
         # Records keep their pairs together: permute within the block, too.
@@ -282,40 +320,10 @@ def _without_tuning() -> tf.data.Options:
     return options
 
 
-class _PackedFeatures:
-    """All features of the catalog in one matrix, so that an item is one place in memory.
-
-    A random row costs a cache miss for each array that it is in, more than copying it.
-
-    Args:
-      features: feature name -> `[num_items, width]` int32 or float32.
-    """
-
-    def __init__(self, features: Mapping[str, np.ndarray]):
-        self._columns = {name: (v.shape[1], tf.as_dtype(v.dtype)) for name, v in features.items()}
-        packed = [np.ascontiguousarray(values).view(np.int32) for values in features.values()]
-        self._packed = tf.constant(np.concatenate(packed, axis=1))
-
-    def of_rows(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Feature name -> `[len(rows), width]`."""
-        widths = [width for width, _ in self._columns.values()]
-        parts = tf.split(tf.gather(self._packed, rows), widths, axis=1)
-        return {
-            name: tf.bitcast(part, dtype)
-            for part, (name, (_, dtype)) in zip(parts, self._columns.items(), strict=True)
-        }
-
-
-def _packed_by_side(catalogs: Mapping[str, Catalog]) -> dict[str, _PackedFeatures]:
-    """One matrix for each catalog; sides that share their catalog share it."""
-    packed = {id(catalog): _PackedFeatures(catalog.features) for catalog in catalogs.values()}
-    return {side: packed[id(catalog)] for side, catalog in catalogs.items()}
-
-
-def _permute(block: Pairs, seed: list) -> Pairs:
+def _permute(block: Columns, seed: list) -> Columns:
     seed = tf.stack([tf.cast(part, tf.int64) for part in seed])
-    order = tf.argsort(tf.random.stateless_uniform(tf.shape(block.query_row), seed))
-    return Pairs(*(tf.gather(column, order) for column in block))
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(block["query_row"]), seed))
+    return {name: tf.gather(column, order) for name, column in block.items()}
 
 
 def _fraction_of_records(data_dir: str | os.PathLike[str], fraction: float) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ssl_recsys import schema
+from ssl_recsys import paths, schema
 from ssl_recsys.data.records import open_builder, parsing, read_all
 from ssl_recsys.errors import InputError
 
@@ -52,8 +53,9 @@ def load_pairs(data_dir: str | os.PathLike[str], split: str) -> Pairs:
     """
     dataset = pair_records(data_dir, split).batch(BLOCK_RECORDS).map(parse_pairs)
     parts = list(read_all(dataset, data_dir, schema.PAIRS_DIR))
-    none = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32))
-    return Pairs(*map(np.concatenate, zip(*parts, strict=True))) if parts else none
+    names = Pairs._fields
+    none = np.zeros(0, np.int32)
+    return Pairs(*(np.concatenate([none, *(part[name] for part in parts)]) for name in names))
 
 
 def pair_records(
@@ -88,7 +90,37 @@ def pair_records(
     )
 
 
-def parse_pairs(records: tf.Tensor) -> Pairs:
-    """A block of pair records to `[num_pairs]` int32 tensors."""
-    parsed = tf.io.parse_example(records, parsing(schema.PAIR_COLUMNS))
-    return Pairs(**{name: tf.cast(rows.flat_values, tf.int32) for name, rows in parsed.items()})
+def check_weights(data_dir: str | os.PathLike[str], block: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Raises InputError unless each pair of a block of `parse_pairs` has a weight to train with."""
+    weight = block[schema.WEIGHT]
+    if len(weight) == len(block["item_row"]) and (np.isfinite(weight) & (weight >= 0)).all():
+        return
+    raise InputError(
+        f"{paths.as_path(data_dir) / schema.PAIRS_DIR} has pairs without a weight, or with one "
+        "that is below 0 or no number; make the dataset again"
+    )
+
+
+def parse_pairs(
+    records: tf.Tensor, pair_columns: Mapping[str, int] | None = None
+) -> dict[str, tf.Tensor]:
+    """A block of pair records to columns by name.
+
+    Args:
+      records: serialized.
+      pair_columns: the optional columns to read, name -> values of each pair, as
+        `DatasetInfo.pair_columns`; None: none of them.
+
+    Returns:
+      `query_row` and `item_row`, `[num_pairs]` int32, and each optional column, `[num_pairs]`, or
+      `[num_pairs, n]` of n values a pair: whole numbers int32, others float32.
+    """
+    sizes = pair_columns or {}
+    optional = [schema.OPTIONAL_PAIR_COLUMNS[name] for name in sizes]
+    parsed = tf.io.parse_example(records, parsing((*schema.PAIR_COLUMNS, *optional)))
+    columns = {}
+    for name, rows in parsed.items():
+        flat = rows.flat_values
+        values = tf.cast(flat, tf.int32) if flat.dtype == tf.int64 else flat
+        columns[name] = tf.reshape(values, [-1, sizes[name]]) if sizes.get(name, 1) > 1 else values
+    return columns

@@ -27,6 +27,7 @@ def contrastive_loss(
     batch_size: int | None = None,
     log_sampling_probability: tf.Tensor | None = None,
     item_row: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """Softmax cross entropy of each left embedding against all right embeddings.
@@ -46,11 +47,17 @@ def contrastive_loss(
         Constants in it cancel. It has no gradient.
       item_row: `[num_candidates]` catalog rows of the candidates; where given, other occurrences
         of the positive's row are left out of the negatives ("accidental hits").
+      weights: `[batch]` w, at least 0, of each example; None: all are 1. The loss is
+        `sum_i w_i l_i / n` over the n examples of the global batch, as Keras weighs samples.
+        Divided by `sum_i w_i` an example would count more in a batch of light ones than in a batch
+        of heavy ones, and replicas would have to add their weights up. A mean of 1 over all
+        training pairs (see `Batch`) keeps the balance with other losses; weights that are all 1
+        change no bit. Candidates are not weighed.
       gradient_dtype: type of the factors of the gradient's matrix products; the loss itself is
         computed in float32.
 
     Returns:
-      Scalar: the sum of the batch's losses over the size of the global batch.
+      Scalar: the (weighted) sum of the batch's losses over the size of the global batch.
     """
     scaled = left / temperature
     log_weights = tf.zeros_like(right[:, 0])
@@ -65,7 +72,7 @@ def contrastive_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
-    return tf.reduce_sum(losses) / tf.cast(batch_size or tf.shape(right)[0], losses.dtype)
+    return _mean(losses, weights, batch_size or tf.shape(right)[0])
 
 
 def corrected_softmax_loss(
@@ -77,6 +84,7 @@ def corrected_softmax_loss(
     log_sampling_probability: tf.Tensor,
     temperature: float,
     batch_size: int | None = None,
+    weights: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """An estimate of the softmax over the whole catalog, from the negatives of a batch.
@@ -96,11 +104,12 @@ def corrected_softmax_loss(
       log_sampling_probability: `[num_candidates]` log q, without a gradient.
       temperature: tau; similarities s are divided by it.
       batch_size: size of the global batch; None: there are as many candidates.
+      weights: `[batch]`, see `contrastive_loss`.
       gradient_dtype: type of the factors of the gradient's matrix products.
 
     Returns:
-      Scalar: the sum of the batch's losses over the size of the global batch. At least 0, which is
-      best.
+      Scalar: the (weighted) sum of the batch's losses over the size of the global batch. At least
+      0, which is best.
     """
     scaled = left / temperature
     num_negatives = tf.cast(tf.shape(right)[0] - 1, left.dtype)
@@ -116,7 +125,14 @@ def corrected_softmax_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = tf.nn.softplus(log_partition(scaled, right) - positive_logits)
-    return tf.reduce_sum(losses) / tf.cast(batch_size or tf.shape(right)[0], losses.dtype)
+    return _mean(losses, weights, batch_size or tf.shape(right)[0])
+
+
+def _mean(losses: tf.Tensor, weights: tf.Tensor | None, batch_size: int | tf.Tensor) -> tf.Tensor:
+    """`[batch]` losses to this replica's share of their mean over the global batch."""
+    if weights is not None:
+        losses *= weights
+    return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)
 
 
 def _log_partition(

@@ -34,6 +34,7 @@ def main_loss(
     candidates: Sequence[Candidates],
     batch: ReplicaBatch,
     *,
+    weights: tf.Tensor | None = None,
     sub_towers: int = 1,
     gradient_dtype: tf.DType,
 ) -> tf.Tensor:
@@ -45,6 +46,9 @@ def main_loss(
       candidates: first each query's positive; then, with `mixed_negatives`, the items drawn, which
         are negatives of all queries but those whose positive they are.
       batch: place in the global batch.
+      weights: `[batch]` of the pairs, see `losses.contrastive_loss`; None: all are 1. A pair's
+        weight scales its loss in both directions and for each sub-tower; the logQ correction goes
+        by how often items are drawn, which weights do not change.
       sub_towers: parts of the embeddings, each of which has a loss of its own; they are added.
       gradient_dtype: type of the gradient's arithmetic.
 
@@ -63,6 +67,7 @@ def main_loss(
             batch_size=batch.global_size,
             item_row=_gather(candidates, [part.item_row for part in candidates]),
             log_sampling_probability=_gather(candidates, [part.log_q for part in candidates]),
+            weights=weights,
             temperature=config.temperature,
             gradient_dtype=gradient_dtype,
         )
@@ -80,6 +85,7 @@ def main_loss(
             items,
             positives=batch.positions(),
             batch_size=batch.global_size,
+            weights=weights,
             temperature=config.temperature,
             log_sampling_probability=log_q,
             item_row=item_row,
@@ -92,6 +98,7 @@ def main_loss(
             candidates[0].embeddings,
             batch.gather(queries),
             positives=batch.positions(),
+            weights=weights,
             temperature=config.temperature,
             gradient_dtype=gradient_dtype,
         )

@@ -20,7 +20,7 @@ from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
 from ssl_recsys.model.tables import RowGradients, Table
 from ssl_recsys.model.towers import FusedTower, Tower, dense_layer
-from ssl_recsys.schema import ITEM, QUERY, SIDES
+from ssl_recsys.schema import ITEM, QUERY, SIDES, WEIGHT
 
 # Seeds of a step's random draws, one for each use: dropout in the main task and of the items drawn
 # for it, views of the SSL tasks' first and second side.
@@ -224,6 +224,7 @@ class TwoTowerModel(tfrs.Model):
                 queries,
                 candidates,
                 batch,
+                weights=inputs.columns.get(WEIGHT),
                 sub_towers=self._config.tower.sub_towers,
                 gradient_dtype=tf.as_dtype(self._arithmetic_dtype),
             )

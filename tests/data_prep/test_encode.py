@@ -13,7 +13,7 @@ FEATURES = (
     Bag("words", vocab_size=9, max_values=3),
     Dense("quality", max_values=2),
 )
-INFO = schema.DatasetInfo("test", FEATURES, 10, {})
+INFO = schema.DatasetInfo("test", FEATURES, 10, {}, pair_columns={"weight": 1})
 GOOD = {"name": [4], "words": [1, 8], "quality": [0.5, 1.0]}
 
 
@@ -44,6 +44,10 @@ def test_values_must_fit_the_spec(values):
         record(**values)
 
 
+def weights(query, item):
+    return (query + item / 16).astype(np.float32)
+
+
 def write(directory, monkeypatch, *, reverse=False):
     """A dataset of 10 items and 900 pairs, in files of 4 items and 300 pairs."""
     monkeypatch.setattr(encode, "ITEMS_PER_FILE", 4)
@@ -52,9 +56,10 @@ def write(directory, monkeypatch, *, reverse=False):
     split = np.repeat([0, 1, 2], [700, 100, 100]).astype(np.uint8)
     digest = rng.integers(0, 2**63, 900).astype(np.uint64) * np.uint64(2)
     query, item = rng.integers(0, 10, 900), rng.integers(0, 10, 900)
+    weight = weights(query, item)
     order = rng.permutation(900) if reverse else np.arange(900)
     pairs = [
-        PairBatch(split[part], digest[part], query[part], item[part])
+        PairBatch(split[part], digest[part], query[part], item[part], weight[part])
         for part in np.array_split(order, 7)
     ]
     items = [
@@ -96,6 +101,8 @@ def test_tfds_reads_what_is_written(tmp_path, monkeypatch):
     for index, name in enumerate(schema.PAIR_SPLITS):
         records = list(tfds.as_numpy(pairs.as_dataset(split=name)))
         found = np.concatenate([[r["query_row"], r["item_row"]] for r in records], axis=1)
+        of_records = np.concatenate([r["weight"] for r in records])
+        np.testing.assert_array_equal(of_records, weights(*found))
         mine = split == index
         assert sorted(map(tuple, found.T)) == sorted(zip(query[mine], item[mine], strict=True))
         # Stable random order: no longer as they came in.

@@ -136,8 +136,9 @@ def test_q_of_drawn_items_is_mixed(catalog: Catalog, dataset: Dataset) -> None:
     assert {len(np.unique(rows)) for rows in drawn_rows} != {1}
 
 
-def test_workers_share_the_global_batch(catalog: Catalog, dataset: Dataset) -> None:
-    pairs = dataset.training_pairs(batch_size=64, seed=0, ssl_sides=SIDES, mixed_negatives=8)
+@pytest.mark.parametrize("drawn", [0, 8])
+def test_workers_share_the_global_batch(catalog: Catalog, dataset: Dataset, drawn: int) -> None:
+    pairs = dataset.training_pairs(batch_size=64, seed=0, ssl_sides=SIDES, mixed_negatives=drawn)
     whole = list(pairs.epoch(1, 2).as_numpy_iterator())
     parts = [
         list(pairs.epoch(1, 2, tf.distribute.InputContext(2, worker, 4)).as_numpy_iterator())
@@ -150,4 +151,5 @@ def test_workers_share_the_global_batch(catalog: Catalog, dataset: Dataset) -> N
         joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *replicas)
         tf.nest.map_structure(np.testing.assert_array_equal, joined, batch)
         assert set(batch.ssl) == set(SIDES)
-        assert [len(replica.drawn[0].item_row) for replica in replicas] == [2] * 4
+        of_replicas = [[len(part.item_row) for part in replica.drawn] for replica in replicas]
+        assert of_replicas == [[2] if drawn else []] * 4

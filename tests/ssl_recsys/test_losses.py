@@ -72,6 +72,15 @@ def test_accidental_hits_leave_only_other_items() -> None:
     assert float(loss) == pytest.approx(expected, rel=1e-6)
 
 
+def test_weighted_loss_by_hand() -> None:
+    # logits [[2, 0], [1.2, 1.6]]: the losses of the two examples, weighed 0.5 and 3, over 2
+    first, second = log_sum_exp(2, 0) - 2, log_sum_exp(1.2, 1.6) - 1.6
+    loss = losses.contrastive_loss(
+        LEFT, RIGHT, positives=DIAGONAL, temperature=0.5, weights=tf.constant([0.5, 3.0])
+    )
+    assert float(loss) == pytest.approx((0.5 * first + 3 * second) / 2, rel=1e-6)
+
+
 def plain_loss(
     left: tf.Tensor,
     right: tf.Tensor,
@@ -80,6 +89,7 @@ def plain_loss(
     log_q: tf.Tensor | None,
     ids: tf.Tensor | None,
     batch_size: int,
+    weights: tf.Tensor | None,
 ) -> tf.Tensor:
     """The same by TensorFlow's own cross entropy and its gradient."""
     logits = tf.matmul(left, right, transpose_b=True) / temperature
@@ -90,6 +100,8 @@ def plain_loss(
         hits = same & tf.equal(tf.one_hot(positives, right.shape[0]), 0.0)
         logits = tf.where(hits, -1e9, logits)
     losses_ = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positives, logits=logits)
+    if weights is not None:
+        losses_ *= weights
     return tf.reduce_sum(losses_) / batch_size
 
 
@@ -100,9 +112,15 @@ def plain_loss(
     with_log_q=st.booleans(),
     with_ids=st.booleans(),
     batch_size=st.sampled_from([None, 6]),
+    with_weights=st.booleans(),
 )
 def test_loss_and_gradient_equal_the_plain_form(
-    seed: int, temperature: float, with_log_q: bool, with_ids: bool, batch_size: int | None
+    seed: int,
+    temperature: float,
+    with_log_q: bool,
+    with_ids: bool,
+    batch_size: int | None,
+    with_weights: bool,
 ) -> None:
     rng = np.random.default_rng(seed)
     left, right = (
@@ -112,6 +130,7 @@ def test_loss_and_gradient_equal_the_plain_form(
     positives = tf.constant(rng.permutation(9)[:5], tf.int32)
     log_q = tf.constant(np.log(rng.uniform(1e-6, 1, 9)), tf.float32) if with_log_q else None
     ids = tf.constant(rng.integers(0, 4, 9), tf.int32) if with_ids else None
+    weights = tf.constant([0.0, *rng.uniform(0, 3, 4)], tf.float32) if with_weights else None
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([left, right])
         fast = 3.0 * losses.contrastive_loss(
@@ -122,9 +141,10 @@ def test_loss_and_gradient_equal_the_plain_form(
             batch_size=batch_size,
             log_sampling_probability=log_q,
             item_row=ids,
+            weights=weights,
         )
         plain = 3.0 * plain_loss(
-            left, right, positives, temperature, log_q, ids, batch_size or right.shape[0]
+            left, right, positives, temperature, log_q, ids, batch_size or right.shape[0], weights
         )
     assert float(fast) == pytest.approx(float(plain), rel=1e-4, abs=1e-4)
     for variable in (left, right):
@@ -157,6 +177,7 @@ def published_corrected_loss(
     temperature: float,
     log_q: tf.Tensor,
     item_row: tf.Tensor,
+    weights: tf.Tensor,
 ) -> tf.Tensor:
     """As Khrylchenko et al. write it: (1 - p) without gradient, no positive in the denominator."""
     logits = tf.matmul(left, right, transpose_b=True) / temperature
@@ -165,7 +186,7 @@ def published_corrected_loss(
     sampled = tf.where(is_negative, logits - log_q - math.log(right.shape[0] - 1), -1e9)
     log_sum = tf.reduce_logsumexp(sampled, axis=1)
     p = tf.exp(positive - tf.reduce_logsumexp(tf.stack([positive, log_sum]), axis=0))
-    weighted = tf.stop_gradient(1.0 - p) * (log_sum - positive)
+    weighted = weights * tf.stop_gradient(1.0 - p) * (log_sum - positive)
     return tf.reduce_sum(weighted) / right.shape[0]
 
 
@@ -186,6 +207,7 @@ def test_corrected_gradient_is_the_published_one(
     positives = tf.constant(rng.permutation(9)[:5], tf.int32)
     log_q = tf.constant(np.log(rng.uniform(1e-6, 1, 9)), tf.float32)
     item_row = tf.constant([0, 1, *rng.integers(0, num_items, 7)], tf.int32)
+    weights = tf.constant(rng.uniform(0, 3, 5), tf.float32)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([left, right])
         fast = losses.corrected_softmax_loss(
@@ -195,8 +217,11 @@ def test_corrected_gradient_is_the_published_one(
             item_row=item_row,
             log_sampling_probability=log_q,
             temperature=temperature,
+            weights=weights,
         )
-        plain = published_corrected_loss(left, right, positives, temperature, log_q, item_row)
+        plain = published_corrected_loss(
+            left, right, positives, temperature, log_q, item_row, weights
+        )
     assert float(fast) >= 0.0
     for variable in (left, right):
         np.testing.assert_allclose(

@@ -13,11 +13,12 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.model import augment, losses
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in
 from ssl_recsys.model.two_tower import TwoTowerModel
-from ssl_recsys.schema import ITEM, QUERY, SIDES
+from ssl_recsys.schema import ITEM, QUERY, SIDES, WEIGHT
 from ssl_recsys.training import steps
 from tests.small_dataset import SPECS
 
 BATCH = 16
+WEIGHTS = tf.constant(np.arange(BATCH) % 5 / 2, tf.float32)
 TOWER = config.TowerConfig(embedding_dim=5, hidden_layers=(12, 6))
 VARIANTS = {
     **{method: config.SSLConfig(method=method) for method in config.METHODS},
@@ -537,6 +538,25 @@ def named_config(name: str, **loss: object) -> config.RunConfig:
     return make_option(name) if name in OPTIONS else make_config(VARIANTS[name], **loss)
 
 
+@pytest.mark.parametrize("name", ["fd", "corrected_logq", "sub_towers", "every_option"])
+def test_weights_scale_what_pairs_add_to_the_main_loss(name: str) -> None:
+    model, batch = make_model(named_config(name)), make_batch()
+
+    def losses_with(weights: tf.Tensor) -> dict[str, float]:
+        parts = model.compute_losses(batch._replace(columns={WEIGHT: weights}), 0)
+        return {name: float(part) for name, part in parts.items() if name != "loss"}
+
+    plain = {name: float(part) for name, part in model.compute_losses(batch, 0).items()}
+    del plain["loss"]
+    assert losses_with(tf.ones(BATCH)) == plain
+    of_pairs = [losses_with(one_hot) for one_hot in tf.eye(BATCH)]
+    weighted = losses_with(WEIGHTS)
+    by_hand = sum(w * of_pair["main"] for w, of_pair in zip(WEIGHTS, of_pairs, strict=True))
+    assert weighted.pop("main") == pytest.approx(float(by_hand), rel=1e-5)
+    del plain["main"]
+    assert weighted == plain
+
+
 @pytest.mark.parametrize("name", [*EVERY_PIECE, "fm_three_groups"])
 def test_training_step_compiles_under_xla(name: str) -> None:
     results = {}
@@ -558,7 +578,8 @@ def losses_and_weights(name: str, strategy: tf.distribute.Strategy) -> tuple[lis
     run = named_config(name, logq_correction=True, remove_accidental_hits=True)
     with strategy.scope():
         model = make_model(run)
-    return take_three_steps(model, batch_for(run), strategy)
+    batch = batch_for(run)._replace(columns={WEIGHT: WEIGHTS})
+    return take_three_steps(model, batch, strategy)
 
 
 def take_three_steps(
