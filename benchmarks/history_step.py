@@ -30,14 +30,14 @@ class Options(harness.BenchmarkOptions):
 
     methods: tuple[str, ...] = option((BASELINE, "fd"), "Methods.", choices=tuple(METHODS))
     history: int = option(50, "Items in each history; all are there.", at_least=1)
-    vocab_size: int = option(200_000, "Rows of the tables of ids and of title words.", at_least=10)
+    vocab_size: int = option(50_000, "Rows of the tables of ids and of title words.", at_least=10)
     title_words: int = option(10, "Values of each title; all are there.", at_least=1)
     categories: int = option(5, "Categories of each item; all are there.", at_least=1)
     batch_size: int = option(1024, "Pairs in a batch.", at_least=1)
     embedding_dim: int = option(120, "Width of the tables.", at_least=1)
     hidden_layers: tuple[int, ...] = option((1024, 128), "Sizes of the layers.", at_least=1)
     mixed_precision: bool = option(False, "Dense layers in bfloat16.")
-    repetitions: int = option(15, "Timed steps of each kind and method.", at_least=1)
+    repetitions: int = option(9, "Timed steps of each kind and method.", at_least=1)
 
 
 def measure(options: Options) -> harness.Report:
