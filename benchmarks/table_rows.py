@@ -20,6 +20,7 @@ from ssl_recsys.config import TABLE_DTYPES
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
+from ssl_recsys.schema import SIDES
 
 _MAX_RATIO = 1.25
 _WARMUPS = 3
@@ -78,7 +79,8 @@ def _make_step(rows: int, options: Options, num_batches: int) -> Callable[[], An
         ssl=config.SSLConfig(method=options.method),
         training=config.TrainingConfig(batch_size=options.batch_size, row_wise_adagrad=True),
     )
-    return training_step.make_step(run, specs(rows, options.values_per_bag), num_batches)
+    features = dict.fromkeys(SIDES, specs(rows, options.values_per_bag))
+    return training_step.make_step(run, features, num_batches)
 
 
 def specs(rows: int, values_per_bag: int) -> tuple[FeatureSpec, ...]:

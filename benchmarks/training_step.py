@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ssl_recsys.config import DROPOUTS, RunConfig
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
-from ssl_recsys.schema import SIDES
+from ssl_recsys.schema import ITEM, QUERY, SIDES
 
 # Targets: shares of the baseline's steps/s. The paper's are those of version 1, Table 6.
 _TARGETS = {"so": 0.93, "do": 0.97, "fm": 0.85, "fd": 0.75, "fd_fm": 0.65, "fd_fm_so": 0.60}
@@ -123,17 +123,19 @@ def _make_step(method: str, options: Options) -> Callable[[], Any]:
             batch_size=options.batch_size, mixed_precision=options.mixed_precision
         ),
     )
-    return make_step(run, _specs(options))
+    return make_step(run, dict.fromkeys(SIDES, _specs(options)))
 
 
 def make_step(
-    run: RunConfig, specs: Sequence[FeatureSpec], num_batches: int = _NUM_BATCHES
+    run: RunConfig,
+    features: Mapping[str, Sequence[FeatureSpec]],
+    num_batches: int = _NUM_BATCHES,
 ) -> Callable[[], Any]:
     """One call of the trainer's compiled steps, for a single step.
 
     Args:
       run: the run's configuration.
-      specs: the features of both sides; batches hold random ids, bags as many as they may.
+      features: side -> its features; batches hold random ids, bags as many as they may.
       num_batches: different batches, which come again and again.
     """
     import tensorflow as tf
@@ -142,14 +144,14 @@ def make_step(
     from ssl_recsys.training.strategies import make_strategy
 
     strategy = make_strategy(run.training.strategy)
-    model = make_model(dict.fromkeys(SIDES, specs), run, strategy)
+    model = make_model(features, run, strategy)
     steps = compile_steps(
         model,
         strategy,
         batch_size=run.training.batch_size,
         jit_compile=run.training.jit_compile,
     )
-    batches = iter(_batches(specs, run.training.batch_size, num_batches))
+    batches = iter(_batches(features, run.training.batch_size, num_batches))
     return lambda: float(steps(batches, tf.constant(1))["loss"])
 
 
@@ -161,7 +163,9 @@ def _specs(options: Options) -> tuple[FeatureSpec, ...]:
     )
 
 
-def _batches(specs: Sequence[FeatureSpec], batch_size: int, num_batches: int) -> Any:
+def _batches(
+    features: Mapping[str, Sequence[FeatureSpec]], batch_size: int, num_batches: int
+) -> Any:
     """A dataset that repeats a few batches."""
     import tensorflow as tf
 
@@ -170,15 +174,16 @@ def _batches(specs: Sequence[FeatureSpec], batch_size: int, num_batches: int) ->
     rng = np.random.default_rng(0)
     shape = (num_batches, batch_size)
 
-    def features() -> dict[str, np.ndarray]:
-        return {
-            spec.name: rng.integers(1, spec.vocab_size, (*shape, spec.max_values), dtype=np.int32)
-            for spec in specs
-        }
+    def values(spec: FeatureSpec) -> np.ndarray:
+        of_spec = (*shape, spec.max_values)
+        if spec.is_embedded:
+            return rng.integers(1, spec.vocab_size, of_spec, dtype=np.int32)
+        return rng.normal(size=of_spec).astype(np.float32)
 
+    of_side = {side: {spec.name: values(spec) for spec in features[side]} for side in SIDES}
     batches = Batch(
-        query=features(),
-        item=features(),
+        query=of_side[QUERY],
+        item=of_side[ITEM],
         item_row=np.tile(np.arange(batch_size, dtype=np.int32), (num_batches, 1)),
         item_log_q=np.zeros(shape, np.float32),
         ssl={},

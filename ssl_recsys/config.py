@@ -119,6 +119,13 @@ class LossConfig(Options):
     remove_accidental_hits: bool = option(
         False, "Leave the positive item's other occurrences in the batch out of the negatives."
     )
+    mixed_negatives: int = option(
+        0,
+        "Catalog items drawn uniformly in every step, the same for all queries of the global "
+        "batch, as further candidates of the main task (Yang et al. 2020); --logq_correction takes "
+        "them into account, and other occurrences of the positive are no negatives. 0: none.",
+        at_least=0,
+    )
     symmetric_loss: bool = option(
         False,
         "Add the softmax of each item over the batch's queries to the main loss (as CLIP, Radford "

@@ -67,6 +67,7 @@ class Dataset:
         fraction: float = 1.0,
         ssl_sides: tuple[str, ...] = (),
         passes_per_epoch: int = 1,
+        mixed_negatives: int = 0,
     ) -> TrainingPairs:
         """The training pairs in batches, see `TrainingPairs`.
 
@@ -81,6 +82,7 @@ class Dataset:
             fraction=fraction,
             ssl_sides=ssl_sides,
             passes_per_epoch=passes_per_epoch,
+            mixed_negatives=mixed_negatives,
             pair_columns=self.info.pair_columns,
         )
         if fraction == 1.0:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog
+from ssl_recsys.data.packed import packed_by_side
 from ssl_recsys.data.pairs import BLOCK_RECORDS, check_weights, pair_records, parse_pairs
 from ssl_recsys.data.records import open_builder, read_all
 from ssl_recsys.errors import InputError
@@ -36,12 +38,29 @@ class Rows(NamedTuple):
       ssl_row: side -> `[batch]` int32, rows drawn for its self-supervised tasks; empty where they
         work on the pairs themselves.
       columns: the pairs' optional columns by name, see `parse_pairs`; empty where they have none.
+      drawn_row: one entry, `[num_drawn]` int32 rows of the item side's catalog drawn as further
+        candidates; or none, since TensorFlow 2.20 crashes on empty tensors in `unbatch`.
     """
 
     query_row: tf.Tensor
     item_row: tf.Tensor
     ssl_row: Mapping[str, tf.Tensor]
     columns: Mapping[str, tf.Tensor]
+    drawn_row: tuple[tf.Tensor, ...]
+
+
+class DrawnItems(NamedTuple):
+    """Items of the catalog that are further candidates of every query (`--mixed_negatives`).
+
+    Attributes:
+      features: their features.
+      item_row: `[num_drawn]` int32, their catalog rows.
+      log_q: `[num_drawn]` float32, log of how likely each is drawn, see `TrainingPairs`.
+    """
+
+    features: Features
+    item_row: tf.Tensor
+    log_q: tf.Tensor
 
 
 class Batch(NamedTuple):
@@ -51,11 +70,13 @@ class Batch(NamedTuple):
       query: the queries' features.
       item: the items' features.
       item_row: `[batch]` int32, the items' catalog rows.
-      item_log_q: `[batch]` float32, log of each item's share of the training pairs.
+      item_log_q: `[batch]` float32, log of how likely each item is a candidate, see
+        `TrainingPairs`.
       ssl: side -> features of the rows drawn for its self-supervised tasks; empty where they work
         on the pairs themselves.
       columns: the pairs' optional columns by name, empty where they have none: `weight`
         `[batch]` float32, over the mean of the training pairs, so that only ratios matter.
+      drawn: one entry, the further candidates; or none.
     """
 
     query: Features
@@ -64,6 +85,12 @@ class Batch(NamedTuple):
     item_log_q: tf.Tensor
     ssl: Mapping[str, Features]
     columns: Mapping[str, tf.Tensor] = {}
+    drawn: tuple[DrawnItems, ...] = ()
+
+    def with_sizes(self, pairs: int, drawn: int) -> Batch:
+        """The same, with the static sizes of these parts, which several workers' batches lack."""
+        of_pairs = _with_size(self._replace(drawn=()), pairs)
+        return of_pairs._replace(drawn=_with_size(self.drawn, drawn))
 
 
 class TrainingPairs:
@@ -72,6 +99,11 @@ class TrainingPairs:
     The order of an epoch depends on the seed and the epoch's number alone, so that a resumed run
     sees the batches that it would have seen. Every epoch has an order of its own; what does not
     fill a batch at its end is left out.
+
+    An item with the share p of the training pairs is a candidate with probability p; with N rows
+    drawn uniformly from a catalog of M beside a batch of B, all of them candidates alike, with
+    q = (B p + N / M) / (B + N) (Yang et al. 2020, "Mixed Negative Sampling for Learning Two-tower
+    Neural Networks in Recommendations").
 
     Args:
       data_dir: the dataset directory.
@@ -82,6 +114,7 @@ class TrainingPairs:
         which are in random order.
       ssl_sides: sides whose catalogs rows are drawn from, uniformly, for self-supervision.
       passes_per_epoch: how often an epoch has all the pairs.
+      mixed_negatives: items drawn uniformly from the catalog for each global batch.
       pair_columns: the pairs' optional columns, as `DatasetInfo.pair_columns`.
 
     Attributes:
@@ -103,6 +136,7 @@ class TrainingPairs:
         fraction: float = 1.0,
         ssl_sides: tuple[str, ...] = (),
         passes_per_epoch: int = 1,
+        mixed_negatives: int = 0,
         pair_columns: Mapping[str, int] | None = None,
     ):
         self._data_dir = data_dir
@@ -110,6 +144,7 @@ class TrainingPairs:
         self._catalogs = dict(catalogs)
         self._seed = seed
         self._ssl_sides = ssl_sides
+        self._mixed_negatives = mixed_negatives
         self._pair_columns = pair_columns or {}
         self._split = _fraction_of_records(data_dir, fraction)
         num_items = catalogs[schema.ITEM].num_items
@@ -130,16 +165,24 @@ class TrainingPairs:
                 "dataset with other weights"
             )
         self.batch_size = min(batch_size, self.num_pairs)
-        # Items without a pair never come up in a batch.
-        log_q = np.log(np.maximum(self.item_counts, 1) / self.num_pairs).astype(np.float32)
+        log_q = self._log_candidate_shares().astype(np.float32)
         with tf.device("CPU"):  # the join runs on the host, where the arrays should stay
             self._log_q = tf.constant(log_q)
-            self._features = _packed_by_side(catalogs)
+            self._features = packed_by_side(catalogs)
 
     @property
     def steps_per_epoch(self) -> int:
         """Full batches in an epoch."""
         return self.num_pairs * self._passes_per_epoch // self.batch_size
+
+    def _log_candidate_shares(self) -> npt.NDArray[np.floating]:
+        """`[num_items]` log q of each item, see the class."""
+        drawn, batch = self._mixed_negatives, self.batch_size
+        if drawn:
+            in_batch = batch * self.item_counts / self.num_pairs
+            return np.log((in_batch + drawn / len(self.item_counts)) / (batch + drawn))
+        # Items without a pair never come up in a batch.
+        return np.log(np.maximum(self.item_counts, 1) / self.num_pairs)
 
     def epoch(
         self,
@@ -164,16 +207,13 @@ class TrainingPairs:
             lambda step, block: Rows(
                 block["query_row"],
                 block["item_row"],
-                self._draw(number, step),
+                self._draw_ssl(number, step),
                 {name: block[name] for name in self._pair_columns},
+                self._draw_negatives(number, step),
             )
         )
         if context is not None:
-            share = self.batch_size // context.num_input_pipelines
-            mine = slice(share * context.input_pipeline_id, share * (context.input_pipeline_id + 1))
-            rows = rows.map(lambda part: tf.nest.map_structure(lambda row: row[mine], part))
-            local = context.get_per_replica_batch_size(self.batch_size)
-            rows = rows.rebatch(local, drop_remainder=True)
+            rows = rows.map(lambda part: _by_replica(part, context)).unbatch()
         joined = rows.map(self._join, tf.data.AUTOTUNE, deterministic=True)
         return joined.prefetch(_PREFETCHED_BATCHES).with_options(_without_tuning())
 
@@ -186,7 +226,12 @@ class TrainingPairs:
             item_log_q=tf.gather(self._log_q, rows.item_row),
             ssl=ssl,
             columns=self._optional(rows.columns),
+            drawn=tuple(self._drawn_items(row) for row in rows.drawn_row),
         )
+
+    def _drawn_items(self, rows: tf.Tensor) -> DrawnItems:
+        features = self._features[schema.ITEM].of_rows(rows)
+        return DrawnItems(features, rows, tf.gather(self._log_q, rows))
 
     def _optional(self, columns: Columns) -> dict[str, tf.Tensor]:
         """The optional columns as a batch has them."""
@@ -195,7 +240,19 @@ class TrainingPairs:
             batch[schema.WEIGHT] /= self._mean_weight
         return batch
 
-    def _draw(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _draw_negatives(self, epoch: int, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """`[mixed_negatives]` rows of the items' catalog, uniform with replacement; none for 0."""
+        if not self._mixed_negatives:
+            return ()
+        # Steps from -1 downwards: other rows than those for self-supervision.
+        seed = tf.stack([tf.constant(self._seed, tf.int64) * 1_000_003 + epoch, -1 - step])
+        num_items = self._catalogs[schema.ITEM].num_items
+        drawn = tf.random.stateless_uniform(
+            [self._mixed_negatives], seed, maxval=num_items, dtype=tf.int32
+        )
+        return (drawn,)
+
+    def _draw_ssl(self, epoch: int, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Side -> `[batch_size]` catalog rows, uniform with replacement."""
         seed = tf.stack([tf.constant(self._seed, tf.int64) * 1_000_003 + epoch, step])
         return {
@@ -235,6 +292,23 @@ class TrainingPairs:
         )
 
 
+def _with_size(part: Any, size: int) -> Any:
+    return tf.nest.map_structure(
+        lambda tensor: tf.ensure_shape(tensor, [size, *tensor.shape[1:]]), part
+    )
+
+
+def _by_replica(rows: Rows, context: tf.distribute.InputContext) -> Rows:
+    """A worker's part of a global batch, `[local replicas, size on a replica]` of each tensor."""
+    pipelines, replicas = context.num_input_pipelines, context.num_replicas_in_sync
+    return tf.nest.map_structure(
+        lambda row: tf.reshape(row, [pipelines, replicas // pipelines, row.shape[0] // replicas])[
+            context.input_pipeline_id
+        ],
+        rows,
+    )
+
+
 def _without_tuning() -> tf.data.Options:
     """No tuning of a pipeline while it runs.
 
@@ -244,36 +318,6 @@ def _without_tuning() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False
     return options
-
-
-class _PackedFeatures:
-    """All features of the catalog in one matrix, so that an item is one place in memory.
-
-    A random row costs a cache miss for each array that it is in, more than copying it.
-
-    Args:
-      features: feature name -> `[num_items, width]` int32 or float32.
-    """
-
-    def __init__(self, features: Mapping[str, np.ndarray]):
-        self._columns = {name: (v.shape[1], tf.as_dtype(v.dtype)) for name, v in features.items()}
-        packed = [np.ascontiguousarray(values).view(np.int32) for values in features.values()]
-        self._packed = tf.constant(np.concatenate(packed, axis=1))
-
-    def of_rows(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Feature name -> `[len(rows), width]`."""
-        widths = [width for width, _ in self._columns.values()]
-        parts = tf.split(tf.gather(self._packed, rows), widths, axis=1)
-        return {
-            name: tf.bitcast(part, dtype)
-            for part, (name, (_, dtype)) in zip(parts, self._columns.items(), strict=True)
-        }
-
-
-def _packed_by_side(catalogs: Mapping[str, Catalog]) -> dict[str, _PackedFeatures]:
-    """One matrix for each catalog; sides that share their catalog share it."""
-    packed = {id(catalog): _PackedFeatures(catalog.features) for catalog in catalogs.values()}
-    return {side: packed[id(catalog)] for side, catalog in catalogs.items()}
 
 
 def _permute(block: Columns, seed: list) -> Columns:

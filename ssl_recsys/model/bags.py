@@ -12,6 +12,8 @@ A value's weight may depend on its id, on its place in the bag, or be the produc
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -76,9 +78,9 @@ class PaddedBags:
         values, nothing = split_last(embeddings)
         return cls(values, weights, pooling), nothing[0, :1]
 
-    def split(self, parts: int) -> list[PaddedBags]:
-        """The bags cut into `parts` of equal size."""
-        pairs = zip(tf.split(self.embeddings, parts), tf.split(self.weights, parts), strict=True)
+    def split(self, sizes: Sequence[int]) -> list[PaddedBags]:
+        """The bags cut into parts of these sizes."""
+        pairs = zip(tf.split(self.embeddings, sizes), tf.split(self.weights, sizes), strict=True)
         return [PaddedBags(embeddings, weights, self.pooling) for embeddings, weights in pairs]
 
     def pool(self, missing: tf.Tensor, keep: tf.Tensor | None = None) -> tf.Tensor:
@@ -136,24 +138,25 @@ class RaggedBags:
         values, nothing = split_last(embeddings)
         return cls(values, weights, positions, size, pooling), nothing
 
-    def split(self, parts: int) -> list[RaggedBags]:
-        """The bags cut into `parts` of equal size."""
-        size = self.size // parts
-        part_of_value = self.positions[:, 0] // tf.cast(size, tf.int64)
-        sizes = tf.math.bincount(
-            tf.cast(part_of_value, tf.int32), minlength=parts, maxlength=parts, dtype=tf.int32
-        )
-        embeddings = tf.split(self.embeddings, sizes, num=parts)
-        positions = tf.split(self.positions, sizes, num=parts)
+    def split(self, sizes: Sequence[int]) -> list[RaggedBags]:
+        """The bags cut into parts of these sizes."""
+        parts = len(sizes)
+        starts = [0, *itertools.accumulate(sizes)]
+        bounds = tf.searchsorted(self.positions[:, 0], tf.constant(starts, tf.int64))
+        num_values = bounds[1:] - bounds[:-1]
+        embeddings = tf.split(self.embeddings, num_values, num=parts)
+        positions = tf.split(self.positions, num_values, num=parts)
         weights = (
-            [None] * parts if self.weights is None else tf.split(self.weights, sizes, num=parts)
+            [None] * parts
+            if self.weights is None
+            else tf.split(self.weights, num_values, num=parts)
         )
         return [
             RaggedBags(
                 embeddings[part],
                 weights[part],
-                positions[part] - tf.stack([tf.cast(part * size, tf.int64), 0]),
-                size,
+                positions[part] - tf.constant([starts[part], 0], tf.int64),
+                sizes[part],
                 self.pooling,
             )
             for part in range(parts)
@@ -177,7 +180,8 @@ class RaggedBags:
         """`[num_values, dim]` to `[size, dim]`; values stand in the order of their bags."""
         sums = tf.math.segment_sum(values, self.positions[:, 0])
         # It ends with the last bag that has a value.
-        return tf.pad(sums, [[0, self.size - tf.shape(sums)[0]], [0, 0]])
+        padded = tf.pad(sums, [[0, self.size - tf.shape(sums)[0]], [0, 0]])
+        return padded if tf.is_tensor(self.size) else tf.ensure_shape(padded, [self.size, None])
 
 
 def _norm_terms(weights: tf.Tensor, pooling: str) -> tf.Tensor:

@@ -141,10 +141,10 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         }
 
     def call(self, batches: Sequence[tuple[str, Features]]) -> list[LookedUp]:
-        """Looks up batches of one size, one gather per table for all of them.
+        """Looks up batches, one gather per table for all of them.
 
         Args:
-          batches: side and features of each batch.
+          batches: side and features of each batch; of several, the sizes must be static.
 
         Returns:
           The looked-up batches.
@@ -173,6 +173,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
     ) -> tuple[list[tf.Tensor], tf.Tensor, list[Bags]]:
         """Activations of each input, `[1, width]` that of the missing value, and bags if any."""
         spec, ids = self._specs[name], tf.concat(inputs, axis=0)
+        sizes = [part.shape[0] for part in inputs]
         bags: list[Bags] = []
         if not spec.is_embedded:
             values, missing = self._numbers(spec, ids)
@@ -186,12 +187,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 self._embedding_dim,
             )
             values = looked_up.pool(missing)
-            bags = list(looked_up.split(len(inputs)))
+            bags = [looked_up] if len(inputs) == 1 else list(looked_up.split(sizes))
         else:
             rows = tf.concat([ids[:, 0], [0]], axis=0)  # id 0 in the same gather, as for bags
             table = self.tables[spec.table_name]
             values, missing = split_last(gather_rows(table, rows, self._embedding_dim))
-        return tf.split(values, len(inputs)), missing, bags
+        return [values] if len(inputs) == 1 else tf.split(values, sizes), missing, bags
 
     def _recency(self, spec: FeatureSpec) -> tf.Tensor | None:
         """`[max_values]` weights of the places in a history, whose latest value is first."""

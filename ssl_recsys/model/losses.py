@@ -24,6 +24,7 @@ def contrastive_loss(
     *,
     positives: tf.Tensor,
     temperature: float,
+    batch_size: int | None = None,
     log_sampling_probability: tf.Tensor | None = None,
     item_row: tf.Tensor | None = None,
     weights: tf.Tensor | None = None,
@@ -40,6 +41,7 @@ def contrastive_loss(
       right: `[num_candidates, dim]` L2-normalised embeddings, of the global batch.
       positives: `[batch]` index in `right` of each left embedding's positive.
       temperature: tau; similarities are divided by it.
+      batch_size: size of the global batch; None: there are as many candidates.
       log_sampling_probability: `[num_candidates]`; subtracted from the logits, which corrects
         the in-batch negatives' bias against frequent candidates (Yi et al. 2019, Eq. (3)).
         Constants in it cancel. It has no gradient.
@@ -70,7 +72,7 @@ def contrastive_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
-    return _mean(losses, weights, right)
+    return _mean(losses, weights, batch_size or tf.shape(right)[0])
 
 
 def corrected_softmax_loss(
@@ -81,13 +83,14 @@ def corrected_softmax_loss(
     item_row: tf.Tensor,
     log_sampling_probability: tf.Tensor,
     temperature: float,
+    batch_size: int | None = None,
     weights: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
     """An estimate of the softmax over the whole catalog, from the negatives of a batch.
 
     `-log p_i` with `p_i = exp(s_ii) / (exp(s_ii) + sum_j exp(s_ij) / (n q_j))`, where j runs over
-    the batch's `n` other candidates without those of the positive's own item. Unlike
+    the `n` other candidates without those of the positive's own item. Unlike
     in `contrastive_loss` with sampling probabilities, the positive, which is not sampled, is not
     divided by its own (Khrylchenko et al. 2025, "Correcting the LogQ Correction", arXiv
     2507.09331). They write it as a weight without gradient, `(1 - p_i)`, times a loss whose
@@ -100,6 +103,7 @@ def corrected_softmax_loss(
       item_row: `[num_candidates]` catalog rows of the candidates.
       log_sampling_probability: `[num_candidates]` log q, without a gradient.
       temperature: tau; similarities s are divided by it.
+      batch_size: size of the global batch; None: there are as many candidates.
       weights: `[batch]`, see `contrastive_loss`.
       gradient_dtype: type of the factors of the gradient's matrix products.
 
@@ -121,14 +125,14 @@ def corrected_softmax_loss(
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
     losses = tf.nn.softplus(log_partition(scaled, right) - positive_logits)
-    return _mean(losses, weights, right)
+    return _mean(losses, weights, batch_size or tf.shape(right)[0])
 
 
-def _mean(losses: tf.Tensor, weights: tf.Tensor | None, candidates: tf.Tensor) -> tf.Tensor:
-    """`[batch]` losses to this replica's share of their mean; candidates are one an example."""
+def _mean(losses: tf.Tensor, weights: tf.Tensor | None, batch_size: int | tf.Tensor) -> tf.Tensor:
+    """`[batch]` losses to this replica's share of their mean over the global batch."""
     if weights is not None:
         losses *= weights
-    return tf.reduce_sum(losses) / tf.cast(tf.shape(candidates)[0], losses.dtype)
+    return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)
 
 
 def _log_partition(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from ssl_recsys.config import CORRECTED, LossConfig
@@ -9,12 +12,26 @@ from ssl_recsys.model import losses
 from ssl_recsys.model.replicas import ReplicaBatch
 
 
+class Candidates(NamedTuple):
+    """A replica's share of items that queries are scored against.
+
+    Attributes:
+      embeddings: `[size, dim]` L2-normalised.
+      item_row: `[size]` their catalog rows.
+      log_q: `[size]` log of how likely each is a candidate.
+      batch: place among all replicas' candidates of this kind.
+    """
+
+    embeddings: tf.Tensor
+    item_row: tf.Tensor
+    log_q: tf.Tensor
+    batch: ReplicaBatch
+
+
 def main_loss(
     config: LossConfig,
     queries: tf.Tensor,
-    items: tf.Tensor,
-    item_row: tf.Tensor,
-    item_log_q: tf.Tensor,
+    candidates: Sequence[Candidates],
     batch: ReplicaBatch,
     *,
     weights: tf.Tensor | None = None,
@@ -26,9 +43,8 @@ def main_loss(
     Args:
       config: temperature and corrections.
       queries: `[batch, dim]` L2-normalised.
-      items: `[batch, dim]` L2-normalised, each query's positive.
-      item_row: `[batch]` the items' catalog rows.
-      item_log_q: `[batch]` log of each item's share of the training pairs.
+      candidates: first each query's positive; then, with `mixed_negatives`, the items drawn, which
+        are negatives of all queries but those whose positive they are.
       batch: place in the global batch.
       weights: `[batch]` of the pairs, see `losses.contrastive_loss`; None: all are 1. A pair's
         weight scales its loss in both directions and for each sub-tower; the logQ correction goes
@@ -39,38 +55,47 @@ def main_loss(
     Returns:
       Scalar.
     """
+    items = _gather(candidates, [part.embeddings for part in candidates])
+    leaves_out_hits = config.remove_accidental_hits or len(candidates) > 1
     if config.logq_form == CORRECTED:
         loss = losses.sum_over_parts(
             losses.corrected_softmax_loss,
             sub_towers,
             queries,
-            batch.gather(items),
+            items,
             positives=batch.positions(),
+            batch_size=batch.global_size,
+            item_row=_gather(candidates, [part.item_row for part in candidates]),
+            log_sampling_probability=_gather(candidates, [part.log_q for part in candidates]),
             weights=weights,
-            item_row=batch.gather(item_row),
-            log_sampling_probability=batch.gather(item_log_q),
             temperature=config.temperature,
             gradient_dtype=gradient_dtype,
         )
     else:
         # Gathering across replicas costs communication, so columns are gathered only if used.
+        item_row = log_q = None
+        if leaves_out_hits:
+            item_row = _gather(candidates, [part.item_row for part in candidates])
+        if config.logq_correction:
+            log_q = _gather(candidates, [part.log_q for part in candidates])
         loss = losses.sum_over_parts(
             losses.contrastive_loss,
             sub_towers,
             queries,
-            batch.gather(items),
+            items,
             positives=batch.positions(),
+            batch_size=batch.global_size,
             weights=weights,
             temperature=config.temperature,
-            log_sampling_probability=batch.gather(item_log_q) if config.logq_correction else None,
-            item_row=batch.gather(item_row) if config.remove_accidental_hits else None,
+            log_sampling_probability=log_q,
+            item_row=item_row,
             gradient_dtype=gradient_dtype,
         )
     if config.symmetric_loss:
         loss += losses.sum_over_parts(
             losses.contrastive_loss,
             sub_towers,
-            items,
+            candidates[0].embeddings,
             batch.gather(queries),
             positives=batch.positions(),
             weights=weights,
@@ -78,3 +103,9 @@ def main_loss(
             gradient_dtype=gradient_dtype,
         )
     return loss
+
+
+def _gather(candidates: Sequence[Candidates], columns: Sequence[tf.Tensor]) -> tf.Tensor:
+    """A column of the candidates of all replicas, those of one kind after the other."""
+    gathered = [part.batch.gather(column) for part, column in zip(candidates, columns, strict=True)]
+    return gathered[0] if len(gathered) == 1 else tf.concat(gathered, axis=0)

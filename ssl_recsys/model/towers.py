@@ -105,24 +105,22 @@ class Tower(tf.keras.layers.Layer):
         return self.embed_all([activations])[0]
 
     def embed_all(self, batches: Sequence[Activations]) -> list[tf.Tensor]:
-        """Embeds several batches of one size in one pass.
+        """Embeds several batches in one pass.
 
         One product with three times the rows costs less than three products, and the gradient
         of each layer is summed within it.
 
         Args:
-          batches: activations, `[batch, width]` each.
+          batches: activations, `[batch, width]` each; of several, the sizes must be static.
 
         Returns:
           `[batch, output_dim]` L2-normalised embeddings of each batch.
         """
-        features = tf.concat(
-            [
-                tf.concat([activations[name] for name in self.feature_names], axis=1)
-                for activations in batches
-            ],
-            axis=0,
-        )
+        parts = [
+            tf.concat([activations[name] for name in self.feature_names], axis=1)
+            for activations in batches
+        ]
+        features = tf.concat(parts, axis=0)
         hidden = features
         for layer in self._layers:
             hidden = layer(hidden)
@@ -130,4 +128,6 @@ class Tower(tf.keras.layers.Layer):
         if self._projection is not None:
             outputs += self._projection_weight * tf.cast(self._projection(features), tf.float32)
         embeddings = tf.math.l2_normalize(outputs, axis=1)
-        return tf.split(embeddings, len(batches)) if len(batches) > 1 else [embeddings]
+        if len(batches) == 1:
+            return [embeddings]
+        return tf.split(embeddings, [part.shape[0] for part in parts])

@@ -15,16 +15,17 @@ from ssl_recsys.features import FeatureSpec
 from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
 from ssl_recsys.model.augment import DROPOUTS
 from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
-from ssl_recsys.model.main_task import main_loss
+from ssl_recsys.model.main_task import Candidates, main_loss
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes, sum_gradients
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
 from ssl_recsys.model.tables import RowGradients, Table
 from ssl_recsys.model.towers import FusedTower, Tower, dense_layer
 from ssl_recsys.schema import ITEM, QUERY, SIDES, WEIGHT
 
-# Seeds of a step's random draws, one for each use: dropout in the main task, views of the SSL
-# tasks' first and second side.
+# Seeds of a step's random draws, one for each use: dropout in the main task and of the items drawn
+# for it, views of the SSL tasks' first and second side.
 _MAIN_DROPOUT = {ITEM: 0, QUERY: 3}
+_DRAWN_DROPOUT = 4
 _FIRST_SSL_SIDE = 1
 
 
@@ -51,6 +52,7 @@ class TwoTowerModel(tfrs.Model):
     ):
         super().__init__(name="two_tower")
         self._config = config
+        self.num_drawn = config.loss.mixed_negatives  # items in a global batch's `drawn`
         self.alpha: float | tf.Variable = config.loss.alpha  # a variable while it is probed
         self._arithmetic_dtype = "bfloat16" if config.training.mixed_precision else "float32"
         self.static_shapes = config.training.jit_compile or needs_static_shapes(
@@ -196,20 +198,32 @@ class TwoTowerModel(tfrs.Model):
         """
         batch = ReplicaBatch.here(inputs.item_row.shape[0])
         seed = fold_in(tf.constant([self._config.training.seed, 0]), step)
-        looked_up, ssl_looked_up = self._look_up(inputs)
+        if self_supervised_only:
+            inputs = inputs._replace(drawn=())
+        looked_up, ssl_looked_up, drawn_looked_up = self._look_up(inputs)
         main = {side: looked_up[side].activations for side in SIDES}
+        drawn = [part.activations for part in drawn_looked_up]
+        drawn_batch = ReplicaBatch.here(self.num_drawn // batch.num_replicas)
         if training:
             for side, dropout in self._main_dropout.items():
                 main[side] = dropout(looked_up[side], batch, fold_in(seed, _MAIN_DROPOUT[side]))
-        embeddings, ssl_sides = self._encode(main, ssl_looked_up, batch, seed)
+            if ITEM in self._main_dropout:  # else what is whole would be known for a negative
+                drop = self._main_dropout[ITEM]
+                drop_seed = fold_in(seed, _DRAWN_DROPOUT)
+                drawn = [drop(part, drawn_batch, drop_seed) for part in drawn_looked_up]
+        embeddings, ssl_sides = self._encode(main, drawn, ssl_looked_up, batch, seed)
         parts = {}
         if not self_supervised_only:
+            (queries,), (items, *of_drawn) = embeddings[QUERY], embeddings[ITEM]
+            candidates = [Candidates(items, inputs.item_row, inputs.item_log_q, batch)]
+            candidates += [
+                Candidates(embedded, part.item_row, part.log_q, drawn_batch)
+                for embedded, part in zip(of_drawn, inputs.drawn, strict=True)
+            ]
             parts["main"] = main_loss(
                 self._config.loss,
-                embeddings[QUERY],
-                embeddings[ITEM],
-                inputs.item_row,
-                inputs.item_log_q,
+                queries,
+                candidates,
                 batch,
                 weights=inputs.columns.get(WEIGHT),
                 sub_towers=self._config.tower.sub_towers,
@@ -257,40 +271,51 @@ class TwoTowerModel(tfrs.Model):
     def _step(self) -> tf.Tensor:
         return tf.cast(self.optimizer.iterations, tf.int32)
 
-    def _look_up(self, inputs: Batch) -> tuple[dict[str, LookedUp], dict[str, LookedUp]]:
-        """The pairs' sides, and what the SSL tasks of a side work on; one look-up per feature."""
+    def _look_up(
+        self, inputs: Batch
+    ) -> tuple[dict[str, LookedUp], dict[str, LookedUp], list[LookedUp]]:
+        """The pairs' sides, what the SSL tasks of a side work on, and further candidates.
+
+        One look-up per feature.
+        """
         batches = [(QUERY, inputs.query), (ITEM, inputs.item), *inputs.ssl.items()]
-        pairs_and_drawn = self.feature_embeddings(batches)
-        looked_up = dict(zip(SIDES, pairs_and_drawn[: len(SIDES)], strict=True))
-        drawn = dict(zip(inputs.ssl, pairs_and_drawn[len(SIDES) :], strict=True))
-        return looked_up, {side: drawn.get(side, looked_up[side]) for side in self.ssl_tasks}
+        batches += [(ITEM, part.features) for part in inputs.drawn]
+        query, item, *others = self.feature_embeddings(batches)
+        looked_up = {QUERY: query, ITEM: item}
+        of_ssl = dict(zip(inputs.ssl, others, strict=False))
+        ssl_looked_up = {side: of_ssl.get(side, looked_up[side]) for side in self.ssl_tasks}
+        return looked_up, ssl_looked_up, others[len(inputs.ssl) :]
 
     def _encode(
         self,
         main: Mapping[str, Activations],
+        drawn: Sequence[Activations],
         ssl_looked_up: Mapping[str, LookedUp],
         batch: ReplicaBatch,
         seed: tf.Tensor,
-    ) -> tuple[dict[str, tf.Tensor], dict[str, EncodedSide]]:
+    ) -> tuple[dict[str, list[tf.Tensor]], dict[str, EncodedSide]]:
         """The main task's embeddings, and what the SSL tasks of each side work on.
+
+        Those of the items are followed by the ones drawn.
 
         Each tower is passed once, by the main task's batch and all views together.
         """
         embeddings, ssl_sides = {}, {}
         draws_from_catalog = self._config.ssl.draws_from_catalog
         for side in SIDES:
+            of_main = [main[side], *(drawn if side == ITEM else [])]
             if side not in self.ssl_tasks:
-                embeddings[side] = self.towers[side](main[side])
+                embeddings[side] = self.towers[side].embed_all(of_main)
                 continue
             tasks, looked_up = self.ssl_tasks[side], ssl_looked_up[side]
             whole = [looked_up.activations] if draws_from_catalog and tasks.uses_embeddings else []
             number = _FIRST_SSL_SIDE + self._config.ssl.sides.index(side)
             views = tasks.views(looked_up, batch, fold_in(seed, number))
-            first, *rest = self.towers[side].embed_all([main[side], *whole, *views])
-            embeddings[side] = first
+            embedded = self.towers[side].embed_all([*of_main, *whole, *views])
+            embeddings[side], rest = embedded[: len(of_main)], embedded[len(of_main) :]
             ssl_sides[side] = EncodedSide(
                 activations=looked_up.activations,
-                embeddings=rest[0] if whole else first,
+                embeddings=rest[0] if whole else embedded[0],
                 views=rest[len(whole) :],
             )
         return embeddings, ssl_sides

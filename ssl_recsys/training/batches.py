@@ -22,6 +22,7 @@ def training_pairs(config: RunConfig, dataset: Dataset) -> TrainingPairs:
         fraction=training.train_fraction,
         ssl_sides=config.ssl.sides if config.ssl.draws_from_catalog else (),
         passes_per_epoch=training.passes_per_epoch,
+        mixed_negatives=config.loss.mixed_negatives,
     )
     if pairs.batch_size < training.batch_size:
         logging.warning(

@@ -33,6 +33,11 @@ def check_strategy(
             f"the global batch of {pairs.batch_size} pairs cannot be divided among {replicas} "
             f"replicas; choose a --batch_size that is a multiple of {replicas}"
         )
+    if config.loss.mixed_negatives % replicas:
+        raise InputError(
+            f"--mixed_negatives={config.loss.mixed_negatives} cannot be divided among {replicas} "
+            f"replicas; choose a multiple of {replicas}"
+        )
     if (
         config.training.jit_compile
         and replicas > 1

@@ -63,15 +63,13 @@ def compile_steps(
       jit_compile: compile a step with XLA.
       self_supervised_only: leave the main task out.
     """
-    local_size = batch_size // strategy.num_replicas_in_sync
+    replicas = strategy.num_replicas_in_sync
     loss_names = model.loss_names(self_supervised_only=self_supervised_only)
 
     @tf.function(jit_compile=jit_compile or None)
     def train_step(batch: Any) -> dict[str, tf.Tensor]:
         # Multi-worker iterators lose the static batch dimension; restore it.
-        batch = tf.nest.map_structure(
-            lambda tensor: tf.ensure_shape(tensor, [local_size, *tensor.shape[1:]]), batch
-        )
+        batch = batch.with_sizes(batch_size // replicas, model.num_drawn // replicas)
         return model.train_step(batch, self_supervised_only=self_supervised_only)
 
     def one_step(batches: Iterator[Any]) -> dict[str, tf.Tensor]:

@@ -31,21 +31,22 @@ def id_batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, int]:
             st.lists(st.booleans(), min_size=width, max_size=width), min_size=size, max_size=size
         )
     )
-    parts = draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0]))
-    return np.array(ids, np.int32), np.array(keep), parts
+    cuts = sorted(draw(st.sets(st.integers(1, size - 1)))) if size > 1 else []
+    return np.array(ids, np.int32), np.array(keep), cuts
 
 
 @settings(max_examples=40, deadline=None)
 @given(id_batches())
 def test_both_forms_pool_like_the_plain_one(example: tuple) -> None:
-    ids, keep, parts = example
+    ids, keep, cuts = example
+    sizes = np.diff([0, *cuts, len(ids)]).tolist()
     for bags_class in (PaddedBags, RaggedBags):
         bags, missing = bags_class.look_up(TABLE, tf.constant(ids))
         np.testing.assert_array_equal(missing, TABLE[:1])
         np.testing.assert_allclose(
             bags.pool(missing), plain_pool(ids, np.ones_like(keep)), rtol=1e-5, atol=1e-6
         )
-        cut = zip(bags.split(parts), np.split(keep, parts), strict=True)
+        cut = zip(bags.split(sizes), np.split(keep, cuts), strict=True)
         pooled = [part.pool(missing, keep=tf.constant(kept)) for part, kept in cut]
         np.testing.assert_allclose(
             tf.concat(pooled, axis=0), plain_pool(ids, keep), rtol=1e-5, atol=1e-6
@@ -67,7 +68,7 @@ def test_sqrtn_divides_by_the_root_of_the_number_of_values() -> None:
         bags, missing = bags_class.look_up(TABLE, ids, "sqrtn")
         np.testing.assert_allclose(bags.pool(missing), expected, rtol=1e-5)
         np.testing.assert_allclose(bags.pool(missing, keep=keep)[:3], expected_kept, rtol=1e-5)
-        halves = [half.pool(missing) for half in bags.split(2)]
+        halves = [half.pool(missing) for half in bags.split([2, 2])]
         np.testing.assert_allclose(tf.concat(halves, axis=0), expected, rtol=1e-5)
 
 
@@ -126,7 +127,7 @@ def test_weighted_bags_by_hand() -> None:
             bags, missing = bags_class.look_up(TABLE, ids, pooling, log_weights)
             expected = np.array(sums) / np.array(whole)[:, np.newaxis]
             np.testing.assert_allclose(bags.pool(missing), expected, rtol=1e-5)
-            parts = [part.pool(missing) for part in bags.split(3)]
+            parts = [part.pool(missing) for part in bags.split([1, 1, 1])]
             np.testing.assert_allclose(tf.concat(parts, axis=0), expected, rtol=1e-5)
             expected = np.array(kept_sums) / np.array(kept)[:, np.newaxis]
             np.testing.assert_allclose(bags.pool(missing, keep=keep), expected, rtol=1e-5)

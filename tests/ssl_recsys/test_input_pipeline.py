@@ -112,8 +112,33 @@ def test_rows_drawn_from_the_catalog(catalog: Catalog, dataset: Dataset) -> None
     assert len(np.unique(ids)) == 101
 
 
-def test_workers_share_the_global_batch(catalog: Catalog, dataset: Dataset) -> None:
-    pairs = dataset.training_pairs(batch_size=64, seed=0, ssl_sides=SIDES)
+def test_q_of_drawn_items_is_mixed(catalog: Catalog, dataset: Dataset) -> None:
+    pairs = dataset.training_pairs(batch_size=64, seed=0, mixed_negatives=16)
+    plain = dataset.training_pairs(batch_size=64, seed=0)
+    num_pairs = catalog.train_count.sum()
+    drawn_rows = []
+    for batch, same in zip(
+        pairs.epoch(0).as_numpy_iterator(), plain.epoch(0).as_numpy_iterator(), strict=True
+    ):
+        np.testing.assert_array_equal(batch.item_row, same.item_row)
+        (drawn,) = batch.drawn
+        drawn_rows.append(drawn.item_row)
+        # Of 64 items of pairs and 16 drawn ones: 64 p + 16 / 120 are expected to be this one.
+        for row, log_q in ((batch.item_row, batch.item_log_q), (drawn.item_row, drawn.log_q)):
+            expected = 64 * catalog.train_count[row] / num_pairs + 16 / 120
+            np.testing.assert_allclose(np.exp(log_q), expected / 80, rtol=1e-5)
+        for name, values in catalog.features.items():
+            np.testing.assert_array_equal(drawn.features[name], values[drawn.item_row])
+    again = next(pairs.epoch(0, 7).as_numpy_iterator())
+    np.testing.assert_array_equal(again.drawn[0].item_row, drawn_rows[7])
+    # 31 steps draw 496 of 120 items: hardly any is missed, the held-out ones included.
+    assert len(np.unique(drawn_rows)) > 110
+    assert {len(np.unique(rows)) for rows in drawn_rows} != {1}
+
+
+@pytest.mark.parametrize("drawn", [0, 8])
+def test_workers_share_the_global_batch(catalog: Catalog, dataset: Dataset, drawn: int) -> None:
+    pairs = dataset.training_pairs(batch_size=64, seed=0, ssl_sides=SIDES, mixed_negatives=drawn)
     whole = list(pairs.epoch(1, 2).as_numpy_iterator())
     parts = [
         list(pairs.epoch(1, 2, tf.distribute.InputContext(2, worker, 4)).as_numpy_iterator())
@@ -126,3 +151,5 @@ def test_workers_share_the_global_batch(catalog: Catalog, dataset: Dataset) -> N
         joined = tf.nest.map_structure(lambda *parts: np.concatenate(parts), *replicas)
         tf.nest.map_structure(np.testing.assert_array_equal, joined, batch)
         assert set(batch.ssl) == set(SIDES)
+        of_replicas = [[len(part.item_row) for part in replica.drawn] for replica in replicas]
+        assert of_replicas == [[2] if drawn else []] * 4

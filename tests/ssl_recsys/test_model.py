@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.data.input_pipeline import Batch, DrawnItems
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
 from ssl_recsys.model import augment, losses
@@ -40,6 +40,10 @@ OPTIONS: dict[str, dict[str, dict[str, object]]] = {
     "shared_projection": {"tower": {"shared_projection": 3.0}},
     "sub_towers": {"tower": {"sub_towers": 2, "shared_projection": 3.0}},
     "corrected_logq": {"loss": {"logq_correction": True, "logq_form": "corrected"}},
+    "mixed_negatives": {
+        "ssl": {"method": "baseline", "main_dropout_rate": 0.4},
+        "loss": {"mixed_negatives": 4, "logq_correction": True, "logq_form": "corrected"},
+    },
     "every_option": {
         "tower": {"shared_projection": 3.0, "value_weights": "idf", "pooling": "sqrtn"},
         "loss": {"symmetric_loss": True, "logq_correction": True},
@@ -56,6 +60,7 @@ EVERY_PIECE = (
     "fd_correlated_masks",
     "main_dropout",
     "corrected_logq",
+    "mixed_negatives",
     "sub_towers",
     "every_option",
 )
@@ -110,14 +115,25 @@ def make_features(rng: np.random.Generator, size: int = BATCH) -> dict[str, tf.T
     return features
 
 
-def make_batch(seed: int = 0, size: int = BATCH, ssl_sides: tuple[str, ...] = ()) -> Batch:
+def make_batch(
+    seed: int = 0, size: int = BATCH, ssl_sides: tuple[str, ...] = (), drawn: int = 0
+) -> Batch:
     rng = np.random.default_rng(seed)
-    return Batch(
+    batch = Batch(
         query=make_features(rng, size),
         item=make_features(rng, size),
         ssl={side: make_features(rng, size) for side in ssl_sides},
         item_row=tf.constant(rng.integers(0, NUM_ITEMS, size), tf.int32),
         item_log_q=tf.constant(np.log(rng.random(size)), tf.float32),
+    )
+    return batch._replace(drawn=(make_drawn(rng, drawn),)) if drawn else batch
+
+
+def make_drawn(rng: np.random.Generator, size: int) -> DrawnItems:
+    return DrawnItems(
+        make_features(rng, size),
+        tf.constant(rng.integers(0, NUM_ITEMS, size), tf.int32),
+        tf.constant(np.log(rng.random(size)), tf.float32),
     )
 
 
@@ -373,6 +389,87 @@ def test_corrected_logq_is_the_main_loss() -> None:
     assert float(got) == pytest.approx(float(expected), rel=1e-5)
 
 
+def plain_mixed_loss(
+    run: config.RunConfig, queries: tf.Tensor, items: tf.Tensor, drawn: tf.Tensor, batch: Batch
+) -> tf.Tensor:
+    """As written: a softmax over the batch's items and the drawn ones, query by query."""
+    row, log_q = (
+        tf.concat(parts, axis=0).numpy()
+        for parts in (
+            [batch.item_row, batch.drawn[0].item_row],
+            [batch.item_log_q, batch.drawn[0].log_q],
+        )
+    )
+    logits = tf.concat([items, drawn], axis=0) @ tf.transpose(queries) / run.loss.temperature
+    negatives = BATCH + drawn.shape[0] - 1
+    total = tf.constant(0.0)
+    for i in range(BATCH):
+        own = logits[i, i]
+        others = [j for j in range(len(row)) if row[j] != row[i]]
+        scores = [logits[j, i] for j in others]
+        if run.loss.logq_correction:
+            scores = [score - log_q[j] for score, j in zip(scores, others, strict=True)]
+        if run.loss.logq_form == "corrected":
+            scores = [score - np.log(negatives) for score in scores]
+        elif run.loss.logq_correction:
+            own -= log_q[i]
+        total += tf.reduce_logsumexp(tf.stack([own, *scores])) - own
+    return total / BATCH
+
+
+@pytest.mark.parametrize(
+    "logq",
+    [{}, {"logq_correction": True}, {"logq_correction": True, "logq_form": "corrected"}],
+    ids=str,
+)
+def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None:
+    run = make_config(config.SSLConfig(), mixed_negatives=5, **logq)
+    model, batch = make_model(run), make_batch(drawn=5)
+    drawn_row, item_row = batch.drawn[0].item_row.numpy(), batch.item_row.numpy()
+    assert set(drawn_row) & set(item_row)  # a drawn item that is a positive is among them
+    with tf.GradientTape() as tape:
+        got = model.compute_losses(batch, 0)["main"]
+    with tf.GradientTape() as plain_tape:
+        queries, items, drawn = (
+            plain_tower(model, side, features)
+            for side, features in (
+                (QUERY, batch.query),
+                (ITEM, batch.item),
+                (ITEM, batch.drawn[0].features),
+            )
+        )
+        expected = plain_mixed_loss(run, queries, items, drawn, batch)
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+    variables = model.trainable_variables
+    for mine, theirs in zip(
+        tape.gradient(got, variables), plain_tape.gradient(expected, variables), strict=True
+    ):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(mine), tf.convert_to_tensor(theirs), atol=1e-5
+        )
+
+
+def test_drawn_items_lose_features_as_those_of_the_batch() -> None:
+    run = make_option("mixed_negatives")
+    model, batch = make_model(run), make_batch(drawn=4)
+    seed = fold_in(tf.constant([run.training.seed, 0]), 2)
+    rated = dataclasses.replace(run, ssl=dataclasses.replace(run.ssl, dropout_rate=0.4))
+    keep = ReplicaBatch(4, 1, 0).random_keep(fold_in(seed, 4), len(SPECS), 0.4).numpy()
+    kept = {
+        spec.name: np.broadcast_to(keep[:, i : i + 1], (4, spec.max_values))
+        for i, spec in enumerate(SPECS)
+    }
+    expected = plain_mixed_loss(
+        run,
+        plain_tower(model, QUERY, batch.query, masks(rated, fold_in(seed, 3))),
+        plain_tower(model, ITEM, batch.item, masks(rated, fold_in(seed, 0))),
+        plain_tower(model, ITEM, batch.drawn[0].features, kept),
+        batch,
+    )
+    got = model.compute_losses(batch, step=2)["main"]
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_pretraining_leaves_the_main_task_out() -> None:
     model, batch = make_model(make_config(VARIANTS["fd_both_sides"], alpha=0.3)), make_batch()
     parts = model.compute_losses(batch, step=0, self_supervised_only=True)
@@ -431,7 +528,10 @@ def test_unknown_feature_in_fm_group() -> None:
 
 
 def batch_for(run: config.RunConfig) -> Batch:
-    return make_batch(ssl_sides=run.ssl.sides if run.ssl.draws_from_catalog else ())
+    return make_batch(
+        ssl_sides=run.ssl.sides if run.ssl.draws_from_catalog else (),
+        drawn=run.loss.mixed_negatives,
+    )
 
 
 def named_config(name: str, **loss: object) -> config.RunConfig:
@@ -489,9 +589,8 @@ def take_three_steps(
     replicas = strategy.num_replicas_in_sync
 
     def local_batch(context: tf.distribute.experimental.ValueContext) -> Batch:
-        size = BATCH // replicas
-        begin = context.replica_id_in_sync_group * size
-        return tf.nest.map_structure(lambda tensor: tensor[begin : begin + size], batch)
+        replica = context.replica_id_in_sync_group
+        return tf.nest.map_structure(lambda tensor: tf.split(tensor, replicas)[replica], batch)
 
     per_replica = strategy.experimental_distribute_values_from_function(local_batch)
 

@@ -28,16 +28,21 @@ def traced_nodes(
 ) -> Iterator[Any]:
     """The operations of a call that takes steps."""
     dataset = Dataset(data_dir)
-    pairs = dataset.training_pairs(batch_size=BATCH, seed=0)
+    pairs = dataset.training_pairs(
+        batch_size=BATCH, seed=0, mixed_negatives=run.loss.mixed_negatives
+    )
     trainer = Trainer(dataset, pairs, dataset.pairs("validation"), run, strategy, model_dir)
     concrete = trainer._joint_steps.get_concrete_function(trainer.batches(0), tf.constant(2))
     for function in concrete.graph.as_graph_def(add_shapes=True).library.function:
         yield from function.node_def
 
 
-def make_run(method: str, *, table_dtype: str = "float32", **training: Any) -> config.RunConfig:
+def make_run(
+    method: str, *, table_dtype: str = "float32", mixed_negatives: int = 0, **training: Any
+) -> config.RunConfig:
     return config.RunConfig(
         tower=config.TowerConfig(embedding_dim=DIM, hidden_layers=(12, 6), table_dtype=table_dtype),
+        loss=config.LossConfig(mixed_negatives=mixed_negatives),
         ssl=config.SSLConfig(method=method),
         training=config.TrainingConfig(batch_size=BATCH, strategy="tpu", **training),
     )
@@ -47,6 +52,7 @@ RUNS = {
     **{method: make_run(method) for method in METHODS},
     "bfloat16": make_run("fd", table_dtype="bfloat16", row_wise_adagrad=True),
     "sharded": make_run("fd_fm_so", shard_tables=True),
+    "mixed_negatives": make_run("fd", mixed_negatives=6),
     "sharded_bfloat16": make_run(
         "do", table_dtype="bfloat16", row_wise_adagrad=True, shard_tables=True
     ),
@@ -76,7 +82,8 @@ def test_a_step_exchanges_and_updates_rows(
     assert all(size > 0 for shape in exchanged for size in shape)
     tables = [[spec.vocab_size, DIM] for spec in SPECS if spec.is_embedded]
     # Of a sharded table each core reads what all cores look up: ids of both sides, and id 0.
-    looked_up = (2 * BATCH // CORES + 1) * (CORES if run.training.shard_tables else 1)
+    of_core = (2 * BATCH + run.loss.mixed_negatives) // CORES + 1
+    looked_up = of_core * (CORES if run.training.shard_tables else 1)
     gathers = [node for node in nodes if node.op in ("ResourceGather", "GatherV2")]
     assert [looked_up, DIM] in map(shape_of, gathers)
     assert exchanged
