@@ -1,9 +1,14 @@
 import pathlib
+from unittest import mock
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
+from ssl_recsys import config
 from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.errors import InputError
+from ssl_recsys.training.checks import check_strategy
 from ssl_recsys.training.strategies import distribute
 
 
@@ -27,3 +32,14 @@ def test_replicas_share_a_batch(data_dir: pathlib.Path) -> None:
         np.concatenate(strategy.experimental_local_results(batch.item_row)) for batch in batches
     ]
     np.testing.assert_array_equal(rows, [batch.item_row.numpy() for batch in pairs.epoch(0)])
+
+
+def test_drawn_items_that_replicas_cannot_share_are_refused(
+    two_replicas: tf.distribute.Strategy,
+) -> None:
+    run, odd = (config.RunConfig(loss=config.LossConfig(mixed_negatives=drawn)) for drawn in (4, 5))
+    pairs = mock.Mock(batch_size=16)
+    with pytest.raises(InputError, match="--mixed_negatives=5 cannot be divided among 2 replicas"):
+        check_strategy(odd, pairs, two_replicas)
+    check_strategy(run, pairs, two_replicas)
+    check_strategy(odd, pairs, tf.distribute.OneDeviceStrategy("CPU:0"))
