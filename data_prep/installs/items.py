@@ -15,7 +15,7 @@ from apache_beam.pvalue import TaggedOutput
 from data_prep import problems, tables
 from data_prep.counting import count
 from data_prep.installs import logs
-from data_prep.installs.encoders import Column
+from data_prep.installs.encoder import Column
 from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
 from data_prep.installs.spec import InstallSpec

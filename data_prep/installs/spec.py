@@ -23,7 +23,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from data_prep import tables
 from data_prep.input_files import InputFile
-from data_prep.installs.encoders import Encoder, ItemFeature, make_encoder
+from data_prep.installs.encoder import Encoder
+from data_prep.installs.encoders import ItemFeature, make_encoder
 from data_prep.installs.raw_features import raw_feature
 from ssl_recsys import files
 from ssl_recsys.errors import InputError

@@ -13,7 +13,7 @@ import pytest
 from data_prep import tables
 from data_prep.encode import Values
 from data_prep.installs import encoders
-from data_prep.installs.encoders import Column, Encoder
+from data_prep.installs.encoder import Column, Encoder
 from data_prep.installs.uses import Uses
 from ssl_recsys import features, schema
 from ssl_recsys.data.dataset import Dataset
