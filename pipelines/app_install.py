@@ -110,7 +110,7 @@ class AppInstallOptions(LogOptions):
 
     def recorded(self) -> dict[str, Any]:
         """With the spec."""
-        return {**super().recorded(), "spec": dataclasses.asdict(self.spec())}
+        return {**super().recorded(), "spec": self.spec().recorded()}
 
 
 def find(options: AppInstallOptions) -> beam_job.DataJob:
@@ -120,11 +120,13 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
     apps = find_files(options.apps, "--apps")
     check_columns(events, _log_columns(options, spec), "log", spec, options.text)
     check_columns(apps, spec.item_columns(), "item table", spec, options.text)
-    options = log_job.with_shards(options, events)
+    spec = spec.located([file.path for file in apps], options.text)
+    vectors = log_job.vector_files(spec)
+    options = log_job.with_shards(options, events, [spec], [*apps, *vectors])
     return beam_job.DataJob(
         name=spec.name,
         options=options,
-        files=[*events, *apps],
+        files=[*events, *apps, *vectors],
         build=lambda pipeline, directory, spill: _build(
             pipeline, options, spec, events, apps, directory, spill
         ),

@@ -18,7 +18,7 @@ from data_prep.installs.uses import Uses
 from data_prep.sampling import Sample
 from data_prep.vocab import TokenCounts, Vocabulary
 from ssl_recsys.features import FeatureSpec
-from ssl_recsys.raw.rules import QUANTILE
+from ssl_recsys.raw.rules import NORMALIZATIONS, QUANTILE
 
 # Raw values of one feature and many items: Arrow text or lists of text, or numbers.
 Column: TypeAlias = Any
@@ -31,7 +31,7 @@ class TableFeature:
     Attributes:
       name: name of the feature in the dataset.
       kind: a key of `ENCODERS`.
-      column: column of the item table; empty where `from_training` needs none.
+      column: column of the item table; empty where `from_training` or `file` needs none.
       separator: bag: text between the values of a cell (lists need none).
       words: bag: take the words of the text instead.
       ngrams: bag of words: also runs of up to so many words.
@@ -40,8 +40,11 @@ class TableFeature:
       max_vocab: categorical, bag: how many values get an id, the most frequent ones.
       hash_buckets: categorical, bag: ids that the values without one of their own share; 0: none.
       normalize: dense: `log` (log(1 + x), then mean 0 and variance 1), `quantile` (share of
-        training items below, from -1 to 1), `standard` (mean 0, variance 1) or `none`.
+        training items below, from -1 to 1), `standard` (mean 0, variance 1) or `none`. vector:
+        `unit` (length 1) or `none`. Empty: the kind's default.
       from_training: dense: the value is the number of training pairs that lead to the item.
+      size: vector: its numbers; 0: as many as the table's have, see `vectors.located`.
+      file: vector: a .npy file whose rows are those of the table, instead of a column.
     """
 
     name: str
@@ -54,8 +57,10 @@ class TableFeature:
     min_count: int = 1
     max_vocab: int = 1_000_000
     hash_buckets: int = 0
-    normalize: str = QUANTILE
+    normalize: str = ""
     from_training: bool = False
+    size: int = 0
+    file: str = ""
 
 
 class Encoder:
@@ -63,6 +68,8 @@ class Encoder:
 
     may_be_from_training = False
     has_vocabulary = True
+    normalizations: tuple[str, ...] = NORMALIZATIONS
+    default_normalization = QUANTILE
 
     def __init__(self, feature: TableFeature):
         self.feature = feature

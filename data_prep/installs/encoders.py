@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from data_prep import tables
 from data_prep.counting import count
 from data_prep.encode import Values
-from data_prep.installs import scales
+from data_prep.installs import scales, vectors
 from data_prep.installs.encoder import Column, Encoder, TableFeature
 from data_prep.installs.uses import Uses
 from data_prep.sampling import Sample
@@ -26,12 +26,12 @@ from ssl_recsys import features
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.raw import rules
-from ssl_recsys.raw.rules import NORMALIZATIONS, Scale
+from ssl_recsys.raw.rules import Scale
 from ssl_recsys.raw.words import ngrams, words
 
-# Largest values of a feature's fields, which are at least 1; hash_buckets may be 0.
+# Largest values of a feature's fields, which are at least 1; hash_buckets and size may be 0.
 _LARGEST = {"ngrams": 10, "max_values": 10**6, "min_count": 2**31 - 1, "max_vocab": 2**31 - 1}
-_LARGEST |= {"hash_buckets": 2**30}
+_LARGEST |= {"hash_buckets": 2**30, "size": vectors.MAX_SIZE}
 _BAG_TYPE = pa.list_(pa.string())
 
 
@@ -45,23 +45,29 @@ class ItemFeature(TableFeature):
 
     def __post_init__(self) -> None:
         features.check_kind(self.name, self.kind, ENCODERS)
-        if self.normalize not in NORMALIZATIONS:
+        encoder = ENCODERS[self.kind](self)
+        if not self.normalize:
+            object.__setattr__(self, "normalize", encoder.default_normalization)
+        if self.normalize not in encoder.normalizations:
             raise InputError(
-                f"feature {self.name}: normalize must be one of {', '.join(NORMALIZATIONS)} "
-                f"(got {self.normalize!r})"
+                f"feature {self.name}: normalize must be one of "
+                f"{', '.join(encoder.normalizations)} (got {self.normalize!r})"
             )
-        if not self.column and not self.from_training:
+        if not self.column and not self.from_training and not self.file:
             raise InputError(f"feature {self.name}: name the column that it is made from")
+        if self.kind != features.VECTOR and (self.file or self.size):
+            raise InputError(f"feature {self.name}: file and size are for kind vector")
+        if self.file and self.column:
+            raise InputError(f"feature {self.name}: name a column or a file, not both")
         if not self.separator:
             raise InputError(f"feature {self.name}: separator must not be empty")
         for field, most in _LARGEST.items():
-            least = int(field != "hash_buckets")
+            least = int(field not in ("hash_buckets", "size"))
             if not least <= getattr(self, field) <= most:
                 raise InputError(
                     f"feature {self.name}: {field} must be in [{least}, {most}] "
                     f"(got {getattr(self, field)})"
                 )
-        encoder = ENCODERS[self.kind](self)
         if self.hash_buckets and not encoder.has_vocabulary:
             raise InputError(f"feature {self.name}: hash_buckets are not for kind {self.kind}")
         encoder.spec(vocab_size=1)  # the dataset's rules hold for the name, too
@@ -249,10 +255,48 @@ class DenseEncoder(Encoder):
         return features.Dense(self.feature.name, max_values=2)
 
 
+class VectorEncoder(Encoder):
+    """A list of numbers, or a row of a .npy file, to a vector of float32."""
+
+    has_vocabulary = False
+    normalizations = rules.VECTOR_NORMALIZATIONS
+    default_normalization = rules.UNIT
+
+    def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
+        """`[rows, size]` float32, zeros for missing."""
+        feature = self.feature
+        if feature.file:
+            found, faults = vectors.of_file(feature.file, feature.size, rows)
+        else:
+            column = rows.columns[feature.column]
+            found, faults = vectors.of_column(column, feature.column, feature.size)
+        bad = [
+            tables.BadRecord(rows.path, int(rows.lines[row]), reason)
+            for row, reason in faults.items()
+        ]
+        return vectors.of_length_1(found) if feature.normalize == rules.UNIT else found, bad
+
+    def missing(self, keys: pa.Array) -> Column:
+        """Zeros."""
+        return np.zeros((len(keys), self.feature.size), np.float32)
+
+    def encode(
+        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
+    ) -> Sequence[Values]:
+        """As they are."""
+        counters[f"{self.feature.name}_missing"] += int((~column.any(axis=1)).sum())
+        return column
+
+    def spec(self, vocab_size: int) -> FeatureSpec:
+        """A vector; of one number where its size is not known yet."""
+        return features.Vector(self.feature.name, max_values=self.feature.size or 1)
+
+
 ENCODERS: dict[str, type[Encoder]] = {
     features.CATEGORICAL: CategoricalEncoder,
     features.BAG: BagEncoder,
     features.DENSE: DenseEncoder,
+    features.VECTOR: VectorEncoder,
 }
 
 
