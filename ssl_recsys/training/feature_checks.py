@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssl_recsys import schema
 from ssl_recsys.config import RunConfig
+from ssl_recsys.data.statistics import vector_deltas
 from ssl_recsys.errors import InputError
 from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
 
@@ -26,6 +27,13 @@ def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
                     f"--{name} is for datasets whose queries are items; those of {info.name} have "
                     f"features of their own: add --{_WITHOUT[name]}"
                 )
+    if config.tower.vector_delta and not vector_deltas(info):
+        found = {spec.name: spec.kind for side in schema.SIDES for spec in info.features_of(side)}
+        named = ", ".join(f"{name} ({kind})" for name, kind in found.items())
+        raise InputError(
+            "--vector_delta needs a feature of kind vector, and on the same side a categorical one "
+            f"made from the column of the keys; {info.name} has {named}"
+        )
     if FEATURE_MASKING in config.ssl.tasks:
         for side in config.ssl.sides:
             resolve_fm_groups(config.ssl.fm_groups, info.features_of(side))
