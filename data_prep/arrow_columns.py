@@ -73,6 +73,25 @@ def simple(column: pa.Array) -> pa.Array:
     return _text(column)
 
 
+def number_lists(column: pa.Array) -> pa.Array:
+    """Lists of numbers as lists of float32, or float64 where the file has more than that.
+
+    Any other column as `simple`, with its errors.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return number_lists(column.dictionary_decode())
+    if isinstance(kind, pa.BaseExtensionType):
+        return number_lists(column.storage)
+    if not _is_list(kind) or not (
+        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    ):
+        return simple(column)
+    is_narrow = kind.value_type in (pa.float16(), pa.float32())
+    numbers = pc.cast(column.flatten(), pa.float32() if is_narrow else pa.float64(), safe=False)
+    return _lists_like(column, numbers)
+
+
 def _is_list(kind: pa.DataType) -> bool:
     types = pa.types
     return (
@@ -152,6 +171,11 @@ def _text_lists(column: pa.Array) -> pa.Array:
     values = simple(column.flatten())
     if pa.types.is_nested(values.type):
         raise TypeError(column.type)
+    return _lists_like(column, _text(values))
+
+
+def _lists_like(column: pa.Array, values: pa.Array) -> pa.Array:
+    """Lists of the lengths of those in `column`, which together hold `values`."""
     lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0), np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), _text(values), mask=column.is_null())
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=column.is_null())

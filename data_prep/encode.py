@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from data_prep import dataset_files, tf_records, tfds_metadata
 from data_prep.counting import count
@@ -30,7 +31,7 @@ _SPLITS = (schema.CATALOG_SPLIT, schema.QUERIES_SPLIT, *schema.PAIR_SPLITS)
 _log = logging.getLogger(__name__)
 
 # Encoded values of one feature: one id, up to `max_values` ids, or `max_values` floats.
-Values = Sequence[int] | Sequence[float]
+Values = Sequence[int] | Sequence[float] | npt.NDArray[np.float32]
 
 
 class Item(NamedTuple):

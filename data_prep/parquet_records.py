@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ _CHUNK_BYTES = 1 << 20
 # A file that is compressed as a whole is unpacked to a temporary file of this size at most.
 _MAX_UNPACKED = 4 << 30
 _PIECE_ROWS = 1 << 20
+_PIECE_BYTES = 128 << 20  # of rows as wide as vectors are
 _BATCH_ROWS = 1 << 16
 # What Arrow raises for a damaged file.
 _UNREADABLE = (pa.ArrowException, OSError, EOFError, ValueError, LookupError, MemoryError)
@@ -86,17 +87,20 @@ def row_ranges(path: str) -> list[RowRange]:
     with open_file(path) as parquet:
         groups = range(parquet.num_row_groups)
         sizes = [parquet.metadata.row_group(group).num_rows for group in groups]
-    if is_compressed(path) and sum(sizes) <= _PIECE_ROWS:
+        num_bytes = sum(parquet.metadata.row_group(group).total_byte_size for group in groups)
+    row_bytes = max(1, num_bytes // max(1, sum(sizes)))
+    piece_rows = max(1, min(_PIECE_ROWS, _PIECE_BYTES // row_bytes))
+    if is_compressed(path) and sum(sizes) <= piece_rows:
         return [RowRange(tuple(groups), 0, sum(sizes))]
     return [
-        RowRange((group,), start, min(start + _PIECE_ROWS, sizes[group]))
+        RowRange((group,), start, min(start + piece_rows, sizes[group]))
         for group in groups
-        for start in range(0, max(sizes[group], 1), _PIECE_ROWS)
+        for start in range(0, max(sizes[group], 1), piece_rows)
     ]
 
 
 def read_columns(
-    path: str, rows: RowRange, first: int, columns: Sequence[str]
+    path: str, rows: RowRange, first: int, columns: Sequence[str], vectors: Collection[str] = ()
 ) -> dict[str, pa.Array]:
     """Reads some columns, each `[rows]`, of the types that `arrow_columns.simple` gives.
 
@@ -105,6 +109,7 @@ def read_columns(
       rows: which rows.
       first: the number of the first of them, for errors.
       columns: the names of the columns.
+      vectors: those of the types that `arrow_columns.number_lists` gives.
 
     Raises:
       InputError: if a column is missing, of a type that is no value, or not UTF-8.
@@ -115,8 +120,13 @@ def read_columns(
         if missing:
             raise InputError(f"{path} has no column {missing[0]!r}; there are {', '.join(names)}")
         kinds = {name: parquet.schema_arrow.field(name).type for name in columns}
+        simple = {
+            name: arrow_columns.number_lists if name in vectors else arrow_columns.simple
+            for name in columns
+        }
         parts: dict[str, list[pa.Array]] = {
-            name: [_simple(pa.array([], kinds[name]), path, first, name)] for name in columns
+            name: [_simple(simple[name], pa.array([], kinds[name]), path, first, name)]
+            for name in columns
         }
         position = 0
         for batch in _batches(parquet, rows, columns):
@@ -124,7 +134,7 @@ def read_columns(
             part = batch.slice(begin, max(rows.stop - position - begin, 0))
             for name in columns:
                 number = first + position + begin - rows.start
-                parts[name].append(_simple(part.column(name), path, number, name))
+                parts[name].append(_simple(simple[name], part.column(name), path, number, name))
             position += batch.num_rows
             if position >= rows.stop:
                 break
@@ -139,10 +149,12 @@ def _batches(
     )
 
 
-def _simple(column: pa.Array, path: str, first: int, name: str) -> pa.Array:
-    """`arrow_columns.simple` with errors that say where; `first` is the column's first row."""
+def _simple(
+    simple: Callable[[pa.Array], pa.Array], column: pa.Array, path: str, first: int, name: str
+) -> pa.Array:
+    """`simple(column)` with errors that say where; `first` is the column's first row."""
     try:
-        return arrow_columns.simple(column)
+        return simple(column)
     except TypeError as error:
         raise InputError(
             f"{path}: column {name!r} is of type {column.type}; expected text, numbers, times, or "

@@ -12,7 +12,7 @@ import csv
 import dataclasses
 import itertools
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +56,7 @@ class Piece:
       data: the records' text; empty for Parquet, which is read by rows.
       dialect: of a CSV or TSV file.
       rows: which rows of a Parquet file.
+      first_record: records of the file before it, where they have been counted.
     """
 
     path: str
@@ -65,6 +66,7 @@ class Piece:
     data: bytes = b""
     dialect: Dialect = csv_records.LINES
     rows: RowRange = parquet_records.NO_ROWS
+    first_record: int = 0
 
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)
@@ -87,14 +89,16 @@ class Rows:
       path: the file.
       lines: `[rows]` int64, the line (in Parquet the row) at which each record starts.
       columns: Arrow arrays `[rows]` by column name: text or lists of text from CSV and JSON
-        lines, what `arrow_columns.simple` makes of the file's own types from Parquet.
+        lines, what `arrow_columns` makes of the file's own types from Parquet.
       bad: what could not be read; such records are no rows.
+      first_record: that of the piece.
     """
 
     path: str
     lines: np.ndarray
     columns: dict[str, pa.Array]
     bad: tuple[BadRecord, ...] = ()
+    first_record: int = 0
 
 
 def table_format(path: str) -> str:
@@ -209,19 +213,23 @@ def _too_long(piece: Piece) -> InputError:
     )
 
 
-def parse(piece: Piece, columns: Sequence[str]) -> Rows:
+def parse(piece: Piece, columns: Sequence[str], vectors: Collection[str] = ()) -> Rows:
     """Reads some columns of a piece.
 
     Args:
       piece: from `pieces`.
       columns: names of columns; one that a JSON record lacks is null there.
+      vectors: those whose lists of numbers stay numbers where the file has them as such.
 
     Raises:
       InputError: if the piece is damaged as a whole, or its text is not in its encoding.
     """
-    read = {PARQUET: _parse_parquet, JSONL: _parse_json}.get(piece.file_format, _parse_csv)
     try:
-        return read(piece, columns)
+        if piece.file_format == PARQUET:
+            rows = _parse_parquet(piece, columns, vectors)
+        else:
+            rows = (_parse_json if piece.file_format == JSONL else _parse_csv)(piece, columns)
+        return dataclasses.replace(rows, first_record=piece.first_record)
     except InputError:
         raise
     except _UNREADABLE as error:
@@ -325,8 +333,8 @@ def _parse_json(piece: Piece, columns: Sequence[str]) -> Rows:
     return Rows(piece.path, piece.first + lines, values, bad)
 
 
-def _parse_parquet(piece: Piece, columns: Sequence[str]) -> Rows:
-    values = parquet_records.read_columns(piece.path, piece.rows, piece.first, columns)
+def _parse_parquet(piece: Piece, columns: Sequence[str], vectors: Collection[str]) -> Rows:
+    values = parquet_records.read_columns(piece.path, piece.rows, piece.first, columns, vectors)
     size = len(next(iter(values.values())))
     return Rows(piece.path, np.arange(piece.first, piece.first + size), values)
 

@@ -22,7 +22,7 @@ _PACKAGE = "tensorflow"
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
-def example(columns: Sequence[Column], values: Iterable[Sequence[Any]]) -> bytes:
+def example(columns: Sequence[Column], values: Iterable[Any]) -> bytes:
     """Serialises one `tf.train.Example`; each column's values are a sequence, even of one."""
     message = _example_class()()
     for column, column_values in zip(columns, values, strict=True):

@@ -23,7 +23,7 @@ from data_prep.installs.items import ItemOptions, ReadItems
 from data_prep.installs.log_options import LogOptions
 from data_prep.installs.logs import BY_TIME, BY_USER
 from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
-from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec, recorded
+from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
 from data_prep.job_options import HEAD_MEANING
 from data_prep.spill import Spill
 from data_prep.write import EncodedDataset
@@ -115,7 +115,7 @@ class AppInstallOptions(LogOptions):
 
     def recorded(self) -> dict[str, Any]:
         """With the spec."""
-        return {**super().recorded(), "spec": recorded(self.spec())}
+        return {**super().recorded(), "spec": self.spec().recorded()}
 
 
 def find(options: AppInstallOptions) -> beam_job.DataJob:
@@ -125,11 +125,13 @@ def find(options: AppInstallOptions) -> beam_job.DataJob:
     apps = find_files(options.apps, "--apps")
     check_columns(events, _log_columns(options, spec), "log", spec, options.text)
     check_columns(apps, spec.item_columns(), "item table", spec, options.text)
-    options = log_job.with_shards(options, events)
+    spec = spec.located([file.path for file in apps], options.text)
+    vectors = log_job.vector_files(spec)
+    options = log_job.with_shards(options, events, [spec], [*apps, *vectors])
     return beam_job.DataJob(
         name=spec.name,
         options=options,
-        files=[*events, *apps],
+        files=[*events, *apps, *vectors],
         build=lambda pipeline, directory, spill: _build(
             pipeline, options, spec, events, apps, directory, spill
         ),

@@ -18,7 +18,7 @@ from data_prep.input_files import InputFile, find_files
 from data_prep.installs.items import ItemOptions, ReadItems
 from data_prep.installs.log_options import LogOptions
 from data_prep.installs.pairs import PairOptions, ReadLog
-from data_prep.installs.spec import check_columns, recorded
+from data_prep.installs.spec import check_columns
 from data_prep.interactions import encoding
 from data_prep.interactions.counters import (
     ITEM_RECORDS_BAD,
@@ -99,7 +99,7 @@ class InteractionsOptions(LogOptions):
 
     def recorded(self) -> dict[str, Any]:
         """With the spec."""
-        return {**super().recorded(), "spec": recorded(self.spec())}
+        return {**super().recorded(), "spec": self.spec().recorded()}
 
 
 def find(options: InteractionsOptions) -> beam_job.DataJob:
@@ -111,11 +111,14 @@ def find(options: InteractionsOptions) -> beam_job.DataJob:
     check_columns(events, _log_columns(spec), "log", spec.items, options.text)
     check_columns(items, spec.items.item_columns(), "item table", spec.items, options.text)
     check_columns(users, spec.users.item_columns(), "user table", spec.users, options.text)
-    options = log_job.with_shards(options, events)
+    spec = spec.located([file.path for file in items], [file.path for file in users], options.text)
+    specs = [spec.items, spec.users]
+    vectors = [file for one in specs for file in log_job.vector_files(one)]
+    options = log_job.with_shards(options, events, specs, [*items, *users, *vectors])
     return beam_job.DataJob(
         name=spec.items.name,
         options=options,
-        files=[*events, *items, *users],
+        files=[*events, *items, *users, *vectors],
         build=lambda pipeline, directory, spill: _build(
             pipeline, options, spec, (events, items, users), directory, spill
         ),

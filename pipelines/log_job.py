@@ -9,8 +9,9 @@ import apache_beam as beam
 from apache_beam.pvalue import AsDict
 
 from data_prep import problems
-from data_prep.input_files import InputFile
+from data_prep.input_files import InputFile, match_files
 from data_prep.installs.counters import EVENTS_OF_OTHER_KINDS
+from data_prep.installs.spec import InstallSpec
 from pipelines import beam_job
 from ssl_recsys.errors import InputError
 
@@ -20,11 +21,28 @@ _TEXT_BYTES_PER_SHARD = 16 << 20
 
 
 def with_shards(
-    options: beam_job.AnyJobOptions, events: Iterable[InputFile]
+    options: beam_job.AnyJobOptions,
+    events: Iterable[InputFile],
+    specs: Iterable[InstallSpec],
+    tables: Iterable[InputFile],
 ) -> beam_job.AnyJobOptions:
-    """The options with a number of shards for the files of a log, if they leave it open."""
-    kinds = [(file.path.rpartition(".")[2], file.size) for file in events]
+    """The options with a number of shards for their input, if they leave it open.
+
+    Args:
+      options: the flags.
+      events: the files of the log.
+      specs: what tables mean.
+      tables: their files, which count where they have vectors.
+    """
+    has_vectors = any(spec.vector_columns or spec.vector_files for spec in specs)
+    inputs = [*events, *(tables if has_vectors else ())]
+    kinds = [(file.path.rpartition(".")[2], file.size) for file in inputs]
     return beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
+
+
+def vector_files(spec: InstallSpec) -> list[InputFile]:
+    """The .npy files of a spec that is located."""
+    return [file for path in spec.vector_files for file in match_files(path)]
 
 
 class Checked(NamedTuple):

@@ -75,6 +75,13 @@ class TowerConfig(Options):
         "one index, whose cosine is the mean of theirs.",
         at_least=1,
     )
+    vector_delta: float = option(
+        0.0,
+        "Largest length of a trained vector of each item's own that is added to its features of "
+        "kind vector (Pembek et al. 2025), which stay as they are. Items without an id have none. "
+        "0: off.",
+        at_least=0,
+    )
     table_dtype: str = option(
         FLOAT32,
         "What embedding tables are kept in. bfloat16 halves them; an updated row is rounded "
@@ -319,6 +326,12 @@ class RunConfig(Options):
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        if self.tower.vector_delta and (self.training.shard_tables or self.training.init_from):
+            other = "shard_tables" if self.training.shard_tables else "init_from"
+            raise InputError(
+                f"--vector_delta does not go with --{other}, which knows only the tables of ids; "
+                "leave one of the two off"
+            )
         if self.training.pretrain_epochs and not self.ssl.tasks:
             raise InputError(
                 "--pretrain_epochs needs a --method with self-supervised tasks (got "

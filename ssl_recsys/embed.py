@@ -69,7 +69,8 @@ def main(options: EmbedOptions) -> None:
     embedders = Embedders(exported.path, exported.info)
     if options.index and options.side != schema.ITEM and exported.info.queries:
         raise InputError("--index takes items, not users: leave --side at item, or --index out")
-    items = read_items(options.items, embedders.raw_of(options.side))
+    side = options.side
+    items = read_items(options.items, embedders.raw_of(side), embedders.sizes_of(side))
     if options.output:
         embeddings = embedders.embed(options.side, items.columns)
         _write(pathlib.Path(options.output), items.keys, embeddings)

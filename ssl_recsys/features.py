@@ -20,6 +20,7 @@ from ssl_recsys.errors import InputError
 CATEGORICAL = "categorical"
 BAG = "bag"
 DENSE = "dense"
+VECTOR = "vector"
 
 # Columns of a catalog record that are not features.
 RESERVED_NAMES = ("row", "key", "title", "train_count")
@@ -136,7 +137,7 @@ class FeatureSpec:
         """Whether several looked-up embeddings become one vector."""
         return False
 
-    def check_values(self, values: Sequence[Any]) -> None:
+    def check_values(self, values: Sequence[Any] | npt.NDArray[Any]) -> None:
         """Checks one item's encoded values.
 
         Raises:
@@ -145,7 +146,7 @@ class FeatureSpec:
         if not self._fits(values):
             raise ValueError(f"values {list(values)!r} do not fit {self}")
 
-    def _fits(self, values: Sequence[Any]) -> bool:
+    def _fits(self, values: Sequence[Any] | npt.NDArray[Any]) -> bool:
         raise NotImplementedError
 
     def fault(self, array: npt.NDArray[Any]) -> str | None:
@@ -179,7 +180,7 @@ class Categorical(FeatureSpec):
         """A scalar."""
         return Column(self.name, "int64")
 
-    def _fits(self, values: Sequence[Any]) -> bool:
+    def _fits(self, values: Sequence[Any] | npt.NDArray[Any]) -> bool:
         return len(values) == 1 and 0 <= values[0] < self.vocab_size
 
 
@@ -199,7 +200,7 @@ class Bag(FeatureSpec):
         """A bag's embeddings are."""
         return True
 
-    def _fits(self, values: Sequence[Any]) -> bool:
+    def _fits(self, values: Sequence[Any] | npt.NDArray[Any]) -> bool:
         return len(values) <= self.max_values and all(
             1 <= value < self.vocab_size for value in values
         )
@@ -226,12 +227,24 @@ class Dense(FeatureSpec):
         """Two values are a number and its mark."""
         return self.max_values == 2
 
-    def _fits(self, values: Sequence[Any]) -> bool:
+    def _fits(self, values: Sequence[Any] | npt.NDArray[Any]) -> bool:
         return len(values) == self.max_values and bool(np.isfinite(values).all())
 
     def fault(self, array: npt.NDArray[Any]) -> str | None:
         """Dense values must be finite."""
         return None if np.isfinite(array).all() else "finite"
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector(Dense):
+    """A vector that another model made, such as a sentence encoder; zeros if missing."""
+
+    kind: ClassVar[str] = VECTOR
+
+    @property
+    def has_mark(self) -> bool:
+        """Two values are a vector, too."""
+        return False
 
 
 def catalog_columns(features: Sequence[FeatureSpec]) -> tuple[Column, ...]:
@@ -254,7 +267,9 @@ def history_names(query: Sequence[FeatureSpec], item: Sequence[FeatureSpec]) -> 
     return frozenset(histories - {spec.name for spec in item})
 
 
-KINDS: dict[str, type[FeatureSpec]] = {kind.kind: kind for kind in (Categorical, Bag, Dense)}
+KINDS: dict[str, type[FeatureSpec]] = {
+    kind.kind: kind for kind in (Categorical, Bag, Dense, Vector)
+}
 
 
 def feature_spec(

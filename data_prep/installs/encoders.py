@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,78 +17,57 @@ import pyarrow.compute as pc
 from data_prep import tables
 from data_prep.counting import count
 from data_prep.encode import Values
-from data_prep.installs import scales
+from data_prep.installs import scales, vectors
+from data_prep.installs.encoder import Column, Encoder, TableFeature
 from data_prep.installs.uses import Uses
 from data_prep.sampling import Sample
-from data_prep.vocab import IdTable, TokenCounts, Vocabulary
+from data_prep.vocab import IdTable, TokenCounts
 from ssl_recsys import features
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.raw import rules
-from ssl_recsys.raw.rules import NORMALIZATIONS, QUANTILE, Scale
+from ssl_recsys.raw.rules import Scale
 from ssl_recsys.raw.words import ngrams, words
 
-# Largest values of a feature's fields, which are at least 1; hash_buckets may be 0.
+# Largest values of a feature's fields, which are at least 1; hash_buckets and size may be 0.
 _LARGEST = {"ngrams": 10, "max_values": 10**6, "min_count": 2**31 - 1, "max_vocab": 2**31 - 1}
-_LARGEST |= {"hash_buckets": 2**30}
+_LARGEST |= {"hash_buckets": 2**30, "size": vectors.MAX_SIZE}
 _BAG_TYPE = pa.list_(pa.string())
-
-# Raw values of one feature and many items: Arrow text or lists of text, or numbers.
-Column: TypeAlias = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class ItemFeature:
-    """How one feature is made from a column of the item table.
+class ItemFeature(TableFeature):
+    """A feature whose fields fit its kind.
 
-    Attributes:
-      name: name of the feature in the dataset.
-      kind: a key of `ENCODERS`.
-      column: column of the item table; empty where `from_training` needs none.
-      separator: bag: text between the values of a cell (lists need none).
-      words: bag: take the words of the text instead.
-      ngrams: bag of words: also runs of up to so many words.
-      max_values: bag: how many values of an item are kept.
-      min_count: categorical, bag: values that fewer items (see `--vocabulary`) have get no id.
-      max_vocab: categorical, bag: how many values get an id, the most frequent ones.
-      hash_buckets: categorical, bag: ids that the values without one of their own share; 0: none.
-      normalize: dense: `log` (log(1 + x), then mean 0 and variance 1), `quantile` (share of
-        training items below, from -1 to 1), `standard` (mean 0, variance 1) or `none`.
-      from_training: dense: the value is the number of training pairs that lead to the item.
+    Raises:
+      InputError: if they do not.
     """
-
-    name: str
-    kind: str
-    column: str = ""
-    separator: str = "|"
-    words: bool = False
-    ngrams: int = 1
-    max_values: int = 20
-    min_count: int = 1
-    max_vocab: int = 1_000_000
-    hash_buckets: int = 0
-    normalize: str = QUANTILE
-    from_training: bool = False
 
     def __post_init__(self) -> None:
         features.check_kind(self.name, self.kind, ENCODERS)
-        if self.normalize not in NORMALIZATIONS:
+        encoder = ENCODERS[self.kind](self)
+        if not self.normalize:
+            object.__setattr__(self, "normalize", encoder.default_normalization)
+        if self.normalize not in encoder.normalizations:
             raise InputError(
-                f"feature {self.name}: normalize must be one of {', '.join(NORMALIZATIONS)} "
-                f"(got {self.normalize!r})"
+                f"feature {self.name}: normalize must be one of "
+                f"{', '.join(encoder.normalizations)} (got {self.normalize!r})"
             )
-        if not self.column and not self.from_training:
+        if not self.column and not self.from_training and not self.file:
             raise InputError(f"feature {self.name}: name the column that it is made from")
+        if self.kind != features.VECTOR and (self.file or self.size):
+            raise InputError(f"feature {self.name}: file and size are for kind vector")
+        if self.file and self.column:
+            raise InputError(f"feature {self.name}: name a column or a file, not both")
         if not self.separator:
             raise InputError(f"feature {self.name}: separator must not be empty")
         for field, most in _LARGEST.items():
-            least = int(field != "hash_buckets")
+            least = int(field not in ("hash_buckets", "size"))
             if not least <= getattr(self, field) <= most:
                 raise InputError(
                     f"feature {self.name}: {field} must be in [{least}, {most}] "
                     f"(got {getattr(self, field)})"
                 )
-        encoder = ENCODERS[self.kind](self)
         if self.hash_buckets and not encoder.has_vocabulary:
             raise InputError(f"feature {self.name}: hash_buckets are not for kind {self.kind}")
         encoder.spec(vocab_size=1)  # the dataset's rules hold for the name, too
@@ -97,42 +76,6 @@ class ItemFeature:
                 f"feature {self.name}: from_training gives a number, so its kind must be dense "
                 f"(got {self.kind})"
             )
-
-
-class Encoder:
-    """Encodes one feature; a kind that learns nothing overrides read, missing, encode and spec."""
-
-    may_be_from_training = False
-    has_vocabulary = True
-
-    def __init__(self, feature: ItemFeature):
-        self.feature = feature
-
-    def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
-        """The raw values `[rows]`, and records whose value counts as missing as it is none."""
-        raise NotImplementedError
-
-    def missing(self, keys: pa.Array) -> Column:
-        """Raw values of items of which only the keys are known."""
-        raise NotImplementedError
-
-    def learn_from(self, column: Column, uses: Uses) -> TokenCounts | Sample | None:
-        """A shard's part of a vocabulary, or its training items' numbers; None learns nothing."""
-        return None
-
-    def learn(self, learned_from: Any) -> Any:
-        """What `encode` needs: ids of a vocabulary's tokens, or made of a sample of the numbers."""
-        return Vocabulary(learned_from, self.feature.hash_buckets)
-
-    def encode(
-        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
-    ) -> Sequence[Values]:
-        """The encoded values of each item; counts those that are missing or dropped."""
-        raise NotImplementedError
-
-    def spec(self, vocab_size: int) -> FeatureSpec:
-        """The feature as the dataset holds it; `vocab_size` counts id 0 and no hash buckets."""
-        raise NotImplementedError
 
 
 class CategoricalEncoder(Encoder):
@@ -171,7 +114,7 @@ class CategoricalEncoder(Encoder):
 class KeyEncoder(CategoricalEncoder):
     """A categorical feature that is the item's identity: its id is found by the key's digest."""
 
-    def __init__(self, feature: ItemFeature, noun: str = "item"):
+    def __init__(self, feature: TableFeature, noun: str = "item"):
         super().__init__(feature)
         self._noun = noun
 
@@ -312,10 +255,48 @@ class DenseEncoder(Encoder):
         return features.Dense(self.feature.name, max_values=2)
 
 
+class VectorEncoder(Encoder):
+    """A list of numbers, or a row of a .npy file, to a vector of float32."""
+
+    has_vocabulary = False
+    normalizations = rules.VECTOR_NORMALIZATIONS
+    default_normalization = rules.UNIT
+
+    def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
+        """`[rows, size]` float32, zeros for missing."""
+        feature = self.feature
+        if feature.file:
+            found, faults = vectors.of_file(feature.file, feature.size, rows)
+        else:
+            column = rows.columns[feature.column]
+            found, faults = vectors.of_column(column, feature.column, feature.size)
+        bad = [
+            tables.BadRecord(rows.path, int(rows.lines[row]), reason)
+            for row, reason in faults.items()
+        ]
+        return vectors.of_length_1(found) if feature.normalize == rules.UNIT else found, bad
+
+    def missing(self, keys: pa.Array) -> Column:
+        """Zeros."""
+        return np.zeros((len(keys), self.feature.size), np.float32)
+
+    def encode(
+        self, column: Column, uses: Uses, learned: Any, counters: Counter[str]
+    ) -> Sequence[Values]:
+        """As they are."""
+        counters[f"{self.feature.name}_missing"] += int((~column.any(axis=1)).sum())
+        return column
+
+    def spec(self, vocab_size: int) -> FeatureSpec:
+        """A vector; of one number where its size is not known yet."""
+        return features.Vector(self.feature.name, max_values=self.feature.size or 1)
+
+
 ENCODERS: dict[str, type[Encoder]] = {
     features.CATEGORICAL: CategoricalEncoder,
     features.BAG: BagEncoder,
     features.DENSE: DenseEncoder,
+    features.VECTOR: VectorEncoder,
 }
 
 

@@ -12,7 +12,7 @@ from apache_beam.pvalue import AsDict, TaggedOutput
 
 from data_prep.counting import count_all
 from data_prep.encode import Item, ItemBatch, encode_shard
-from data_prep.installs.encoders import Column, Encoder
+from data_prep.installs.encoder import Column, Encoder
 from data_prep.installs.items import ItemOptions, ItemRows
 from data_prep.installs.uses import Uses
 from data_prep.job_options import CATALOG

@@ -14,8 +14,8 @@ from apache_beam.pvalue import TaggedOutput
 
 from data_prep import problems, tables
 from data_prep.counting import count
-from data_prep.installs import logs
-from data_prep.installs.encoders import Column
+from data_prep.installs import logs, vectors
+from data_prep.installs.encoder import Column
 from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
 from data_prep.installs.spec import InstallSpec
@@ -88,7 +88,7 @@ class ReadItems(beam.PTransform):
         """Cuts the files, spreads the pieces over the workers, parses each."""
         return (
             paths
-            | "CutItems" >> beam.FlatMap(_number_pieces, self._directory, self._options.text)
+            | "CutItems" >> beam.FlatMap(_number_pieces, self._options, self._directory)
             | "SpreadItems" >> beam.Reshuffle()
             | "ParseItems"
             >> beam.ParDo(_read_items, self._options, self._directory).with_outputs("bad", "rows")
@@ -96,11 +96,16 @@ class ReadItems(beam.PTransform):
 
 
 def _number_pieces(
-    numbered: tuple[int, str], directory: str, text: tables.TextFormat
+    numbered: tuple[int, str], options: ItemOptions, directory: str
 ) -> Iterator[tuple[int, tables.Piece]]:
     number, path = numbered
-    for piece in problems.pieces(path, directory, text):
-        yield number, piece
+    spec = options.spec
+    with problems.reported(directory):
+        pieces: Iterator[tables.Piece] = tables.pieces(path, options.text)
+        if spec.vector_files:
+            pieces = vectors.numbered(pieces, spec.key, spec.vector_files)
+        for piece in pieces:
+            yield number, piece
 
 
 def _read_items(
@@ -108,13 +113,15 @@ def _read_items(
 ) -> Iterator[TaggedOutput]:
     number, piece = numbered
     spec = options.spec
-    rows = problems.parse(piece, spec.item_columns(), directory)
+    features = []
+    with problems.reported(directory):
+        rows = tables.parse(piece, spec.item_columns(), spec.vector_columns)
+        bad = list(rows.bad)
+        for encoder in spec.encoders().values():
+            column, unusable = encoder.read(rows)
+            features.append(column)
+            bad += unusable
     keys = tables.one_line(tables.texts(rows.columns[spec.key]))
-    features, bad = [], list(rows.bad)
-    for encoder in spec.encoders().values():
-        column, unusable = encoder.read(rows)
-        features.append(column)
-        bad += unusable
     coded = pc.dictionary_encode(keys)
     has_key = np.ones(len(keys), bool)
     for row, reason in unusable_keys(coded, spec.key).items():

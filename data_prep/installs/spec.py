@@ -23,18 +23,23 @@ from apache_beam.io.filesystems import FileSystems
 
 from data_prep import tables
 from data_prep.input_files import InputFile
-from data_prep.installs.encoders import Encoder, ItemFeature, make_encoder
+from data_prep.installs import vectors
+from data_prep.installs.encoder import Encoder
+from data_prep.installs.encoders import ItemFeature, make_encoder
 from data_prep.installs.raw_features import raw_feature
 from data_prep.installs.weights import check_kinds
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import BAG, CATEGORICAL, DENSE, FeatureSpec
+from ssl_recsys.features import BAG, CATEGORICAL, DENSE, VECTOR, FeatureSpec
 from ssl_recsys.options import check_distinct
 from ssl_recsys.raw.rules import LOG_NORMALIZED, RawItem
 from ssl_recsys.schema import WEIGHT
 
 Spec = TypeVar("Spec")
+AnySpec = TypeVar("AnySpec", bound="InstallSpec")
 
+# Of vectors, and of what weighs events.
+_RECORDED_IF_GIVEN = ("size", "file", "weight", "kind_column", "kinds", "kind_feature")
 HISTORY, LANDING_PAGE = "history", "landing_page"
 LOG_KINDS = (HISTORY, LANDING_PAGE)
 # Microseconds in a unit of time.
@@ -138,6 +143,37 @@ class InstallSpec:
             raise InputError("features must name at least one feature")
         if not self.key:
             raise InputError("items.key must name the column with the items' keys")
+        self.check_vectors()
+
+    def check_vectors(self) -> None:
+        """Refuses a column that is vectors for one feature and texts for another."""
+        texts = {self.key, self.title, *(f.column for f in self.features if f.kind != VECTOR)}
+        for feature in self.features:
+            column = feature.column or feature.name
+            taken = texts if feature.column else {*texts, *self.vector_columns}
+            if feature.kind == VECTOR and column in taken:
+                raise InputError(
+                    f"feature {feature.name}: column {column!r} cannot be of vectors and of "
+                    "something else; give the vectors a column (or the feature a name) of their own"
+                )
+
+    def located(self: AnySpec, paths: Sequence[str], text: tables.TextFormat) -> AnySpec:
+        """The same with what vectors need of the tables at `paths`, see `vectors.located`."""
+        return dataclasses.replace(self, features=vectors.located(self.features, paths, text))
+
+    @property
+    def vector_columns(self) -> list[str]:
+        """The columns that are lists of numbers."""
+        return [f.column for f in self.features if f.kind == VECTOR and f.column]
+
+    @property
+    def vector_files(self) -> list[str]:
+        """The .npy files."""
+        return [feature.file for feature in self.features if feature.file]
+
+    def recorded(self) -> dict[str, Any]:
+        """What `dataset.json` keeps: all fields, later ones of a spec only where they are given."""
+        return dataclasses.asdict(self, dict_factory=recorded_fields)
 
     def encoders(self) -> dict[str, Encoder]:
         """The features' encoders by name, in their order."""
@@ -201,6 +237,11 @@ class InstallSpec:
         return dataclasses.replace(self, features=features)
 
 
+def recorded_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of a spec that are recorded, as `dataclasses.asdict` takes them."""
+    return {name: value for name, value in fields if value or name not in _RECORDED_IF_GIVEN}
+
+
 def read_spec(path: str) -> InstallSpec:
     """Reads a spec file as in the head of this module, from any of Beam's file systems.
 
@@ -225,16 +266,6 @@ def read_spec_file(path: str, parse: Callable[[Any], Spec]) -> Spec:
         return parse(content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def recorded(spec: Any) -> dict[str, Any]:
-    """A spec as `dataset.json` keeps it: what weighs events only where it is given."""
-    return dataclasses.asdict(spec, dict_factory=_without_empty)
-
-
-def _without_empty(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    optional = ("weight", "kind_column", "kinds", "kind_feature")
-    return {name: value for name, value in fields if value or name not in optional}
 
 
 _TYPES = {"name": str, "items": dict, "log": dict, "features": list}

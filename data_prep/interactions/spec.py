@@ -9,12 +9,13 @@ The file is that of `data_prep.installs.spec` with two more fields, both of whic
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from data_prep.installs import spec as installs
 from data_prep.installs.encoders import ItemFeature, KeyEncoder
 from data_prep.installs.spec import HISTORY, InstallSpec, features_of
+from data_prep.text_format import TextFormat
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import CATEGORICAL, Bag, Categorical, FeatureSpec
@@ -42,6 +43,7 @@ class UserSpec(InstallSpec):
         check_distinct("names of user features", [feature.name for feature in self.features])
         if not self.key:
             raise InputError("users.key must name the column with the users' keys")
+        self.check_vectors()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,18 @@ class InteractionsSpec:
             raise InputError(
                 f"feature {self.item_id}: hash_buckets are not for items that are in histories"
             )
+
+    def located(
+        self, items: Sequence[str], users: Sequence[str], text: TextFormat
+    ) -> InteractionsSpec:
+        """The same with what vectors need of the tables at these paths."""
+        return dataclasses.replace(
+            self, items=self.items.located(items, text), users=self.users.located(users, text)
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """What `dataset.json` keeps, see `InstallSpec.recorded`."""
+        return dataclasses.asdict(self, dict_factory=installs.recorded_fields)
 
     @property
     def has_history(self) -> bool:

@@ -12,8 +12,8 @@ import scipy.sparse
 
 from ssl_recsys.config import IDF, RunConfig
 from ssl_recsys.data.dataset import Dataset
-from ssl_recsys.features import FeatureSpec
-from ssl_recsys.schema import SIDES
+from ssl_recsys.features import CATEGORICAL, VECTOR, FeatureSpec
+from ssl_recsys.schema import SIDES, DatasetInfo
 
 _QUANTILES = 10
 # A mark that fewer of the training items have is left out of the model.
@@ -32,11 +32,13 @@ class CatalogStatistics:
       correlated_masks: side -> `[num_features, num_features]` bool, see `correlated_masks`.
       missing_shares: feature name -> share of the training items that lack the number, for features
         with a mark, see `missing_share`.
+      deltas: name of a vector -> that of the feature whose ids its trained part is looked up by.
     """
 
     idf: Mapping[str, npt.NDArray[np.float32]] | None = None
     correlated_masks: Mapping[str, npt.NDArray[np.bool_]] = dataclasses.field(default_factory=dict)
     missing_shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    deltas: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def unread_marks(self) -> frozenset[str]:
@@ -75,7 +77,33 @@ def statistics_for(config: RunConfig, dataset: Dataset) -> CatalogStatistics:
         for spec in dataset.features(side)
         if spec.has_mark
     }
-    return CatalogStatistics(idf, masks, shares)
+    deltas = vector_deltas(dataset.info) if config.tower.vector_delta else {}
+    return CatalogStatistics(idf, masks, shares, deltas)
+
+
+def vector_deltas(info: DatasetInfo) -> dict[str, str]:
+    """Name of each vector whose side has an identity -> the identity's, for `--vector_delta`."""
+    return {
+        spec.name: identity
+        for side in SIDES
+        if (identity := _identity(info, side)) is not None
+        for spec in info.features_of(side)
+        if spec.kind == VECTOR
+    }
+
+
+def _identity(info: DatasetInfo, side: str) -> str | None:
+    """Name of the feature that is a side's keys, made of their column; None if there is none."""
+    raw = info.raw_of(side)
+    of_keys = {one.name for one in raw.features if one.column == raw.key} if raw else set()
+    return next(
+        (
+            spec.name
+            for spec in info.features_of(side)
+            if spec.name in of_keys and spec.kind == CATEGORICAL
+        ),
+        None,
+    )
 
 
 def missing_share(values: npt.NDArray[np.floating], train_count: npt.NDArray[np.integer]) -> float:
@@ -132,7 +160,8 @@ def mutual_information(
 
     `sum P(a, b) log(P(a, b) / (P(a) P(b)))` over the values a and b of the two features. An item
     with several values spreads its probability evenly over its pairs of them; a missing value is
-    a value, id 0. A dense feature is taken by its first column's deciles.
+    a value, id 0. A dense feature is taken by its first column's deciles, a vector by those of its
+    projection on the direction in which vectors differ most.
 
     Args:
       features: feature name -> `[num_items, width]` ids or floats.
@@ -181,11 +210,20 @@ def _distributions(values: npt.NDArray[np.generic], spec: FeatureSpec) -> scipy.
     """`[n, num_values]` each item's values as a distribution."""
     if not spec.is_embedded:
         first = np.asarray(values[:, 0], np.float64)
+        if spec.kind == VECTOR:
+            first = _first_component(np.asarray(values, np.float32))
         edges = np.unique(np.quantile(first, np.linspace(0, 1, _QUANTILES + 1)[1:-1]))
         bins = np.searchsorted(edges, first, side="right")[:, np.newaxis]
         return _has_value(bins, len(edges) + 1)
     has_value = _has_value(np.asarray(values, np.int64), spec.vocab_size)
     return scipy.sparse.diags(1.0 / np.asarray(has_value.sum(axis=1)).ravel()) @ has_value
+
+
+def _first_component(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """`[n]` projections of `[n, size]` vectors on their first principal component."""
+    centred = values - values.mean(axis=0)
+    _, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    return centred @ directions[:, -1]
 
 
 def _mutual_information(

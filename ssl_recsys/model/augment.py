@@ -54,9 +54,10 @@ class FeatureDropout:
     def __call__(self, looked_up: LookedUp, batch: ReplicaBatch, seed: tf.Tensor) -> Activations:
         """As `View`."""
         kept = batch.random_keep(seed, len(looked_up.specs), self.rate)  # [batch, num_features]
+        kept_of = {spec.name: kept[:, i : i + 1] for i, spec in enumerate(looked_up.specs)}
         return {
-            spec.name: looked_up.where(spec.name, kept[:, i : i + 1])
-            for i, spec in enumerate(looked_up.specs)
+            **{name: looked_up.where(name, keep) for name, keep in kept_of.items()},
+            **looked_up.deltas_where(looked_up.activations, kept_of),
         }
 
 
@@ -76,9 +77,11 @@ class ValueDropout:
         """As `View`."""
         widths = [spec.num_droppable for spec in looked_up.specs]
         kept = batch.random_keep(seed, sum(widths), self.rate)  # [batch, sum of widths]
+        parts = tf.split(kept, widths, axis=1)
+        kept_of = {spec.name: keep for spec, keep in zip(looked_up.specs, parts, strict=True)}
         return {
-            spec.name: looked_up.without_values(spec.name, keep)
-            for spec, keep in zip(looked_up.specs, tf.split(kept, widths, axis=1), strict=True)
+            **{name: looked_up.without_values(name, keep) for name, keep in kept_of.items()},
+            **looked_up.deltas_where(looked_up.activations, kept_of),
         }
 
 
@@ -156,7 +159,9 @@ def two_views(
 
 def _masked(looked_up: LookedUp, view: Mapping[str, tf.Tensor], mask: tf.Tensor) -> Activations:
     """The view without the features that `[num_features]` bool marks."""
-    return {
+    hidden = {
         spec.name: tf.where(mask[index], looked_up.missing[spec.name], view[spec.name])
         for index, spec in enumerate(looked_up.specs)
     }
+    kept = {spec.name: ~mask[index] for index, spec in enumerate(looked_up.specs)}
+    return hidden | dict(looked_up.deltas_where(view, kept))

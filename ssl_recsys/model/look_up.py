@@ -20,6 +20,7 @@ from ssl_recsys.features import FeatureSpec, history_names
 from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
 from ssl_recsys.model.sharded_tables import ShardedTable
 from ssl_recsys.model.tables import Table, gather_rows
+from ssl_recsys.model.vector_deltas import VectorDeltas, delta_name
 from ssl_recsys.schema import ITEM, QUERY
 
 _LEAST_WEIGHT = 2.0**-60
@@ -38,12 +39,27 @@ class LookedUp:
       missing: feature name -> `[1, width]` activation of the missing value: the embedding of id
         0; of dense features what the data has for it, (0, 1) with a mark that the model reads, else
         zeros (their mean after normalisation).
+      deltas: name of a trained part, an activation of its own that a tower adds to a vector ->
+        names of the vector and of the identity; it is zeros where either is missing.
     """
 
     specs: Sequence[FeatureSpec]
     bags: Mapping[str, Bags]
     activations: Activations
     missing: Activations
+    deltas: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+
+    def deltas_where(self, values: Activations, kept: Mapping[str, tf.Tensor]) -> Activations:
+        """Trained parts in `values` of which vector and identity are kept, else zeros.
+
+        Args:
+          values: has the trained parts, `[batch, width]`.
+          kept: feature name -> bool that broadcasts to `[batch, 1]`.
+        """
+        return {
+            name: tf.where(kept[vector] & kept[identity], values[name], 0.0)
+            for name, (vector, identity) in self.deltas.items()
+        }
 
     def where(self, name: str, kept: tf.Tensor) -> tf.Tensor:
         """`[batch, width]` a feature's activations where `[batch, 1]` bool says, else missing."""
@@ -77,6 +93,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
       idf: feature name -> `[vocab_size]` weights, for `idf`; they are kept as variables, so that
         an exported tower has them.
       unread_marks: dense features whose mark of a missing value is taken for 0.
+      deltas: name of a vector -> that of the feature whose ids its trained part is looked up by.
+      delta_bound: largest length of a trained part.
     """
 
     def __init__(
@@ -93,6 +111,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         recency_half_life: float = 0.0,
         idf: Mapping[str, np.ndarray] | None = None,
         unread_marks: Collection[str] = (),
+        deltas: Mapping[str, str] | None = None,
+        delta_bound: float = 0.0,
     ):
         super().__init__(name="feature_embeddings")
         self._features = {side: tuple(specs) for side, specs in features.items()}
@@ -109,6 +129,11 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             name: self._add_table(name, spec.vocab_size, table_dtype)
             for name, spec in self._specs.items()
             if spec.is_embedded and not spec.table
+        }
+        self._identities = dict(deltas or {})
+        self.deltas = {
+            name: VectorDeltas(self._specs[identity], self._specs[name].max_values, delta_bound)
+            for name, identity in self._identities.items()
         }
         self._log_weights: dict[str, tf.Variable] = {}
         if value_weights == IDF and idf is not None:
@@ -154,26 +179,43 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             inputs = [features[name] for _, features in batches if name in features]
             if inputs:
                 found[name] = self._look_up(name, inputs)
+        deltas = self._look_up_deltas([features for _, features in batches])
         looked_up = []
         for side, _ in batches:
             specs = self._features[side]
             parts = {spec.name: found[spec.name] for spec in specs}
+            names = {
+                delta_name(spec.name): (spec.name, self._identities[spec.name])
+                for spec in specs
+                if spec.name in self._identities
+            }
+            activations = {name: values.pop(0) for name, (values, _, _) in parts.items()}
             looked_up.append(
                 LookedUp(
                     specs,
                     {name: bags.pop(0) for name, (_, _, bags) in parts.items() if bags},
-                    {name: values.pop(0) for name, (values, _, _) in parts.items()},
+                    activations | {name: deltas[name].pop(0) for name in names},
                     {name: missing for name, (_, missing, _) in parts.items()},
+                    names,
                 )
             )
         return looked_up
+
+    def _look_up_deltas(self, batches: Sequence[Features]) -> dict[str, list[tf.Tensor]]:
+        """Name of a trained part -> it, `[batch, width]`, of each batch that has its vector."""
+        found = {}
+        for vector, identity in self._identities.items():
+            ids = [features[identity][:, 0] for features in batches if vector in features]
+            if ids:
+                values = self.deltas[vector](tf.concat(ids, axis=0))
+                found[delta_name(vector)] = _split(values, ids)
+        return found
 
     def _look_up(
         self, name: str, inputs: Sequence[tf.Tensor]
     ) -> tuple[list[tf.Tensor], tf.Tensor, list[Bags]]:
         """Activations of each input, `[1, width]` that of the missing value, and bags if any."""
         spec, ids = self._specs[name], tf.concat(inputs, axis=0)
-        sizes = [part.shape[0] for part in inputs]
         bags: list[Bags] = []
         if not spec.is_embedded:
             values, missing = self._numbers(spec, ids)
@@ -187,12 +229,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 self._embedding_dim,
             )
             values = looked_up.pool(missing)
-            bags = [looked_up] if len(inputs) == 1 else list(looked_up.split(sizes))
+            bags = [looked_up] if len(inputs) == 1 else list(looked_up.split(_sizes(inputs)))
         else:
             rows = tf.concat([ids[:, 0], [0]], axis=0)  # id 0 in the same gather, as for bags
             table = self.tables[spec.table_name]
             values, missing = split_last(gather_rows(table, rows, self._embedding_dim))
-        return [values] if len(inputs) == 1 else tf.split(values, sizes), missing, bags
+        return _split(values, inputs), missing, bags
 
     def _recency(self, spec: FeatureSpec) -> tf.Tensor | None:
         """`[max_values]` weights of the places in a history, whose latest value is first."""
@@ -210,6 +252,15 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         if spec.name in self._unread_marks:
             return values * (1 - mark), tf.zeros_like(mark)
         return values, tf.constant(mark)
+
+
+def _sizes(inputs: Sequence[tf.Tensor]) -> list[int]:
+    return [part.shape[0] for part in inputs]
+
+
+def _split(values: tf.Tensor, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Cuts what was looked up for several inputs at once."""
+    return [values] if len(inputs) == 1 else tf.split(values, _sizes(inputs))
 
 
 def _initial_table(

@@ -128,7 +128,11 @@ class SSLTasks(tf.keras.layers.Layer):
             first, second = side.views
             task_losses[FEATURE_DROPOUT] = contrast(first, second, self._sub_towers)
         if FEATURE_MASKING in self._config.tasks:
-            views = [encoder(side.activations) for encoder in self.fm_encoders]
+            # No trained parts of vectors, which are of the item, as its id is.
+            views = [
+                encoder({name: side.activations[name] for name in encoder.feature_names})
+                for encoder in self.fm_encoders
+            ]
             pairs = itertools.combinations(views, 2)
             task_losses[FEATURE_MASKING] = tf.add_n([contrast(a, b) for a, b in pairs])
         if SPREAD_OUT in self._config.tasks:

@@ -8,6 +8,13 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from ssl_recsys.model.look_up import Activations
+from ssl_recsys.model.vector_deltas import delta_name
+
+
+def _with_delta(activations: Activations, name: str) -> tf.Tensor:
+    """A feature's activations, with a vector's trained part if it has one."""
+    delta = activations.get(delta_name(name))
+    return activations[name] if delta is None else activations[name] + delta
 
 
 def dense_layer(
@@ -117,7 +124,7 @@ class Tower(tf.keras.layers.Layer):
           `[batch, output_dim]` L2-normalised embeddings of each batch.
         """
         parts = [
-            tf.concat([activations[name] for name in self.feature_names], axis=1)
+            tf.concat([_with_delta(activations, name) for name in self.feature_names], axis=1)
             for activations in batches
         ]
         features = tf.concat(parts, axis=0)

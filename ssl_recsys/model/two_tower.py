@@ -72,6 +72,8 @@ class TwoTowerModel(tfrs.Model):
             recency_half_life=config.tower.recency_half_life,
             idf=statistics.idf,
             unread_marks=statistics.unread_marks,
+            deltas=statistics.deltas,
+            delta_bound=config.tower.vector_delta,
         )
         self.feature_embeddings = self._make_feature_embeddings(
             is_sharded=config.training.shard_tables
@@ -139,7 +141,8 @@ class TwoTowerModel(tfrs.Model):
     @property
     def table_variables(self) -> list[Table]:
         """The tables that are looked up, whose gradients are sparse."""
-        return list(self.feature_embeddings.tables.values())
+        deltas = [one.table for one in self.feature_embeddings.deltas.values()]
+        return [*self.feature_embeddings.tables.values(), *deltas]
 
     @property
     def dense_variables(self) -> list[tf.Variable]:

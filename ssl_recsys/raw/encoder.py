@@ -79,11 +79,17 @@ class RawEncoder(tf.Module):
         """What `encode` takes: UTF-8 texts `[batch]`, or `[batch, values]` where there are several.
 
         An empty text stands for a missing value, and fills up where an item has fewer than others.
+        A vector is `[batch, size]` float32, zeros if missing.
         """
-        return {
+        taken = {
             column: tf.TensorSpec([None, None] if is_list else [None], tf.string, column)
             for column, is_list in self._raw.columns().items()
         }
+        for feature in self._raw.features:
+            if feature.rule in rules.VECTORS:
+                size = self._specs[feature.name].max_values
+                taken[feature.column] = tf.TensorSpec([None, size], tf.float32, feature.column)
+        return taken
 
     def encode(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Feature name -> `[batch, max_values]` ids or numbers, as in the catalog."""
@@ -91,6 +97,8 @@ class RawEncoder(tf.Module):
 
     def _encode(self, feature: RawFeature, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
         values, spec = columns[feature.column], self._specs[feature.name]
+        if feature.rule in rules.VECTORS:
+            return values if feature.rule == rules.VECTOR else of_length_1(values)
         if feature.rule == rules.TOKENS:
             return self._bag(spec, self._tokens(feature, values))
         if values.shape.rank == 2:  # one column for several features
@@ -165,6 +173,13 @@ class Vocabulary(tf.Module):
             return known
         shared = self._size + 1 + tf.strings.to_hash_bucket_fast(tokens, self._hash_buckets)
         return tf.where((known > 0) | (tokens == ""), known, shared)
+
+
+def of_length_1(vectors: tf.Tensor) -> tf.Tensor:
+    """`[batch, size]` float32 vectors divided by their lengths; zeros stay zeros."""
+    wide = tf.cast(vectors, tf.float64)
+    lengths = tf.sqrt(tf.reduce_sum(tf.square(wide), axis=1, keepdims=True))
+    return tf.cast(wide / tf.where(lengths > 0, lengths, 1), tf.float32)
 
 
 def read_scale(data_dir: pathlib.Path, feature: str) -> Scale:

@@ -25,10 +25,14 @@ WORDS = "words"
 NUMBER = "number"
 # The item's key -> the scaled number of training pairs that lead to it.
 TRAINING_PAIRS = "training_pairs"
-RULES = (TOKEN, TOKENS, WORDS, NUMBER, TRAINING_PAIRS)
+# A vector of float32 -> as it is, or of length 1; zeros, which stand for a missing one, stay.
+VECTOR, UNIT_VECTOR = VECTORS = ("vector", "unit_vector")
+RULES = (TOKEN, TOKENS, WORDS, NUMBER, TRAINING_PAIRS, *VECTORS)
 
 LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS = "log", "quantile", "standard", "none"
 NORMALIZATIONS = (LOG_NORMALIZED, QUANTILE, STANDARD, AS_IS)
+UNIT = "unit"
+VECTOR_NORMALIZATIONS = (UNIT, AS_IS)
 MAX_DEVIATIONS = 10.0
 # Features are float32; a single larger value would make one of all others zero when scaled.
 MAX_NUMBER = float(np.finfo(np.float32).max)
@@ -90,8 +94,13 @@ class RawItem:
         """The features' columns in order -> whether a column takes several values of an item."""
         taken: dict[str, bool] = {}
         for feature in self.features:
-            taken[feature.column] = taken.get(feature.column, False) or feature.rule == TOKENS
+            is_list = feature.rule in (TOKENS, *VECTORS)
+            taken[feature.column] = taken.get(feature.column, False) or is_list
         return taken
+
+    def vector_columns(self) -> frozenset[str]:
+        """Those that take the numbers of a vector."""
+        return frozenset(feature.column for feature in self.features if feature.rule in VECTORS)
 
     @classmethod
     def from_json(cls, content: Any) -> RawItem:

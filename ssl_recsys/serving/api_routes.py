@@ -94,9 +94,10 @@ def _raw_query(
     """A query's raw features, if it has any, and the keys of the items that it is or has."""
     if request.item is request.text is request.history is None:
         return None, []
-    info, rules = live.trained.exported.info, live.embedders().raw_of(schema.QUERY)
+    info, embedders = live.trained.exported.info, live.embedders()
+    rules = embedders.raw_of(schema.QUERY)
     if request.item is not None:
-        raw = item_columns(rules, request.item)
+        raw = item_columns(rules, request.item, embedders.sizes_of(schema.QUERY))
         key = raw[rules.key]
         return raw, [key] if isinstance(key, str) and not info.queries else []
     if request.text is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from ssl_recsys import schema
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.errors import InputError
-from ssl_recsys.features import FeatureSpec
+from ssl_recsys.features import VECTOR, FeatureSpec
 from ssl_recsys.raw import rules
 from ssl_recsys.raw.rules import RawFeature
 from ssl_recsys.raw.words import ngrams, words
@@ -48,8 +48,8 @@ class FeatureValues:
     def of_row(self, index: Index, row: int) -> dict[str, list[str]]:
         """Feature name -> the values of the item of an index's row.
 
-        Hash buckets, which many tokens share, are left out, and numbers of catalog items are as the
-        tower reads them, scaled.
+        Hash buckets, which many tokens share, and vectors are left out, and numbers of catalog
+        items are as the tower reads them, scaled.
         """
         if (columns := index.columns(row)) is None:
             return self._of_catalog(int(index.rows[row]))
@@ -73,7 +73,8 @@ class FeatureValues:
                 f"there is no feature {feature!r} (there are {', '.join(self._specs)})"
             )
         if not spec.is_embedded:
-            raise InputError(f"feature {feature!r} is a number; only values of others can be asked")
+            what = "vector" if spec.kind == VECTOR else "number"
+            raise InputError(f"feature {feature!r} is a {what}; only values of others can be asked")
         found = [index.rows_of(self._catalog_rows(feature, value))]
         live = index.live[index.rows[index.live] < 0]
         if rule := self.rules.get(feature):
@@ -90,6 +91,8 @@ class FeatureValues:
             found = self._catalog.features[name][row].tolist()
             if spec.is_embedded:
                 values[name] = self.texts(name, found)
+            elif spec.kind == VECTOR:
+                values[name] = []
             else:
                 is_missing = spec.has_mark and found[-1] == 1
                 numbers = found[:-1] if spec.has_mark else found
@@ -124,8 +127,10 @@ class FeatureValues:
 
 def raw_values(rule: RawFeature, columns: Columns) -> list[str]:
     """The values, each once, that a rule makes of an item's raw features, as `raw.encoder` does."""
+    if rule.rule in rules.VECTORS:
+        return []
     cell = columns.get(rule.column, "")
-    texts = [cell] if isinstance(cell, str) else cell
+    texts = [cell] if isinstance(cell, str) else [str(one) for one in cell]
     if rule.rule == rules.TOKENS:
         parts = texts if rule.lists else _split(texts, rule.separator)
         tokens = (re.sub(rules.LINE_BREAK, " ", part).strip() for part in parts)

@@ -22,9 +22,9 @@ from ssl_recsys.training.export import Exported
 
 SCANN_DIR = "scann"  # of a build
 
-# An item's raw features: column -> its text, or a list of texts where it takes several; empty where
-# an earlier version added the item and kept none.
-Columns = Mapping[str, str | Sequence[str]]
+# An item's raw features: column -> its text, a list of texts where it takes several, or a vector;
+# empty where an earlier version added the item and kept none.
+Columns = Mapping[str, str | Sequence[str] | Sequence[float]]
 _NOWHERE = "no_index"
 # Besides the items that are asked for, so many more are, to make up for removed ones.
 _SPARE = 16

@@ -32,7 +32,7 @@ from ssl_recsys.training import run_dir
 from ssl_recsys.training.export import Exported, load_export
 
 HEAD, TAIL, FRESH = SLICES = ("head", "tail", "fresh")
-TEXT, LIST, NUMBER = COLUMN_KINDS = ("text", "list", "number")
+TEXT, LIST, NUMBER, VECTOR = COLUMN_KINDS = ("text", "list", "number", "vector")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +195,7 @@ class LiveModel:
         columns = [
             {
                 "name": name,
-                "kind": LIST if is_list else _kind(feature_of.get(name)),
+                "kind": _kind(feature_of.get(name), is_list=is_list),
                 "feature": feature_of[name].name if name in feature_of else None,
                 "label": name.replace("_", " ").capitalize(),
             }
@@ -266,5 +266,7 @@ def _method(model_dir: pathlib.Path) -> str:
     return str(content.get("config", {}).get("ssl", {}).get("method", ""))
 
 
-def _kind(feature: rules.RawFeature | None) -> str:
+def _kind(feature: rules.RawFeature | None, *, is_list: bool) -> str:
+    if is_list:
+        return VECTOR if feature is not None and feature.rule in rules.VECTORS else LIST
     return NUMBER if feature is not None and feature.rule == rules.NUMBER else TEXT

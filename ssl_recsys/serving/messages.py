@@ -8,9 +8,11 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from data_prep.installs.keys import MAX_KEY_BYTES
+from ssl_recsys.raw.rules import MAX_NUMBER
 
 MAX_TEXT_BYTES = 1 << 16
-MAX_VALUES = 1000  # of a list
+MAX_VALUES = 1000  # of a list of texts
+MAX_NUMBERS = 1 << 16  # of a vector
 MAX_QUERY_KEYS = 100
 MAX_ONLY_KEYS = 10_000
 MAX_SUGGESTIONS = 100
@@ -39,17 +41,27 @@ def _checked_value(value: Any) -> Any:
     if isinstance(value, str):
         return _checked_text(value)
     if isinstance(value, list):
+        if value and all(isinstance(one, (int, float)) for one in value):
+            return _checked_vector(value)
         if len(value) > MAX_VALUES:
             raise ValueError(f"a list has at most {MAX_VALUES:,} texts (got {len(value):,})")
         if not all(isinstance(one, str) for one in value):
-            raise ValueError("a list holds texts only")
+            raise ValueError("a list holds texts only, or numbers only")
         return [_checked_text(one) for one in value]
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         # Also a number is read as text; none has that many digits.
         if isinstance(value, int) and abs(value) >= 10**400:
             raise ValueError("a number is too long")
         return value
-    raise ValueError("a value is a text, a number, a list of texts, or null")
+    raise ValueError("a value is a text, a number, a list of texts or of numbers, or null")
+
+
+def _checked_vector(numbers: list[Any]) -> list[float]:
+    if len(numbers) > MAX_NUMBERS:
+        raise ValueError(f"a vector has at most {MAX_NUMBERS:,} numbers (got {len(numbers):,})")
+    if any(isinstance(one, bool) or not abs(one) <= MAX_NUMBER for one in numbers):
+        raise ValueError("a vector holds finite numbers of float32 only")
+    return [float(one) for one in numbers]
 
 
 _VALUE_SCHEMA = {
@@ -57,6 +69,7 @@ _VALUE_SCHEMA = {
         {"type": "string"},
         {"type": "number"},
         {"type": "array", "items": {"type": "string"}, "maxItems": MAX_VALUES},
+        {"type": "array", "items": {"type": "number"}, "maxItems": MAX_NUMBERS},
         {"type": "null"},
     ]
 }
@@ -239,7 +252,7 @@ class Column(BaseModel):
     """A column of raw features and the first feature that is made of it."""
 
     name: str
-    kind: Literal["text", "list", "number"]
+    kind: Literal["text", "list", "number", "vector"]
     feature: str | None
     label: str
 

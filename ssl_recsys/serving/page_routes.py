@@ -37,8 +37,9 @@ def explain(server: TheServer, request: messages.ExplainRequest) -> Any:
     if isinstance(request.query, str):
         query = _of_row(live, live.row(request.query))
     else:
-        raw = live.embedders().raw
-        query = live.trained.explainer.of_columns(item_columns(raw, request.query))
+        embedders = live.embedders()
+        columns = item_columns(embedders.raw, request.query, embedders.sizes_of(schema.ITEM))
+        query = live.trained.explainer.of_columns(columns)
     found = live.trained.explainer.explain(query, item, live.trained.features.texts)
     return JSONResponse({"model": live.name, **dataclasses.asdict(found)})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,15 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from data_prep import tables
+from data_prep.installs.vectors import of_column
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
-from ssl_recsys.raw.rules import TOKENS, RawItem
+from ssl_recsys.raw.rules import TOKENS, VECTORS, RawItem
 from ssl_recsys.serving.index import Added, Columns
 from ssl_recsys.training.export import EMBEDDING, FEATURES, RAW, Signature, load_tower
 
 # What a record may hold in a column.
-RawValue = str | int | float | Sequence[str] | None
+RawValue = str | int | float | Sequence[str] | Sequence[float] | None
 
 _BATCH = 1024
 _MOST_SHOWN = 5
@@ -33,7 +34,8 @@ class RawItems:
     Attributes:
       keys: unique names.
       titles: shown to users.
-      columns: column -> a text of each item, or a list of texts where it takes several.
+      columns: column -> a text of each item, or a list where it takes several texts, or the numbers
+        of a vector, none if that is missing.
     """
 
     keys: list[str]
@@ -60,7 +62,7 @@ class Embedders:
                 "encoded ones; make the dataset with a data job and train again"
             )
         self.raw: RawItem = info.raw
-        self._raw_of = {side: info.raw_of(side) for side in schema.SIDES}
+        self._info = info
         self._items_are_queries = info.queries is None
         self._export = export
         self._towers: dict[str, Mapping[str, Signature]] = {}
@@ -88,10 +90,19 @@ class Embedders:
         Raises:
           InputError: if that is not known.
         """
-        raw = self._raw_of[side]
+        raw = self._info.raw_of(side)
         if raw is None:
             raise InputError(f"{self._export} takes no raw features of queries")
         return raw
+
+    def sizes_of(self, side: str) -> dict[str, int]:
+        """The columns that take vectors -> how many numbers each has."""
+        specs = {spec.name: spec for spec in self._info.features_of(side)}
+        return {
+            feature.column: specs[feature.name].max_values
+            for feature in self.raw_of(side).features
+            if feature.rule in VECTORS
+        }
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
         """Feature name -> `[items, max_values]` ids or numbers; `columns` as in `RawItems`."""
@@ -108,9 +119,13 @@ class Embedders:
     def _tensors(
         self, side: str, columns: Mapping[str, Sequence[Any]], chosen: slice
     ) -> dict[str, tf.Tensor]:
-        tensors = {}
+        tensors, sizes = {}, self.sizes_of(side)
         for name, is_list in self.raw_of(side).columns().items():
             values = list(columns[name][chosen])
+            if name in sizes:
+                vectors = [row or [0.0] * sizes[name] for row in values]
+                tensors[name] = tf.constant(vectors, tf.float32, (len(values), sizes[name]))
+                continue
             if is_list:
                 width = max(1, *map(len, values)) if values else 1
                 values = [[*row, *[""] * (width - len(row))] for row in values]
@@ -123,30 +138,49 @@ def column_kinds(raw: RawItem) -> dict[str, bool]:
     return {raw.key: False, **({raw.title: False} if raw.title else {}), **raw.columns()}
 
 
-def item_columns(raw: RawItem, given: Mapping[str, RawValue]) -> dict[str, str | list[str]]:
+def item_columns(
+    raw: RawItem, given: Mapping[str, RawValue], sizes: Mapping[str, int]
+) -> dict[str, str | list[str] | list[float]]:
     """One item's columns as those that `read_items` gives of a record with the same fields.
 
     Args:
       raw: the rules.
-      given: texts, numbers or lists of texts by column; a column that is not given, or is None,
-        is missing.
+      given: texts, numbers, lists of texts or vectors by column; a column that is not given, or is
+        None, is missing.
+      sizes: see `Embedders.sizes_of`.
 
     Raises:
-      InputError: for a column that there is not.
+      InputError: for a column that there is not, or that takes something else.
     """
     kinds = column_kinds(raw)
     for name in given:
         if name not in kinds:
             raise InputError(f"there is no column {name!r} (there are {', '.join(kinds)})")
-    return {
-        name: _list_cell(raw, name, given.get(name)) if is_list else _text_cell(given.get(name))
-        for name, is_list in kinds.items()
-    }
+    found: dict[str, str | list[str] | list[float]] = {}
+    for name, is_list in kinds.items():
+        value = given.get(name)
+        if name in sizes:
+            found[name] = _vector_cell(name, value, sizes[name])
+            continue
+        if isinstance(value, (list, tuple)) and not all(isinstance(one, str) for one in value):
+            raise InputError(f"column {name!r} takes a list of texts, not of numbers")
+        found[name] = _list_cell(raw, name, value) if is_list else _text_cell(value)
+    return found
+
+
+def _vector_cell(name: str, value: RawValue, size: int) -> list[float]:
+    if value is None:
+        return []
+    column = pa.array([value if isinstance(value, (list, tuple)) else str(value)])
+    vectors, faults = of_column(column, f"column {name!r}", size)
+    if faults:
+        raise InputError(faults[0])
+    return vectors[0].tolist() if vectors.any() else []
 
 
 def _text_cell(value: RawValue) -> str:
     if isinstance(value, (list, tuple)):
-        value = " ".join(value)
+        value = " ".join(map(str, value))
     if isinstance(value, float) and value.is_integer():
         value = f"{value:.0f}"
     return pc.utf8_trim_whitespace("" if value is None else str(value)).as_py()
@@ -158,10 +192,15 @@ def _list_cell(raw: RawItem, name: str, value: RawValue) -> list[str]:
     return _divided(raw, name, _text_cell(value))
 
 
-def read_items(paths: Sequence[str], raw: RawItem) -> RawItems:
+def read_items(paths: Sequence[str], raw: RawItem, sizes: Mapping[str, int]) -> RawItems:
     """Reads tables, .csv, .tsv, .jsonl or .parquet, with the columns of an item table.
 
     A feature's column that a table lacks counts as missing in all of its rows.
+
+    Args:
+      paths: of the tables.
+      raw: the rules.
+      sizes: see `Embedders.sizes_of`.
 
     Raises:
       InputError: for a table without the column of keys, a record that cannot be used, or a key
@@ -170,7 +209,7 @@ def read_items(paths: Sequence[str], raw: RawItem) -> RawItems:
     wanted = column_kinds(raw)
     values: dict[str, list[Any]] = {name: [] for name in wanted}
     lines: dict[str, str] = {}
-    for rows in _read(paths, [*wanted], raw.key):
+    for rows in _read(paths, [*wanted], raw.key, sizes):
         texts = tables.one_line(tables.texts(rows.columns[raw.key])).to_pylist()
         for line, key in zip(rows.lines.tolist(), texts, strict=True):
             where = f"{rows.path}:{line}"
@@ -179,15 +218,20 @@ def read_items(paths: Sequence[str], raw: RawItem) -> RawItems:
             if key in lines:
                 raise InputError(f"{where}: the key {key!r} is already in {lines[key]}")
             lines[key] = where
-        for name in wanted:
-            values[name] += _cells(rows.columns[name], raw, name, is_list=wanted[name])
+        for name, is_list in wanted.items():
+            if name in sizes:
+                values[name] += _vector_cells(rows, name, sizes[name])
+            else:
+                values[name] += _cells(rows.columns[name], raw, name, is_list=is_list)
     if not lines:
         raise InputError(f"there is no item in {', '.join(paths)}")
     titles = [one if isinstance(one, str) else " ".join(one) for one in values.get(raw.title, ())]
     return RawItems([*lines], titles or [*lines], values)
 
 
-def _read(paths: Sequence[str], wanted: list[str], key: str) -> Iterator[tables.Rows]:
+def _read(
+    paths: Sequence[str], wanted: list[str], key: str, vectors: Collection[str]
+) -> Iterator[tables.Rows]:
     for path in paths:
         there = tables.column_names(path)
         if key not in there:
@@ -198,7 +242,7 @@ def _read(paths: Sequence[str], wanted: list[str], key: str) -> Iterator[tables.
         is_json = tables.table_format(path) == tables.JSONL
         for piece in tables.pieces(path):
             columns = [name for name in wanted if is_json or name in there]
-            rows = tables.parse(piece, columns)
+            rows = tables.parse(piece, columns, vectors)
             if rows.bad:
                 shown = "\n".join(map(str, rows.bad[:_MOST_SHOWN]))
                 raise InputError(f"{len(rows.bad):,} records of {path} cannot be read:\n{shown}")
@@ -206,6 +250,14 @@ def _read(paths: Sequence[str], wanted: list[str], key: str) -> Iterator[tables.
             yield dataclasses.replace(
                 rows, columns={name: rows.columns.get(name, missing) for name in wanted}
             )
+
+
+def _vector_cells(rows: tables.Rows, name: str, size: int) -> list[list[float]]:
+    """A column as vectors, empty for missing."""
+    vectors, faults = of_column(rows.columns[name], name, size)
+    for row in sorted(faults):
+        raise InputError(f"{rows.path}:{rows.lines[row]}: {faults[row]}")
+    return [vector.tolist() if vector.any() else [] for vector in vectors]
 
 
 def _cells(column: pa.Array, raw: RawItem, name: str, *, is_list: bool) -> list[Any]:

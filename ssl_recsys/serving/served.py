@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from ssl_recsys import files
+from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError, InUseError
 from ssl_recsys.search import EXACT
 from ssl_recsys.serving import index_files, live_model
@@ -94,7 +94,7 @@ class Served:
             title = columns.get(embedders.raw.title) or key
             item = RawItems(
                 [key],
-                [title if isinstance(title, str) else " ".join(title)],
+                [title if isinstance(title, str) else " ".join(map(str, title))],
                 {name: [value] for name, value in columns.items()},
             )
             self._change(embedders.added(item), ())
@@ -217,16 +217,17 @@ def distinct_names(paths: Sequence[pathlib.Path]) -> list[str]:
 
 def with_key(
     live: LiveModel, key: str, given: Mapping[str, RawValue]
-) -> dict[str, str | list[str]]:
+) -> dict[str, str | list[str] | list[float]]:
     """An item's columns, that of its key included.
 
     Raises:
       InputError: if the column of the key holds something else, or there is no such column.
     """
-    name = live.embedders().raw.key
+    embedders = live.embedders()
+    name = embedders.raw.key
     if given.get(name) not in (None, "", key):
         raise InputError(f"column {name!r} holds the key: leave it out, or give {key!r} there")
-    return item_columns(live.embedders().raw, {**given, name: key})
+    return item_columns(embedders.raw, {**given, name: key}, embedders.sizes_of(schema.ITEM))
 
 
 def _patiently(change: Callable[[], Value]) -> Value:

@@ -37,7 +37,9 @@ def make_model(
         optimizer = OrderedAdagrad(
             config.training.learning_rate,
             static_shapes=model.static_shapes,
-            row_wise=model.table_variables if config.training.row_wise_adagrad else (),
+            row_wise=[*model.feature_embeddings.tables.values()]
+            if config.training.row_wise_adagrad
+            else (),
             table_width=config.tower.embedding_dim,
             rounding_seed=config.training.seed,
         )

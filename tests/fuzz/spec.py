@@ -36,6 +36,8 @@ SPEC = {
         {"name": "words", "kind": "bag", "column": "name", "words": True, "ngrams": 2},
         {"name": "length", "kind": "dense", "column": "minutes", "normalize": "log"},
         {"name": "popularity", "kind": "dense", "from_training": True},
+        {"name": "plot", "kind": "vector", "column": "plot", "size": 4, "normalize": "none"},
+        {"name": "cover", "kind": "vector", "file": "covers.npy"},
     ],
 }
 INFO = schema.DatasetInfo(

@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from ssl_recsys.data import statistics
-from ssl_recsys.features import Bag, Categorical, Dense
+from ssl_recsys.features import Bag, Categorical, Dense, Vector
 
 COLOUR = Categorical("colour", vocab_size=3)
 SHADE = Categorical("shade", vocab_size=3)
@@ -49,6 +49,18 @@ def test_mutual_information_by_hand():
     assert got[0, 3] == pytest.approx(np.log(2))
     entropy = -(3 / 8 * np.log(3 / 8) + 1 / 8 * np.log(1 / 8) + 1 / 2 * np.log(1 / 4))
     assert got[3, 3] == pytest.approx(entropy)
+
+
+def test_a_vector_is_taken_by_the_direction_in_which_vectors_differ():
+    # The first numbers say nothing, the second and third vary along (3, 4) with the colour.
+    along = np.array([[1.0], [2.0], [3.0], [4.0]]) * [0.0, 3.0, 4.0]
+    noise = np.array([[1.0], [0.0], [1.0], [0.0]]) * [0.1, 0.0, 0.0]
+    vectors = {"colour": FEATURES["colour"], "text": (along + noise).astype(np.float32)}
+    got = statistics.mutual_information(vectors, [COLOUR, Vector("text", max_values=3)])
+    assert got[0, 1] == pytest.approx(np.log(2))  # as of the price, each of whose values is another
+    same = vectors | {"text": np.ones((4, 3), np.float32)}
+    got = statistics.mutual_information(same, [COLOUR, Vector("text", max_values=3)])
+    assert got[0, 1] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_correlated_masks_take_the_seed_and_what_depends_on_it_most():

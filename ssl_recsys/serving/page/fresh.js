@@ -177,9 +177,11 @@ function valueOf({ input, kind }) {
   return kind === "list" ? texts : (texts[0] ?? "");
 }
 
-/** The columns of a form: title and key first, which need not belong to a feature. */
+/** The columns of a form, but vectors, which nobody types: title and key first, which need not
+ * belong to a feature. */
 function columnsOf(raw) {
   const there = new Map(raw.columns.map((column) => [column.name, column]));
   const first = [raw.title, raw.key].filter(Boolean).map((name) => there.get(name) ?? { name, kind: "text" });
-  return [...new Map([...first, ...raw.columns].map((column) => [column.name, column])).values()];
+  const typed = raw.columns.filter(({ kind }) => kind !== "vector");
+  return [...new Map([...first, ...typed].map((column) => [column.name, column])).values()];
 }
