@@ -17,7 +17,7 @@ from ssl_recsys import recommend, schema
 from ssl_recsys.config import LossConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
-from ssl_recsys.model.main_task import main_loss
+from ssl_recsys.model.main_task import Candidates, main_loss
 from ssl_recsys.model.replicas import ReplicaBatch
 from ssl_recsys.training.export import load_export
 from tests import command_line
@@ -171,9 +171,11 @@ def test_a_batch_weighs_as_by_hand(weighted: pathlib.Path, tmp_path: pathlib.Pat
 
     def loss(weights: tf.Tensor | None) -> float:
         place = ReplicaBatch(len(train), 1, 0)
-        columns = queries, items, batch.item_row, batch.item_log_q
+        candidates = [Candidates(items, batch.item_row, batch.item_log_q, place)]
         return float(
-            main_loss(LossConfig(), *columns, place, weights=weights, gradient_dtype=tf.float32)
+            main_loss(
+                LossConfig(), queries, candidates, place, weights=weights, gradient_dtype=tf.float32
+            )
         )
 
     # The item's rows tell which pair is which up to equal ones; the mean weight divides all.

@@ -71,6 +71,13 @@ def test_parts_are_no_longer_than_the_bound() -> None:
     np.testing.assert_array_equal(looked_up.activations["text"], [VECTOR] * 7)
 
 
+def test_batches_of_different_sizes_have_their_own_parts() -> None:
+    batches = [(ITEM, features([1, 2])), (ITEM, features([3]))]
+    two, one = with_rows(make_model()).feature_embeddings(batches)
+    np.testing.assert_allclose(two.activations["text+delta"], [[0.3, 0, 0.4]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(one.activations["text+delta"], [[0.1, 0, 0]], rtol=1e-6)
+
+
 def test_the_tower_reads_the_sum() -> None:
     model, plain = with_rows(make_model()), make_model(bound=0.0)
     given = features([0, 2])
