@@ -26,14 +26,15 @@ def main(name: str, *more: str) -> None:
     if reason := java.missing():
         sys.exit(f"error: {name}-test {reason}")
     java.jars(name)  # while there is a network
-    _leave_the_network()
+    leave_the_network()
     os.environ[INSIDE] = name
     test = HERE / f"test_{name}.py"
     pytest = ["pytest", "-p", "no:xdist", "-q", "--timeout=1500", str(test), *more]
     os.execv(sys.executable, [sys.executable, "-m", *pytest])
 
 
-def _leave_the_network() -> None:
+def leave_the_network() -> None:
+    """Moves this process into a network namespace that has only a loopback interface."""
     user, group = os.getuid(), os.getgid()
     flags = _CLONE_NEWNET | (_CLONE_NEWUSER if user else 0)
     if ctypes.CDLL(None, use_errno=True).unshare(flags):
