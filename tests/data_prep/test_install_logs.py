@@ -120,7 +120,7 @@ def test_cap_is_even_and_ignores_the_order_of_events():
     # Half of a growing history's pairs have a candidate among the last 30 %.
     assert 45 <= (capped.divider > 42).sum() <= 55
     again, _ = windowed(events[::-1], 1000, cap=100)
-    assert sorted(zip(*again, strict=True)) == sorted(zip(*capped, strict=True))
+    assert sorted(zip(*again[:3], strict=True)) == sorted(zip(*capped[:3], strict=True))
 
 
 def test_dividers():
