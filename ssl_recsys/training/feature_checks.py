@@ -32,7 +32,7 @@ def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
     if config.tower.recency_half_life and not histories:
         raise InputError(
             f"--recency_half_life weighs histories, and the queries of {info.name} have none: make "
-            "the dataset with pipelines.interactions, or leave the flag out"
+            "the dataset with pipelines.interactions, or add --recency_half_life=0"
         )
     if config.tower.vector_delta and not vector_deltas(info):
         found = {spec.name: spec.kind for side in schema.SIDES for spec in info.features_of(side)}
