@@ -18,6 +18,7 @@ import apache_beam as beam
 from data_prep.input_files import InputFile
 from data_prep.spill import Spill
 from data_prep.wiki import counters, dump_files, read_pages, read_tables, sites, sql_tables
+from data_prep.wiki import title_vectors as vectors
 from data_prep.wiki.encoding import FeatureOptions, encode_wiki
 from data_prep.wiki.link_graph import ALL, BuildGraph, GraphOptions
 from data_prep.wiki.sql_graph import JoinTables
@@ -88,18 +89,20 @@ def _find_dump(options: WikipediaOptions) -> beam_job.DataJob:
     found = dump_files.find_sources(options.dump)
     sources = [source for source, _ in found]
     site = _site([(source.path, sites.parse_site(head)) for source, head in found])
+    found_vectors = vectors.find_vectors(options.title_vectors, site)
     kinds = [(source.kind, source.size) for source in sources]
+    kinds += found_vectors.kinds() if found_vectors else []
     options = beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
     return beam_job.DataJob(
         name="wikipedia",
         options=options,
-        files=[InputFile(source.path, source.size) for source in sources],
+        files=_files(sources, found_vectors),
         build=lambda pipeline, directory, spill: _build(
-            pipeline, options, sources, site, directory, spill
+            pipeline, options, sources, site, found_vectors, directory, spill
         ),
-        features=options.specs,
+        features=lambda sizes: options.specs(sizes, found_vectors),
         check=lambda outcome: _check(outcome, options.dump, options),
-        meanings=counters.COUNTERS,
+        meanings=counters.COUNTERS | (counters.VECTOR_COUNTERS if found_vectors else {}),
         warnings=counters.WARNINGS,
         train_flags="configs/wiki_best.flags",
         raw=lambda counters: options.raw(dotless_i=site.has_dotless_i),
@@ -109,23 +112,34 @@ def _find_dump(options: WikipediaOptions) -> beam_job.DataJob:
 def _find_tables(options: WikipediaOptions) -> beam_job.DataJob:
     tables = sql_tables.find_tables(options)
     sources = list(dict.fromkeys(file.source for file in tables.files()))
-    kinds = [(source.kind, source.size) for source in sources]
-    options = beam_job.with_shards(options, kinds, _TABLE_BYTES_PER_SHARD)
     site = sites.Site(language=options.language or sites.language_of(tables.database))
+    found_vectors = vectors.find_vectors(options.title_vectors, vectors.as_stored(site))
+    kinds = [(source.kind, source.size) for source in sources]
+    kinds += found_vectors.kinds() if found_vectors else []
+    options = beam_job.with_shards(options, kinds, _TABLE_BYTES_PER_SHARD)
     return beam_job.DataJob(
         name="wikipedia",
         options=options,
-        files=[InputFile(source.path, source.size) for source in sources],
+        files=_files(sources, found_vectors),
         build=lambda pipeline, directory, spill: _build_tables(
-            pipeline, options, tables, site, directory, spill
+            pipeline, options, tables, site, found_vectors, directory, spill
         ),
-        features=options.specs,
+        features=lambda sizes: options.specs(sizes, found_vectors),
         check=lambda outcome: _check(outcome, options.page, options),
-        meanings=counters.TABLE_COUNTERS,
+        meanings=counters.TABLE_COUNTERS | (counters.VECTOR_COUNTERS if found_vectors else {}),
         warnings=counters.TABLE_WARNINGS,
         train_flags="configs/wiki_best.flags",
         raw=lambda counters: options.raw(dotless_i=site.has_dotless_i),
     )
+
+
+def _files(
+    sources: Sequence[dump_files.Source], found: vectors.TitleVectors | None
+) -> list[InputFile]:
+    return [
+        *(InputFile(source.path, source.size) for source in sources),
+        *(found.files if found else ()),
+    ]
 
 
 def _site(found: Sequence[tuple[str, sites.Site | None]]) -> sites.Site:
@@ -145,6 +159,7 @@ def _build(
     options: WikipediaOptions,
     sources: list[dump_files.Source],
     site: sites.Site,
+    found_vectors: vectors.TitleVectors | None,
     directory: str,
     spill: Spill,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
@@ -163,7 +178,15 @@ def _build(
         | "ReadPages" >> beam.ParDo(read).with_outputs(*read_pages.OUTPUTS)
     )
     graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(options, spill)
-    return encode_wiki(graph, options, spill, dotless_i=site.has_dotless_i), ()
+    encoded = encode_wiki(
+        graph,
+        options,
+        spill,
+        dotless_i=site.has_dotless_i,
+        found=found_vectors,
+        directory=directory,
+    )
+    return encoded, ()
 
 
 def _build_tables(
@@ -171,6 +194,7 @@ def _build_tables(
     options: WikipediaOptions,
     tables: sql_tables.Tables,
     site: sites.Site,
+    found_vectors: vectors.TitleVectors | None,
     directory: str,
     spill: Spill,
 ) -> tuple[EncodedDataset, beam_job.Listed]:
@@ -192,7 +216,15 @@ def _build_tables(
         options.num_shards, spill, drop_hidden=options.hidden_categories == sql_tables.DROP
     )
     graph = parsed | "Graph" >> BuildGraph(options, spill)
-    return encode_wiki(graph, options, spill, dotless_i=site.has_dotless_i), ()
+    encoded = encode_wiki(
+        graph,
+        options,
+        spill,
+        dotless_i=site.has_dotless_i,
+        found=found_vectors,
+        directory=directory,
+    )
+    return encoded, ()
 
 
 def _check(outcome: beam_job.Outcome, dump: str, options: WikipediaOptions) -> None:

@@ -43,7 +43,7 @@ class TableFeature:
         training items below, from -1 to 1), `standard` (mean 0, variance 1) or `none`. vector:
         `unit` (length 1) or `none`. Empty: the kind's default.
       from_training: dense: the value is the number of training pairs that lead to the item.
-      size: vector: its numbers; 0: as many as the table's have, see `vectors.located`.
+      size: vector: its numbers; 0: as many as the table's have, see `vector_files.located`.
       file: vector: a .npy file whose rows are those of the table, instead of a column.
     """
 

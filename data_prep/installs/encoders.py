@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_prep import tables
+from data_prep import tables, vectors
 from data_prep.counting import count
 from data_prep.encode import Values
-from data_prep.installs import scales, vectors
+from data_prep.installs import scales, vector_files
 from data_prep.installs.encoder import Column, Encoder, TableFeature
 from data_prep.installs.uses import Uses
 from data_prep.sampling import Sample
@@ -266,7 +266,7 @@ class VectorEncoder(Encoder):
         """`[rows, size]` float32, zeros for missing."""
         feature = self.feature
         if feature.file:
-            found, faults = vectors.of_file(feature.file, feature.size, rows)
+            found, faults = vector_files.of_file(feature.file, feature.size, rows)
         else:
             column = rows.columns[feature.column]
             found, faults = vectors.of_column(column, feature.column, feature.size)

@@ -14,7 +14,7 @@ from apache_beam.pvalue import TaggedOutput
 
 from data_prep import problems, tables
 from data_prep.counting import count
-from data_prep.installs import logs, vectors
+from data_prep.installs import logs, vector_files
 from data_prep.installs.encoder import Column
 from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
@@ -103,7 +103,7 @@ def _number_pieces(
     with problems.reported(directory):
         pieces: Iterator[tables.Piece] = tables.pieces(path, options.text)
         if spec.vector_files:
-            pieces = vectors.numbered(pieces, spec.key, spec.vector_files)
+            pieces = vector_files.numbered(pieces, spec.key, spec.vector_files)
         for piece in pieces:
             yield number, piece
 

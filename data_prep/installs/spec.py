@@ -23,7 +23,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from data_prep import tables
 from data_prep.input_files import InputFile
-from data_prep.installs import vectors
+from data_prep.installs import vector_files
 from data_prep.installs.encoder import Encoder
 from data_prep.installs.encoders import ItemFeature, make_encoder
 from data_prep.installs.raw_features import raw_feature
@@ -158,8 +158,8 @@ class InstallSpec:
                 )
 
     def located(self: AnySpec, paths: Sequence[str], text: tables.TextFormat) -> AnySpec:
-        """The same with what vectors need of the tables at `paths`, see `vectors.located`."""
-        return dataclasses.replace(self, features=vectors.located(self.features, paths, text))
+        """The same with what vectors need of the tables at `paths`, see `vector_files.located`."""
+        return dataclasses.replace(self, features=vector_files.located(self.features, paths, text))
 
     @property
     def vector_columns(self) -> list[str]:

@@ -42,6 +42,14 @@ COUNTERS = {
     "title_ngrams_over_limit": "dropped: over --max_title_ngrams",
     "items_without_id": "items with id 0: held out, or rare in training",
 }
+# With --title_vectors, besides those of either source.
+VECTOR_COUNTERS = {
+    "title_vectors_read": "rows of --title_vectors",
+    "title_vectors_missing": "dropped: null, an empty list or zeros",
+    "title_vectors_invalid_title": "dropped: no legal title",
+    "title_vectors_of_no_item": "dropped: no item has the title; redirects are not followed",
+    "items_without_title_vector": "items whose title_vector is zeros",
+}
 # Counters that the user is warned of.
 WARNINGS = {
     "page_cut_off": "the dump ends in the middle of a page: is it complete?",

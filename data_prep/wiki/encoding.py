@@ -13,22 +13,25 @@ import numpy as np
 from apache_beam.pvalue import AsDict, TaggedOutput
 
 from data_prep.counting import count_all
-from data_prep.encode import Item, ItemBatch, encode_shard
+from data_prep.encode import Item, ItemBatch, Values, encode_shard
 from data_prep.job_options import CATALOG, JobOptions
 from data_prep.shards import Keyed, concatenate, find, first_rows, range_index
 from data_prep.spill import Spill, first, get
 from data_prep.splits import TRAIN, pair_digests
 from data_prep.vocab import BuildVocabularies, IdTable, TokenCounts, Vocabulary
+from data_prep.wiki import title_vectors
 from data_prep.wiki.link_graph import Articles, Graph, ItemLinks
 from data_prep.wiki.link_splits import item_splits, pair_splits
+from data_prep.wiki.title_vectors import TitleVectors
 from data_prep.write import EncodedDataset, PairBatch
-from ssl_recsys.features import Bag, Categorical, FeatureSpec
+from ssl_recsys.features import Bag, Categorical, FeatureSpec, Vector
 from ssl_recsys.options import option
 from ssl_recsys.raw import rules
 from ssl_recsys.raw.rules import RawFeature, RawItem
 from ssl_recsys.raw.words import ngrams, words
 
 ID, TITLE_NGRAMS, CATEGORIES = "id", "title_ngrams", "categories"
+TITLE_VECTOR = "title_vector"  # also its column of raw features
 TITLE = "title"  # column of a page's title, which is its key
 _LONGEST_NGRAM = 2
 
@@ -65,6 +68,19 @@ class FeatureOptions(JobOptions):
         at_least=1,
     )
 
+    title_vectors: str = option(
+        "",
+        "Tables of vectors that another model made of titles, in Parquet or JSON lines with the "
+        "columns title and vector, a comma list or a glob: the feature title_vector.",
+    )
+
+    def recorded(self) -> dict[str, Any]:
+        """As of any job; the vectors only where they are given."""
+        recorded = super().recorded()
+        if not self.title_vectors:
+            del recorded["title_vectors"]
+        return recorded
+
     def vocabulary_limits(self) -> dict[str, tuple[int, int]]:
         """Smallest counts of tokens and largest numbers of them."""
         return {
@@ -83,32 +99,55 @@ class FeatureOptions(JobOptions):
 
     def raw(self, *, dotless_i: bool) -> RawItem:
         """The rules of the features; `dotless_i` as for `words`."""
-        features = (
+        features = [
             RawFeature(ID, rules.TOKEN, TITLE),
             RawFeature(
                 TITLE_NGRAMS, rules.WORDS, TITLE, ngrams=_LONGEST_NGRAM, dotless_i=dotless_i
             ),
             RawFeature(CATEGORIES, rules.TOKENS, CATEGORIES, lists=True),
-        )
-        return RawItem(TITLE, TITLE, features)
+        ]
+        if self.title_vectors:
+            features.append(RawFeature(TITLE_VECTOR, rules.UNIT_VECTOR, TITLE_VECTOR))
+        return RawItem(TITLE, TITLE, tuple(features))
 
-    def specs(self, vocab_sizes: Mapping[str, int]) -> tuple[FeatureSpec, ...]:
-        """The dataset's features; `vocab_sizes` counts id 0 and no hash buckets."""
+    def specs(
+        self, vocab_sizes: Mapping[str, int], found: TitleVectors | None = None
+    ) -> tuple[FeatureSpec, ...]:
+        """The dataset's features.
+
+        Args:
+          vocab_sizes: count id 0 and no hash buckets.
+          found: the tables of `title_vectors`, None without.
+        """
         buckets = self.hash_buckets()
         sizes = {name: vocab_sizes[name] + buckets[name] for name in buckets}
         return (
             Categorical(ID, sizes[ID], hash_buckets=buckets[ID]),
             Bag(TITLE_NGRAMS, sizes[TITLE_NGRAMS], self.max_title_ngrams, buckets[TITLE_NGRAMS]),
             Bag(CATEGORIES, sizes[CATEGORIES], self.max_categories, buckets[CATEGORIES]),
+            *((Vector(TITLE_VECTOR, max_values=found.size),) if found else ()),
         )
 
 
 class CountedItems(NamedTuple):
-    """Items of a shard, and their numbers of training pairs as item and as query, `[items]`."""
+    """Items of a shard.
+
+    Attributes:
+      items: their titles and categories.
+      as_item: numbers of training pairs with them as item, `[items]`.
+      as_query: likewise as query.
+      vectors: of their titles, `[items, size]` float32; None without or before they are joined.
+    """
 
     items: Articles
     as_item: np.ndarray
     as_query: np.ndarray
+    vectors: np.ndarray | None = None
+
+
+_NO_ITEMS = CountedItems(
+    Articles(np.zeros(0, np.uint64), [], []), np.zeros(0, np.int64), np.zeros(0, np.int64)
+)
 
 
 def title_ngrams(title: str, *, dotless_i: bool = False) -> list[str]:
@@ -117,9 +156,24 @@ def title_ngrams(title: str, *, dotless_i: bool = False) -> list[str]:
 
 
 def encode_wiki(
-    graph: Graph, options: FeatureOptions, spill: Spill, *, dotless_i: bool
+    graph: Graph,
+    options: FeatureOptions,
+    spill: Spill,
+    *,
+    dotless_i: bool,
+    found: TitleVectors | None,
+    directory: str,
 ) -> EncodedDataset:
-    """Adds the steps from the graph to encoded records; `dotless_i` as for `words`."""
+    """Adds the steps from the graph to encoded records.
+
+    Args:
+      graph: items and links.
+      options: how features are encoded.
+      spill: takes the columns.
+      dotless_i: as for `words`.
+      found: the tables of `options.title_vectors`, None without.
+      directory: the dataset directory being written, see `problems`.
+    """
     item_counts = AsDict(graph.item_counts)
     linked = (
         {"links": graph.links, "items": graph.items}
@@ -142,8 +196,16 @@ def encode_wiki(
         | "Vocabularies" >> BuildVocabularies(options.vocabulary_limits(), spill)
     )
     ids = vocabularies | "MakeIds" >> beam.Map(_make_ids, options.hash_buckets())
+    if found:
+        read = title_vectors.ReadVectors(found, options.num_shards, spill, directory)
+        vectors = counted.pipeline | "TitleVectors" >> read
+        counted = (
+            {"items": counted, "vectors": vectors}
+            | "GroupTitleVectors" >> beam.CoGroupByKey()
+            | "JoinTitleVectors" >> beam.FlatMap(_join_vectors, found, spill, directory)
+        )
     items = counted | "EncodeItems" >> beam.FlatMap(
-        _encode_items, item_counts, AsDict(ids), options, dotless_i
+        _encode_items, item_counts, AsDict(ids), options, dotless_i, found
     )
     return EncodedDataset(items, graph.item_counts, linked.pairs, vocabularies)
 
@@ -180,6 +242,17 @@ def _add_counts(element: Keyed, spill: Spill) -> Keyed:
     return shard, spill.put(CountedItems(items, as_item, as_query))
 
 
+def _join_vectors(
+    element: Keyed, found: TitleVectors, spill: Spill, directory: str
+) -> Iterator[Keyed]:
+    shard, groups = element
+    counted = first(groups, "items", _NO_ITEMS)
+    digests = counted.items.digests
+    joined = title_vectors.join(groups["vectors"], digests, found, directory)
+    if len(digests):
+        yield shard, spill.put(counted._replace(vectors=joined))
+
+
 def _count_tokens(
     element: Keyed, options: FeatureOptions, dotless_i: bool
 ) -> Iterator[tuple[str, TokenCounts]]:
@@ -187,7 +260,7 @@ def _count_tokens(
 
     These are the training pages, or with `--vocabulary=catalog` all pages.
     """
-    items, as_item, as_query = get(element[1])
+    items, as_item, as_query, _ = get(element[1])
     totals = as_item + as_query
     is_train = item_splits(items.digests, options.split) == TRAIN
     in_pairs = np.flatnonzero(is_train & (totals > 0))
@@ -217,16 +290,19 @@ def _encode_items(
     ids: Mapping[str, Any],
     options: FeatureOptions,
     dotless_i: bool,
+    found: TitleVectors | None,
 ) -> Iterator[ItemBatch]:
     shard = element[0]
-    items, as_item, _ = get(element[1])
-    specs = options.specs({name: known.size for name, known in ids.items()})
+    items, as_item, _, vectors = get(element[1])
+    specs = options.specs({name: known.size for name, known in ids.items()}, found)
     item_ids, without_id = ids[ID].ids_of(items.digests, items.titles)
     dropped: Counter[str] = Counter(items_without_id=without_id)
 
     def encoded() -> Iterator[Item]:
         for index, title in enumerate(items.titles):
-            values = {ID: [int(item_ids[index])]}
+            values: dict[str, Values] = {ID: [int(item_ids[index])]}
+            if vectors is not None:
+                values[TITLE_VECTOR] = vectors[index]
             in_title = title_ngrams(title, dotless_i=dotless_i)
             for name, tokens, max_values in (
                 (TITLE_NGRAMS, in_title, options.max_title_ngrams),

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from data_prep import tables
-from data_prep.installs.vectors import of_column
+from data_prep.vectors import of_column
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.raw.rules import TOKENS, VECTORS, RawItem

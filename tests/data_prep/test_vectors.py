@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from data_prep import tables
-from data_prep.installs import vectors
+from data_prep import tables, vectors
+from data_prep.installs import vector_files
 from data_prep.installs.encoders import ItemFeature
 from ssl_recsys.errors import InputError
 
@@ -108,14 +108,15 @@ def test_rows_of_a_file_belong_to_records(
     monkeypatch.setattr(tables, "_PIECE_BYTES", 1)  # pieces of a record or two
     (tmp_path / "t.csv").write_text(CSV)
     np.save(tmp_path / "v.npy", np.array([[i, -i] for i in range(5)], dtype))
-    (one,) = vectors.located([feature(file="v.npy")], [f"{tmp_path}/t.csv"], tables.DEFAULT_TEXT)
+    table = f"{tmp_path}/t.csv"
+    (one,) = vector_files.located([feature(file="v.npy")], [table], tables.DEFAULT_TEXT)
     assert (one.size, one.file) == (2, f"{tmp_path}/v.npy")
-    pieces = [*vectors.numbered(tables.pieces(f"{tmp_path}/t.csv"), "key", [one.file])]
+    pieces = [*vector_files.numbered(tables.pieces(table), "key", [one.file])]
     assert len(pieces) > 1
     found = {}
     for piece in pieces:
         rows = tables.parse(piece, ["key"])
-        values, faults = vectors.of_file(one.file, one.size, rows)
+        values, faults = vector_files.of_file(one.file, one.size, rows)
         assert not faults
         found |= dict(zip(rows.columns["key"].to_pylist(), values.tolist(), strict=True))
     assert found == {"a": [0, 0], "c": [2, -2], "d": [3, -3], "e": [4, -4]}
@@ -129,14 +130,14 @@ def test_a_file_has_as_many_rows_as_the_table(
     path = f"{tmp_path}/v.npy"
     np.save(path, np.zeros((rows, 2), np.float32))
     with pytest.raises(InputError, match=rf"v\.npy {reason} .*t\.csv has 5; row i"):
-        list(vectors.numbered(tables.pieces(f"{tmp_path}/t.csv"), "key", [path]))
+        list(vector_files.numbered(tables.pieces(f"{tmp_path}/t.csv"), "key", [path]))
 
 
 def test_numbers_that_are_none_are_named_by_their_row(tmp_path: pathlib.Path) -> None:
     (tmp_path / "t.csv").write_text("key\na\nb\nc\n")
     np.save(tmp_path / "v.npy", np.array([[1, 2], [3, np.inf], [5, 6]]))
     rows = tables.parse(next(tables.pieces(f"{tmp_path}/t.csv")), ["key"])
-    found, faults = vectors.of_file(f"{tmp_path}/v.npy", 2, rows)
+    found, faults = vector_files.of_file(f"{tmp_path}/v.npy", 2, rows)
     np.testing.assert_array_equal(found, [[1, 2], [0, 0], [5, 6]])
     assert faults == {1: "v.npy holds inf in row 1, which is no finite number of float32"}
 
@@ -153,7 +154,7 @@ def test_numbers_that_are_none_are_named_by_their_row(tmp_path: pathlib.Path) ->
 def test_other_arrays_are_refused(tmp_path: pathlib.Path, array: np.ndarray, reason: str) -> None:
     np.save(tmp_path / "v.npy", array)
     with pytest.raises(InputError, match=reason):
-        vectors.located([feature(file="v.npy")], [f"{tmp_path}/t.csv"], tables.DEFAULT_TEXT)
+        vector_files.located([feature(file="v.npy")], [f"{tmp_path}/t.csv"], tables.DEFAULT_TEXT)
 
 
 @pytest.mark.parametrize(
@@ -172,12 +173,12 @@ def test_tables_without_vectors_are_refused(
     (tmp_path / name).write_text(text)
     table = f"{tmp_path}/t.csv" if name == "v.npy" else f"{tmp_path}/{name}"
     with pytest.raises(InputError, match=reason):
-        vectors.located([feature(**fields)], [table], tables.DEFAULT_TEXT)
+        vector_files.located([feature(**fields)], [table], tables.DEFAULT_TEXT)
 
 
 def test_a_file_goes_with_one_table() -> None:
     with pytest.raises(InputError, match="are those of one table"):
-        vectors.located([feature(file="v.npy")], ["a.csv", "b.csv"], tables.DEFAULT_TEXT)
+        vector_files.located([feature(file="v.npy")], ["a.csv", "b.csv"], tables.DEFAULT_TEXT)
 
 
 def test_wide_rows_of_parquet_are_cut_into_smaller_pieces(

@@ -1,4 +1,4 @@
-"""Vectors that other models made: of a list column of a table, or of a .npy file beside it.
+"""Vectors of an item table: where a spec says they are, and .npy files beside the table.
 
 Row i of a .npy file belongs to record i of the table. It is read through Beam's file systems, the
 rows of a piece of the table at a time, so that workers see it where they see the table.
@@ -13,91 +13,17 @@ from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from data_prep import tables
+from data_prep import tables, vectors
 from data_prep.installs.encoder import TableFeature
-from data_prep.text_format import CSV, TSV
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import VECTOR
 
 AnyFeature = TypeVar("AnyFeature", bound=TableFeature)
-# What is wrong with a row's vector, by the row.
-Faults = dict[int, str]
-
-MAX_SIZE = 1 << 16
 _MAGIC = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _FLOATS = (np.float16, np.float32, np.float64)
-
-
-def of_column(column: pa.Array, name: str, size: int) -> tuple[npt.NDArray[np.float32], Faults]:
-    """The vectors of a column.
-
-    Args:
-      column: `[rows]` lists of numbers or of their texts; null and an empty list are missing.
-      name: of the column, for what is wrong.
-      size: numbers of a vector.
-
-    Returns:
-      `[rows, size]`, zeros for missing and for what is no vector.
-    """
-    vectors = np.zeros((len(column), size), np.float32)
-    if not pa.types.is_list(column.type):
-        texts = tables.texts(column).to_pylist()
-        reason = f"{name} is no list of {size:,} numbers: "
-        return vectors, {row: reason + tables.shown(text) for row, text in enumerate(texts) if text}
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0), np.int64)
-    faults = {
-        row: f"{name} has {lengths[row]:,} numbers, not {size:,} (null and NaN do not count)"
-        for row in np.flatnonzero((lengths != size) & (lengths != 0)).tolist()
-    }
-    rows = np.flatnonzero(lengths == size)
-    values = column.flatten().filter(pa.array(np.repeat(lengths == size, lengths)))
-    found, wrong = _checked(_numbers(values).reshape(len(rows), size))
-    vectors[rows] = found
-    for row, place in wrong.items():
-        value = tables.shown(values[row * size + place].as_py())
-        faults[int(rows[row])] = f"{name} holds {value}, which is no finite number of float32"
-    return vectors, faults
-
-
-def _numbers(values: pa.Array) -> npt.NDArray[np.floating]:
-    """Numbers or their texts as floats, NaN for what is none."""
-    if pa.types.is_string(values.type):
-        try:
-            values = pc.cast(values, pa.float64())
-        except pa.ArrowInvalid:
-            values = pa.array([_number(text) for text in values.to_pylist()], pa.float64())
-    return values.to_numpy(zero_copy_only=False)
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "")
-    except ValueError:
-        return np.nan
-
-
-def _checked(
-    vectors: npt.NDArray[np.floating],
-) -> tuple[npt.NDArray[np.float32], dict[int, int]]:
-    """Vectors as float32, zeros where one has a number that this cannot hold; the first such."""
-    with np.errstate(over="ignore"):
-        narrow = vectors.astype(np.float32)
-    is_wrong = ~np.isfinite(narrow)
-    rows = np.flatnonzero(is_wrong.any(axis=1))
-    narrow[rows] = 0
-    return narrow, {int(row): int(np.argmax(is_wrong[row])) for row in rows}
-
-
-def of_length_1(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """`[rows, size]` vectors divided by their lengths; zeros stay zeros."""
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
-    return (wide / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 class _Header(NamedTuple):
@@ -128,8 +54,10 @@ def _read_header(file: BinaryIO, path: str) -> _Header:
     return _Header(shape[0], shape[1], dtype, file.tell())
 
 
-def of_file(path: str, size: int, rows: tables.Rows) -> tuple[npt.NDArray[np.float32], Faults]:
-    """The vectors of a table's rows in a .npy file, as `of_column`.
+def of_file(
+    path: str, size: int, rows: tables.Rows
+) -> tuple[npt.NDArray[np.float32], vectors.Faults]:
+    """The vectors of a table's rows in a .npy file, as `vectors.of_column`.
 
     Raises:
       InputError: if it is no such file, or has fewer rows than the table.
@@ -147,9 +75,9 @@ def of_file(path: str, size: int, rows: tables.Rows) -> tuple[npt.NDArray[np.flo
     if len(data) < num_records * row_bytes:
         raise InputError(f"{path} ends before its last row; is the file whole?")
     values = np.frombuffer(data, header.dtype).reshape(num_records, size)[places]
-    vectors, wrong = _checked(values)
+    found, wrong = vectors.checked(values)
     name = os.path.basename(path)
-    return vectors, {
+    return found, {
         row: f"{name} holds {values[row, place]} in row {rows.first_record + places[row]:,}, which "
         "is no finite number of float32"
         for row, place in wrong.items()
@@ -210,13 +138,10 @@ def located(
 def _located(feature: AnyFeature, paths: Sequence[str], text: tables.TextFormat) -> AnyFeature:
     what = f"feature {feature.name}"
     if not feature.file:
-        for path in paths:
-            if tables.table_format(path) in (CSV, TSV):
-                raise InputError(
-                    f"{what}: {path} is a table of texts, which has no lists of numbers; give the "
-                    'vectors in JSON lines or Parquet, or in a .npy file beside it ("file")'
-                )
-        return dataclasses.replace(feature, size=feature.size or _size(feature, paths, text))
+        remedy = 'give the vectors in JSON lines or Parquet, or in a .npy file beside it ("file")'
+        vectors.check_formats(what, paths, remedy)
+        size = feature.size or vectors.size_of_column(what, feature.column, paths, text)
+        return dataclasses.replace(feature, size=size)
     if len(paths) != 1:
         raise InputError(
             f"{what}: the rows of a .npy file are those of one table (got {len(paths)}); put the "
@@ -227,38 +152,9 @@ def _located(feature: AnyFeature, paths: Sequence[str], text: tables.TextFormat)
         path = os.path.join(FileSystems.split(paths[0])[0], path)
     with _open(path) as file:
         size = _read_header(file, path).size
-    if feature.size not in (0, size) or not 1 <= size <= MAX_SIZE:
+    if feature.size not in (0, size) or not 1 <= size <= vectors.MAX_SIZE:
         raise InputError(
-            f"{what}: expected rows of {feature.size or f'1 to {MAX_SIZE:,}'} numbers in {path}, "
-            f"got {size:,}"
+            f"{what}: expected rows of {feature.size or f'1 to {vectors.MAX_SIZE:,}'} numbers in "
+            f"{path}, got {size:,}"
         )
     return dataclasses.replace(feature, size=size, file=path)
-
-
-def _size(feature: TableFeature, paths: Sequence[str], text: tables.TextFormat) -> int:
-    """The numbers of the first vector in a column."""
-    name = feature.column
-    for path in paths:
-        for piece in tables.pieces(path, text):
-            column = tables.parse(piece, [name], [name]).columns[name]
-            if not pa.types.is_list(column.type):
-                if column.null_count < len(column):
-                    raise InputError(
-                        f"feature {feature.name}: column {name!r} of {path} holds no lists of "
-                        "numbers, as kind vector needs"
-                    )
-                continue
-            lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0))
-            if lengths.any():
-                return _checked_size(feature, int(lengths[np.argmax(lengths > 0)]))
-    raise InputError(
-        f"feature {feature.name}: no row of {', '.join(paths)} has a vector in column {name!r}"
-    )
-
-
-def _checked_size(feature: TableFeature, size: int) -> int:
-    if size > MAX_SIZE:
-        raise InputError(
-            f"feature {feature.name}: a vector has at most {MAX_SIZE:,} numbers (got {size:,})"
-        )
-    return size
