@@ -65,6 +65,8 @@ setuptools.setup(
         "aws": ["apache-beam[aws]>=2.68,<2.80"],
         # The HTTP server and its page: python -m ssl_recsys.serve.
         "serve": ["fastapi>=0.115", "prometheus-client>=0.20", "uvicorn>=0.30"],
+        # A hybrid among the baselines; on Python 3.10 and 3.11 pip compiles it. 1.18 does not load.
+        "hybrid": ["lightfm-next>=1.19,<2"],
         # Requests made up from the server's OpenAPI description.
         "fuzz": ["schemathesis>=4"],
         # Tests on clusters: besides, Java 17 and Maven.

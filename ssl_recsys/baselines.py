@@ -4,18 +4,20 @@
 
 One table for all: TopPopular, item co-occurrence, TF-IDF cosine, content neighbours and ALS, each
 at the settings that validate best, and every model directory named. Where queries are users or
-their histories: item-based neighbours, TF-IDF profiles, ALS, BPR and EASE.
+their histories: item-based neighbours, TF-IDF profiles, ALS, BPR, EASE and, with the
+extra `hybrid`, a hybrid of factors and features.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from typing import Any
 
 from ssl_recsys import cli, files, paths, schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluate import MAX_QUERIES
-from ssl_recsys.evaluation import SIMPLE_MODELS, USER_MODELS
+from ssl_recsys.evaluation import HYBRID, HYBRID_MISSING, SIMPLE_MODELS, USER_MODELS
 from ssl_recsys.options import Options, option
 from ssl_recsys.training import run_dir
 
@@ -101,7 +103,7 @@ def _methods(options: BaselinesOptions, info: schema.DatasetInfo) -> tuple[str, 
     """The methods to evaluate.
 
     Raises:
-      InputError: for one of another kind of queries, or a flag for it.
+      InputError: for one of another kind of queries or that is not installed, or a flag for it.
     """
     fitting = USER_MODELS if info.queries else SIMPLE_MODELS
     if wrong := [name for name in options.methods if name not in fitting]:
@@ -111,6 +113,11 @@ def _methods(options: BaselinesOptions, info: schema.DatasetInfo) -> tuple[str, 
         )
     if options.exclude_known and not info.queries:
         raise InputError("--exclude_known is for datasets whose queries are users")
+    if HYBRID in (options.methods or fitting) and importlib.util.find_spec("lightfm") is None:
+        if options.methods:
+            raise InputError(HYBRID_MISSING)
+        print(f"{HYBRID} is left out: {HYBRID_MISSING}")
+        return tuple(name for name in fitting if name != HYBRID)
     return options.methods or fitting
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ssl_recsys.errors import InputError
+from ssl_recsys.evaluation import HYBRID
 from ssl_recsys.evaluation.simple_models import (
     MOST_NEIGHBOURS,
     AlternatingLeastSquares,
@@ -21,6 +22,7 @@ from ssl_recsys.evaluation.user_models import (
     EASE,
     BayesianPersonalizedRanking,
     ContentProfile,
+    Hybrid,
     ItemCoOccurrence,
     UserALS,
     UserModel,
@@ -37,6 +39,7 @@ KINDS: Mapping[str, type[SimpleModel] | type[UserModel]] = {
     "user_als": UserALS,
     "bpr": BayesianPersonalizedRanking,
     "ease": EASE,
+    HYBRID: Hybrid,
 }
 _VALUES: Mapping[str, Mapping[str, Mapping[str, Sequence[Any]]]] = {
     ALL: {
@@ -54,6 +57,7 @@ _VALUES: Mapping[str, Mapping[str, Mapping[str, Sequence[Any]]]] = {
         "user_als": {"factors": (32, 64, 128), "regularization": (0.05, 1.0)},
         "bpr": {"factors": (32, 64), "iterations": (100, 300)},
         "ease": {"regularization": (30.0, 100.0, 300.0, 1000.0)},
+        HYBRID: {"factors": (32, 64), "epochs": (5, 10, 20)},
     },
     FEW: {
         "co_occurrence": {"both_directions": (True,)},
@@ -65,6 +69,7 @@ _VALUES: Mapping[str, Mapping[str, Mapping[str, Sequence[Any]]]] = {
         "user_als": {"factors": (64,)},
         "bpr": {"factors": (64,)},
         "ease": {"regularization": (100.0, 300.0)},
+        HYBRID: {"factors": (32,), "epochs": (5, 10)},
     },
 }
 _TRUTH = {"true": True, "false": False}

@@ -18,6 +18,7 @@ import scipy.sparse
 from ssl_recsys import schema
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
+from ssl_recsys.evaluation.hybrid import HybridEvidence, fitted_scorer
 from ssl_recsys.evaluation.simple_models import Scorer, fitted, tfidf
 
 
@@ -30,12 +31,14 @@ class UserEvidence:
       user_of_query: `[num_queries]` rows of `users`.
       profiles: `[num_queries, num_items]` sparse float32, 1 for each item of a query's profile.
       content: `[num_items, num_values]` sparse float32, see `simple_models.tfidf`.
+      hybrid: gathers what `Hybrid` is fitted to, which no other model needs.
     """
 
     users: scipy.sparse.csr_matrix
     user_of_query: npt.NDArray[np.integer]
     profiles: scipy.sparse.csr_matrix
     content: scipy.sparse.csr_matrix
+    hybrid: Callable[[], HybridEvidence]
 
     @classmethod
     def of(cls, dataset: Dataset, train: Pairs) -> UserEvidence:
@@ -47,7 +50,9 @@ class UserEvidence:
         profiles = _histories(dataset)
         if profiles is None:
             profiles = users[owner]
-        return cls(users, owner, profiles, tfidf(items, dataset.features(schema.ITEM)))
+        content = tfidf(items, dataset.features(schema.ITEM))
+        hybrid = functools.cache(lambda: HybridEvidence.of(dataset, train))
+        return cls(users, owner, profiles, content, hybrid)
 
     @functools.cached_property
     def together(self) -> scipy.sparse.csr_matrix:
@@ -222,7 +227,33 @@ class EASE:
         return lambda queries: evidence.profiles[queries] @ weights
 
 
-UserModel = ItemCoOccurrence | ContentProfile | UserALS | BayesianPersonalizedRanking | EASE
+@dataclasses.dataclass(frozen=True)
+class Hybrid:
+    """Factors that are sums over features (LightFM, Kula 2015) with the WARP loss.
+
+    A query is its features, its user's id and history among them where the dataset has them; a new
+    item is scored by the values that it shares with others.
+
+    Attributes:
+      factors: width of the factors.
+      epochs: passes over the pairs.
+    """
+
+    factors: int = 32
+    epochs: int = 10
+
+    def memory(self, num_items: int) -> int:
+        """Bytes of the items' factors, and of their own values' with AdaGrad's sums and momenta."""
+        return 4 * 4 * (self.factors + 1) * num_items
+
+    def fit(self, evidence: UserEvidence) -> Scorer:
+        """The scorer."""
+        return fitted_scorer(evidence.hybrid(), self.factors, self.epochs)
+
+
+UserModel = (
+    ItemCoOccurrence | ContentProfile | UserALS | BayesianPersonalizedRanking | EASE | Hybrid
+)
 
 
 def known_items(

@@ -274,8 +274,8 @@ def test_results_have_the_form_of_a_models_metrics() -> None:
     [
         (SIMPLE_MODELS, "all", 33),
         (SIMPLE_MODELS, "few", 8),
-        (USER_MODELS, "all", 17),
-        (USER_MODELS, "few", 6),
+        (USER_MODELS, "all", 23),
+        (USER_MODELS, "few", 8),
     ],
 )
 def test_settings_are_distinct_and_can_be_given(
