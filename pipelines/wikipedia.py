@@ -10,8 +10,9 @@ docs/data_prep.md explains the flags, docs/dataset.md what is written.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import ClassVar
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeAlias
 
 import apache_beam as beam
 
@@ -32,6 +33,8 @@ _TEXT_BYTES_PER_SHARD = 1 << 29
 # A table's text is nearly all links: about one for each 23 bytes.
 _TABLE_BYTES_PER_SHARD = 1 << 27
 XML, SQL = SOURCES = ("xml", "sql")
+# Tag of `read_pages.OUTPUTS` -> what was read.
+_Read: TypeAlias = Mapping[str, beam.PCollection]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,23 +92,16 @@ def _find_dump(options: WikipediaOptions) -> beam_job.DataJob:
     found = dump_files.find_sources(options.dump)
     sources = [source for source, _ in found]
     site = _site([(source.path, sites.parse_site(head)) for source, head in found])
-    found_vectors = vectors.find_vectors(options.title_vectors, site)
-    kinds = [(source.kind, source.size) for source in sources]
-    kinds += found_vectors.kinds() if found_vectors else []
-    options = beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
-    return beam_job.DataJob(
-        name="wikipedia",
-        options=options,
-        files=_files(sources, found_vectors),
-        build=lambda pipeline, directory, spill: _build(
-            pipeline, options, sources, site, found_vectors, directory, spill
-        ),
-        features=lambda sizes: options.specs(sizes, found_vectors),
-        check=lambda outcome: _check(outcome, options.dump, options),
-        meanings=counters.COUNTERS | (counters.VECTOR_COUNTERS if found_vectors else {}),
+    return _job(
+        options,
+        sources,
+        site,
+        functools.partial(_read_pages, sources, site),
+        found_vectors=vectors.find_vectors(options.title_vectors, site),
+        bytes_per_shard=_TEXT_BYTES_PER_SHARD,
+        named=options.dump,
+        meanings=counters.COUNTERS,
         warnings=counters.WARNINGS,
-        train_flags="configs/wiki_best.flags",
-        raw=lambda counters: options.raw(dotless_i=site.has_dotless_i),
     )
 
 
@@ -113,33 +109,67 @@ def _find_tables(options: WikipediaOptions) -> beam_job.DataJob:
     tables = sql_tables.find_tables(options)
     sources = list(dict.fromkeys(file.source for file in tables.files()))
     site = sites.Site(language=options.language or sites.language_of(tables.database))
-    found_vectors = vectors.find_vectors(options.title_vectors, vectors.as_stored(site))
-    kinds = [(source.kind, source.size) for source in sources]
-    kinds += found_vectors.kinds() if found_vectors else []
-    options = beam_job.with_shards(options, kinds, _TABLE_BYTES_PER_SHARD)
-    return beam_job.DataJob(
-        name="wikipedia",
-        options=options,
-        files=_files(sources, found_vectors),
-        build=lambda pipeline, directory, spill: _build_tables(
-            pipeline, options, tables, site, found_vectors, directory, spill
-        ),
-        features=lambda sizes: options.specs(sizes, found_vectors),
-        check=lambda outcome: _check(outcome, options.page, options),
-        meanings=counters.TABLE_COUNTERS | (counters.VECTOR_COUNTERS if found_vectors else {}),
+    return _job(
+        options,
+        sources,
+        site,
+        functools.partial(_read_tables, tables),
+        found_vectors=vectors.find_vectors(options.title_vectors, vectors.as_stored(site)),
+        bytes_per_shard=_TABLE_BYTES_PER_SHARD,
+        named=options.page,
+        meanings=counters.TABLE_COUNTERS,
         warnings=counters.TABLE_WARNINGS,
-        train_flags="configs/wiki_best.flags",
-        raw=lambda counters: options.raw(dotless_i=site.has_dotless_i),
     )
 
 
-def _files(
-    sources: Sequence[dump_files.Source], found: vectors.TitleVectors | None
-) -> list[InputFile]:
-    return [
-        *(InputFile(source.path, source.size) for source in sources),
-        *(found.files if found else ()),
-    ]
+def _job(
+    options: WikipediaOptions,
+    sources: Sequence[dump_files.Source],
+    site: sites.Site,
+    read: Callable[[beam.Pipeline, WikipediaOptions, str, Spill], _Read],
+    *,
+    found_vectors: vectors.TitleVectors | None,
+    bytes_per_shard: int,
+    named: str,
+    meanings: Mapping[str, str],
+    warnings: Mapping[str, str],
+) -> beam_job.DataJob:
+    """The job over the files of a wiki, which `read` takes to what `read_pages` gives."""
+    files = [InputFile(source.path, source.size) for source in sources]
+    kinds = [(source.kind, source.size) for source in sources]
+    if found_vectors:
+        files += found_vectors.files
+        kinds += found_vectors.kinds()
+        meanings = {**meanings, **counters.VECTOR_COUNTERS}
+    options = beam_job.with_shards(options, kinds, bytes_per_shard)
+
+    def build(
+        pipeline: beam.Pipeline, directory: str, spill: Spill
+    ) -> tuple[EncodedDataset, beam_job.Listed]:
+        parsed = read(pipeline, options, directory, spill)
+        graph = parsed | "Graph" >> BuildGraph(options, spill)
+        encoded = encode_wiki(
+            graph,
+            options,
+            spill,
+            dotless_i=site.has_dotless_i,
+            found=found_vectors,
+            directory=directory,
+        )
+        return encoded, ()
+
+    return beam_job.DataJob(
+        name="wikipedia",
+        options=options,
+        files=files,
+        build=build,
+        features=lambda sizes: options.specs(sizes, found_vectors),
+        check=lambda outcome: _check(outcome, named, options),
+        meanings=meanings,
+        warnings=warnings,
+        train_flags="configs/wiki_best.flags",
+        raw=lambda counters: options.raw(dotless_i=site.has_dotless_i),
+    )
 
 
 def _site(found: Sequence[tuple[str, sites.Site | None]]) -> sites.Site:
@@ -154,15 +184,14 @@ def _site(found: Sequence[tuple[str, sites.Site | None]]) -> sites.Site:
     return known[0][1] if known else sites.Site()
 
 
-def _build(
-    pipeline: beam.Pipeline,
-    options: WikipediaOptions,
+def _read_pages(
     sources: list[dump_files.Source],
     site: sites.Site,
-    found_vectors: vectors.TitleVectors | None,
+    pipeline: beam.Pipeline,
+    options: WikipediaOptions,
     directory: str,
     spill: Spill,
-) -> tuple[EncodedDataset, beam_job.Listed]:
+) -> _Read:
     read = read_pages.ReadPages(
         site,
         options.num_shards,
@@ -177,27 +206,16 @@ def _build(
         | "SpreadRanges" >> beam.Reshuffle()
         | "ReadPages" >> beam.ParDo(read).with_outputs(*read_pages.OUTPUTS)
     )
-    graph = {tag: parsed[tag] for tag in read_pages.OUTPUTS} | "Graph" >> BuildGraph(options, spill)
-    encoded = encode_wiki(
-        graph,
-        options,
-        spill,
-        dotless_i=site.has_dotless_i,
-        found=found_vectors,
-        directory=directory,
-    )
-    return encoded, ()
+    return {tag: parsed[tag] for tag in read_pages.OUTPUTS}
 
 
-def _build_tables(
+def _read_tables(
+    tables: sql_tables.Tables,
     pipeline: beam.Pipeline,
     options: WikipediaOptions,
-    tables: sql_tables.Tables,
-    site: sites.Site,
-    found_vectors: vectors.TitleVectors | None,
     directory: str,
     spill: Spill,
-) -> tuple[EncodedDataset, beam_job.Listed]:
+) -> _Read:
     read = read_tables.ReadTable(
         options.num_shards,
         spill,
@@ -212,19 +230,9 @@ def _build_tables(
         | "SpreadTables" >> beam.Reshuffle()
         | "ReadTables" >> beam.ParDo(read).with_outputs(*read_tables.OUTPUTS)
     )
-    parsed = {tag: rows[tag] for tag in read_tables.OUTPUTS} | "JoinTables" >> JoinTables(
+    return {tag: rows[tag] for tag in read_tables.OUTPUTS} | "JoinTables" >> JoinTables(
         options.num_shards, spill, drop_hidden=options.hidden_categories == sql_tables.DROP
     )
-    graph = parsed | "Graph" >> BuildGraph(options, spill)
-    encoded = encode_wiki(
-        graph,
-        options,
-        spill,
-        dotless_i=site.has_dotless_i,
-        found=found_vectors,
-        directory=directory,
-    )
-    return encoded, ()
 
 
 def _check(outcome: beam_job.Outcome, dump: str, options: WikipediaOptions) -> None:
