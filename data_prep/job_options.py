@@ -70,6 +70,8 @@ class JobOptions(Options):
 
     # Settings that the dataset does not depend on.
     unrecorded: ClassVar[tuple[str, ...]] = ("output_dir", "overwrite", "num_shards", "spill_dir")
+    # Later settings: without them, datasets are described as before these were there.
+    recorded_if_given: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,5 +98,8 @@ class JobOptions(Options):
 
     def recorded(self) -> dict[str, Any]:
         """The options that the dataset depends on, for `dataset.json`."""
-        fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if name not in self.unrecorded}
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in self.unrecorded and (value or name not in self.recorded_if_given)
+        }

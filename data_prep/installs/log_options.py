@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from data_prep import tables, text_format
 from data_prep.installs.spec import InstallSpec
@@ -53,6 +53,10 @@ class LogOptions(JobOptions):
         0, "Bad records that are left out and counted before the job gives up.", at_least=0
     )
 
+    recorded_if_given: ClassVar[tuple[str, ...]] = (
+        "weight_column", "kind_column", "kinds", "kind_feature"
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.text  # checks the encoding
@@ -61,12 +65,6 @@ class LogOptions(JobOptions):
     def text(self) -> tables.TextFormat:
         """How text files are read."""
         return tables.TextFormat(self.encoding, self.quoting)
-
-    def recorded(self) -> dict[str, Any]:
-        """As of all jobs; flags that weigh events only where they are given."""
-        optional = ("weight_column", "kind_column", "kinds", "kind_feature")
-        fields = super().recorded()
-        return {name: value for name, value in fields.items() if value or name not in optional}
 
     def changed(self, spec: InstallSpec, **log_fields: str) -> InstallSpec:
         """A spec with what the flags say of its columns, and fields of its log that are given."""

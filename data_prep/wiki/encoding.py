@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -74,12 +74,7 @@ class FeatureOptions(JobOptions):
         "columns title and vector, a comma list or a glob: the feature title_vector.",
     )
 
-    def recorded(self) -> dict[str, Any]:
-        """As of any job; the vectors only where they are given."""
-        recorded = super().recorded()
-        if not self.title_vectors:
-            del recorded["title_vectors"]
-        return recorded
+    recorded_if_given: ClassVar[tuple[str, ...]] = ("title_vectors",)
 
     def vocabulary_limits(self) -> dict[str, tuple[int, int]]:
         """Smallest counts of tokens and largest numbers of them."""
