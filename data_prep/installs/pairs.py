@@ -49,25 +49,11 @@ class PairOptions:
     named_users: bool = False
 
 
-class History(NamedTuple):
-    """Events of histories as columns `[events]`, see `logs.Events`."""
-
-    user: np.ndarray
-    item: np.ndarray
-    time: np.ndarray
-    weight: np.ndarray | None = None
-    kind: np.ndarray | None = None
-
-    def events(self) -> Events:
-        """The same as `Events`."""
-        return Events(**self._asdict())
-
-
 class Log(NamedTuple):
     """What `ReadLog` gives.
 
     Attributes:
-      events: of histories (shard of the user, History), else (shard of the item, Pairs).
+      events: of histories (shard of the user, Events), else (shard of the item, Pairs).
       names: (shard of the digest, Keys), the items that the log names; a name may repeat.
       bad: (LOG_RECORDS_BAD, tables.BadRecord) elements.
       users: as `names`, of users; without elements unless they are wanted.
@@ -137,11 +123,10 @@ class _ReadEvents(beam.DoFn):
             yield TaggedOutput("bad", (LOG_RECORDS_BAD, record))
 
     def _by_shard(self, events: Events) -> Iterator[Keyed]:
-        """The History by user, or the Pairs of landing pages by item."""
+        """The Events of histories by user, or the Pairs of landing pages by item."""
         options = self._options
         if events.query is None:
-            history = History(events.user, events.item, events.time, events.weight, events.kind)
-            yield from by_shard(history.user, options.num_shards, history)
+            yield from by_shard(events.user, options.num_shards, events)
             return
         differ = events.query != events.item
         count("pairs_with_itself", len(differ) - differ.sum())
@@ -186,7 +171,7 @@ class MakePairs(beam.PTransform):
 def _pair_histories(element: Keyed, options: PairOptions) -> Iterator[Keyed]:
     counters: Counter[str] = Counter()
     parts = logs.history_pairs(
-        concatenate(History, element[1]).events(),
+        concatenate(Events, element[1]),
         window=options.window,
         max_pairs_per_user=options.max_pairs_per_user,
         rule=options.rule,

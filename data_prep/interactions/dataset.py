@@ -19,7 +19,7 @@ from data_prep.counting import count_all
 from data_prep.installs import dataset as installs
 from data_prep.installs.dataset import NumberedPairs
 from data_prep.installs.items import ItemOptions, ItemRows, choose_items
-from data_prep.installs.pairs import History
+from data_prep.installs.logs import Events
 from data_prep.interactions.counters import ITEM_ROWS_REPEATED, USER_ROWS_REPEATED
 from data_prep.interactions.queries import BY_TIME, Queries, make_queries
 from data_prep.shards import Keyed, concatenate, find, first_rows, group_indices, range_index, take
@@ -103,7 +103,7 @@ class Numbered(NamedTuple):
 class NumberQueries(beam.PTransform):
     """Makes the queries, chooses the items, and numbers them and the pairs.
 
-    Takes a dict of PCollections: `events` (shard of the user, History), `users` (shard, Keys),
+    Takes a dict of PCollections: `events` (shard of the user, Events), `users` (shard, Keys),
     `user_rows` (shard, ItemRows), `names` (shard, Keys) and `item_rows` (shard, ItemRows).
 
     Args:
@@ -158,7 +158,7 @@ def _make_queries(
     element: Keyed, unused_may_continue: Any, options: QueryOptions
 ) -> Iterator[TaggedOutput]:
     shard, groups = element
-    events = concatenate(History, groups["events"]).events()
+    events = concatenate(Events, groups["events"])
     counters: Counter[str] = Counter()
     queries, pairs = make_queries(
         events._replace(time=events.time.astype(np.int64)),
