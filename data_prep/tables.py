@@ -23,6 +23,8 @@ from data_prep.arrow_columns import one_line as one_line
 from data_prep.arrow_columns import texts as texts
 from data_prep.csv_records import Dialect
 from data_prep.parquet_records import RowRange
+from data_prep.rows import BadRecord as BadRecord
+from data_prep.rows import Rows as Rows
 from data_prep.text_format import CSV, DEFAULT_TEXT, TSV, TextFormat
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import repetitions
@@ -66,38 +68,6 @@ class Piece:
     data: bytes = b""
     dialect: Dialect = csv_records.LINES
     rows: RowRange = parquet_records.NO_ROWS
-    first_record: int = 0
-
-
-@dataclasses.dataclass(frozen=True, order=True, slots=True)
-class BadRecord:
-    """A record, or one value of it, that cannot be used; sorts by its place."""
-
-    path: str
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.reason}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """The parsed records of a piece.
-
-    Attributes:
-      path: the file.
-      lines: `[rows]` int64, the line (in Parquet the row) at which each record starts.
-      columns: Arrow arrays `[rows]` by column name: text or lists of text from CSV and JSON
-        lines, what `arrow_columns` makes of the file's own types from Parquet.
-      bad: what could not be read; such records are no rows.
-      first_record: that of the piece.
-    """
-
-    path: str
-    lines: np.ndarray
-    columns: dict[str, pa.Array]
-    bad: tuple[BadRecord, ...] = ()
     first_record: int = 0
 
 

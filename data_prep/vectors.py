@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from data_prep import tables
 from data_prep.text_format import CSV, TSV
 from ssl_recsys.errors import InputError
+from ssl_recsys.raw.rules import read_number
 
 # What is wrong with a row's vector, by the row.
 Faults = dict[int, str]
@@ -56,15 +57,8 @@ def _numbers(values: pa.Array) -> npt.NDArray[np.floating]:
         try:
             values = pc.cast(values, pa.float64())
         except pa.ArrowInvalid:
-            values = pa.array([_number(text) for text in values.to_pylist()], pa.float64())
+            values = pa.array([read_number(text) for text in values.to_pylist()], pa.float64())
     return values.to_numpy(zero_copy_only=False)
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "")
-    except ValueError:
-        return np.nan
 
 
 def checked(

@@ -204,24 +204,20 @@ class DenseEncoder(Encoder):
     def read(self, rows: tables.Rows) -> tuple[Column, list[tables.BadRecord]]:
         """Float64, NaN for missing."""
         values = np.full(len(rows.lines), np.nan)
-        bad: list[tables.BadRecord] = []
         if self.feature.from_training:
-            return values, bad
+            return values, []
+        reasons = {}
         column = self.feature.column
         for row, text in enumerate(tables.texts(rows.columns[column]).to_pylist()):
             if text.lower() in rules.MISSING_NUMBERS:
                 continue
-            try:
-                value = float(text)
-            except ValueError:
-                value = np.nan
+            value = rules.read_number(text)
             if abs(value) <= rules.MAX_NUMBER:
                 values[row] = value
             else:
                 what = "beyond the numbers of float32" if np.isfinite(value) else "no number"
-                reason = f"{column} is {what}: {tables.shown(text)}"
-                bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
-        return values, bad
+                reasons[row] = f"{column} is {what}: {tables.shown(text)}"
+        return values, rows.bad_records(reasons)
 
     def missing(self, keys: pa.Array) -> Column:
         """NaN."""
@@ -270,11 +266,8 @@ class VectorEncoder(Encoder):
         else:
             column = rows.columns[feature.column]
             found, faults = vectors.of_column(column, feature.column, feature.size)
-        bad = [
-            tables.BadRecord(rows.path, int(rows.lines[row]), reason)
-            for row, reason in faults.items()
-        ]
-        return vectors.of_length_1(found) if feature.normalize == rules.UNIT else found, bad
+        found = vectors.of_length_1(found) if feature.normalize == rules.UNIT else found
+        return found, rows.bad_records(faults)
 
     def missing(self, keys: pa.Array) -> Column:
         """Zeros."""

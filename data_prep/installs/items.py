@@ -20,6 +20,7 @@ from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.logs import Keys
 from data_prep.installs.spec import InstallSpec
 from data_prep.job_options import TRAINING
+from data_prep.rows import place_of, places
 from data_prep.shards import find, group_indices, range_index
 
 
@@ -124,13 +125,12 @@ def _read_items(
     keys = tables.one_line(tables.texts(rows.columns[spec.key]))
     coded = pc.dictionary_encode(keys)
     has_key = np.ones(len(keys), bool)
-    for row, reason in unusable_keys(coded, spec.key).items():
-        bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
-        has_key[row] = False
+    unusable_rows = unusable_keys(coded, spec.key)
+    bad += rows.bad_records(unusable_rows)
+    has_key[list(unusable_rows)] = False
     digests, _ = logs.digests(coded)
     titles = tables.texts(rows.columns[spec.title]) if spec.title else _no_texts(len(keys))
-    places = (number << 40) | rows.lines
-    every = ItemRows(digests, places, keys, titles, features)
+    every = ItemRows(digests, places(number, rows.lines), keys, titles, features)
     every = every.take(np.flatnonzero(has_key))
     count(f"{spec.noun}_rows", len(every.digests))
     shard_of = range_index(every.digests, options.num_shards)
@@ -138,11 +138,6 @@ def _read_items(
         yield TaggedOutput("rows", (shard, every.take(where)))
     for record in bad:
         yield TaggedOutput("bad", (f"{spec.noun}_records_bad", record))
-
-
-def place_of(place: int, paths: Sequence[str]) -> tuple[str, int]:
-    """The file and line in an element of `ItemRows.places`."""
-    return paths[place >> 40], place & ((1 << 40) - 1)
 
 
 def choose_items(

@@ -168,10 +168,8 @@ def read_events(
     bad = list(rows.bad)
 
     def refuse(reasons: Mapping[int, str]) -> None:
-        for row, reason in reasons.items():
-            if usable[row]:
-                bad.append(tables.BadRecord(rows.path, int(rows.lines[row]), reason))
-                usable[row] = False
+        bad.extend(rows.bad_records({row: why for row, why in reasons.items() if usable[row]}))
+        usable[list(reasons)] = False
 
     columns = {USER: np.zeros(size, np.uint64), "time": np.zeros(size, np.int64)}
     keys = {}

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from data_prep import tables
 from ssl_recsys.errors import InputError
-from ssl_recsys.raw.rules import MAX_NUMBER
+from ssl_recsys.raw.rules import MAX_NUMBER, read_number
 
 # Kinds that are kept, and the weight of each.
 Kinds = tuple[tuple[str, float], ...]
@@ -60,20 +60,13 @@ def read_weights(column: pa.Array, name: str) -> tuple[np.ndarray, dict[int, str
     """
     coded = pc.dictionary_encode(tables.texts(column))
     texts, indices = coded.dictionary.to_pylist(), np.asarray(coded.indices)
-    numbers = np.array([_number(text) for text in texts], np.float64)
+    numbers = np.array([read_number(text) for text in texts], np.float64)
     is_weight = (numbers >= 0) & (numbers <= MAX_NUMBER)
     reasons = {
         row: f"{name} must be a number of at least 0: {tables.shown(texts[indices[row]])}"
         for row in np.flatnonzero(~is_weight[indices]).tolist()
     }
     return np.where(is_weight, numbers, 0.0)[indices], reasons
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
 
 
 def read_kinds(column: pa.Array, kinds: Sequence[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ followed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -16,6 +16,7 @@ import numpy as np
 from data_prep import problems, tables, vectors
 from data_prep.counting import count
 from data_prep.input_files import InputFile, find_files
+from data_prep.rows import place_of, places
 from data_prep.shards import Keyed, by_shard, concatenate, find, take
 from data_prep.spill import Spill
 from data_prep.splits import text_digests
@@ -25,12 +26,16 @@ from ssl_recsys.errors import InputError
 
 COLUMNS = TITLE, VECTOR = "title", "vector"
 _FLAG = "--title_vectors"
-# A row's place is the number of its file and, in the lower bits, its line.
-_LINE_BITS = 40
 
 
 class VectorRows(NamedTuple):
-    """Rows of tables as columns: digests of titles, places, both uint64, `[rows, size]` vectors."""
+    """Rows of tables as columns.
+
+    Attributes:
+      digests: of the titles, uint64.
+      places: see `rows.places`.
+      vectors: `[rows, size]` float32.
+    """
 
     digests: np.ndarray
     places: np.ndarray
@@ -142,7 +147,7 @@ def _read_rows(
     count("title_vectors_invalid_title", (has_vector & ~has_title).sum())
     columns = VectorRows(
         text_digests(titles),
-        np.uint64(number << _LINE_BITS) | rows.lines.astype(np.uint64),
+        places(number, rows.lines),
         vectors.of_length_1(values),
     )
     columns = take(columns, has_vector & has_title)
@@ -161,13 +166,7 @@ def as_stored(site: Site) -> Site:
 
 
 def _refuse_bad(rows: tables.Rows, faults: vectors.Faults) -> None:
-    bad = [
-        *rows.bad,
-        *(
-            tables.BadRecord(rows.path, int(rows.lines[row]), reason)
-            for row, reason in faults.items()
-        ),
-    ]
+    bad = [*rows.bad, *rows.bad_records(faults)]
     if bad:
         shown = problems.CountAndShow()
         found = shown.extract_output(shown.merge_accumulators([(len(bad), bad)]))
@@ -201,10 +200,14 @@ def join(
     ordered = rows.digests[order]
     repeated = np.flatnonzero(ordered[1:] == ordered[:-1])
     if len(repeated):
-        first, second = (rows.places[order[repeated[0] + i]] for i in (0, 1))
+        paths = [file.path for file in found.files]
+        first, second = (
+            "{}:{}".format(*place_of(int(rows.places[at]), paths))
+            for at in order[repeated[0] : repeated[0] + 2]
+        )
         with problems.reported(directory):
             raise InputError(
-                f"{_FLAG}: {_place(first, found.files)} and {_place(second, found.files)} have "
+                f"{_FLAG}: {first} and {second} have "
                 "the same title (underscores, spaces and the first letter's case make no "
                 "difference); leave out one"
             )
@@ -213,8 +216,3 @@ def join(
     count("title_vectors_of_no_item", (~has_item).sum())
     count("items_without_title_vector", len(digests) - has_item.sum())
     return joined
-
-
-def _place(place: np.uint64, files: Sequence[InputFile]) -> str:
-    number, line = divmod(int(place), 1 << _LINE_BITS)
-    return f"{files[number].path}:{line}"

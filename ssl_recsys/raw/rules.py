@@ -153,3 +153,11 @@ class Scale:
         types = {"normalize": str, "mean": float, "deviation": float, "ordered": list}
         files.check_types(what, content, types)
         return cls(**content | {"ordered": np.asarray(content["ordered"], np.float64)})
+
+
+def read_number(text: str | None) -> float:
+    """The number that a text is as Python's `float` reads it, NaN for none."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return np.nan
