@@ -2,7 +2,8 @@
 
 # The simple recommender that needs an optional extra, and what to say without it.
 HYBRID = "hybrid"
-HYBRID_MISSING = "lightfm is not installed: pip install 'ssl-recsys[hybrid]'"
+HYBRID_REMEDY = "pip install 'ssl-recsys[hybrid]'"
+HYBRID_MISSING = f"lightfm is not installed: {HYBRID_REMEDY}"
 
 # Names of the simple recommenders, keys of `simple_settings.KINDS`: for queries that are items, and
 # for those that are users.

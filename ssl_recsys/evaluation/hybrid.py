@@ -18,6 +18,7 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.data.statistics import value_counts
 from ssl_recsys.errors import InputError
+from ssl_recsys.evaluation import HYBRID_REMEDY
 from ssl_recsys.evaluation.simple_models import Scorer
 from ssl_recsys.features import FeatureSpec
 
@@ -95,9 +96,7 @@ def fitted_scorer(evidence: HybridEvidence, factors: int, epochs: int) -> Scorer
     try:
         import lightfm
     except ImportError as error:
-        raise InputError(
-            f"lightfm cannot be loaded ({error}): pip install 'ssl-recsys[hybrid]'"
-        ) from error
+        raise InputError(f"lightfm cannot be loaded ({error}): {HYBRID_REMEDY}") from error
     queries, query = np.unique(evidence.train.query_row, return_inverse=True)
     items, item = np.unique(evidence.train.item_row, return_inverse=True)
     ones = np.ones(len(query), np.float32)

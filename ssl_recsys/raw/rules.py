@@ -98,10 +98,6 @@ class RawItem:
             taken[feature.column] = taken.get(feature.column, False) or is_list
         return taken
 
-    def vector_columns(self) -> frozenset[str]:
-        """Those that take the numbers of a vector."""
-        return frozenset(feature.column for feature in self.features if feature.rule in VECTORS)
-
     @classmethod
     def from_json(cls, content: Any) -> RawItem:
         """What `dataset.json` holds.

@@ -8,11 +8,11 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from data_prep.installs.keys import MAX_KEY_BYTES
+from data_prep.vectors import MAX_SIZE
 from ssl_recsys.raw.rules import MAX_NUMBER
 
 MAX_TEXT_BYTES = 1 << 16
 MAX_VALUES = 1000  # of a list of texts
-MAX_NUMBERS = 1 << 16  # of a vector
 MAX_QUERY_KEYS = 100
 MAX_ONLY_KEYS = 10_000
 MAX_SUGGESTIONS = 100
@@ -57,8 +57,8 @@ def _checked_value(value: Any) -> Any:
 
 
 def _checked_vector(numbers: list[Any]) -> list[float]:
-    if len(numbers) > MAX_NUMBERS:
-        raise ValueError(f"a vector has at most {MAX_NUMBERS:,} numbers (got {len(numbers):,})")
+    if len(numbers) > MAX_SIZE:
+        raise ValueError(f"a vector has at most {MAX_SIZE:,} numbers (got {len(numbers):,})")
     if any(isinstance(one, bool) or not abs(one) <= MAX_NUMBER for one in numbers):
         raise ValueError("a vector holds finite numbers of float32 only")
     return [float(one) for one in numbers]
@@ -69,7 +69,7 @@ _VALUE_SCHEMA = {
         {"type": "string"},
         {"type": "number"},
         {"type": "array", "items": {"type": "string"}, "maxItems": MAX_VALUES},
-        {"type": "array", "items": {"type": "number"}, "maxItems": MAX_NUMBERS},
+        {"type": "array", "items": {"type": "number"}, "maxItems": MAX_SIZE},
         {"type": "null"},
     ]
 }

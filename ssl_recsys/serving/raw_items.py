@@ -63,7 +63,6 @@ class Embedders:
             )
         self.raw: RawItem = info.raw
         self._info = info
-        self._items_are_queries = info.queries is None
         self._export = export
         self._towers: dict[str, Mapping[str, Signature]] = {}
 
@@ -81,7 +80,7 @@ class Embedders:
         """Items as an index adds them."""
         item = self.embed(schema.ITEM, items.columns)
         # Where queries are users, no item is one.
-        query = self.embed(schema.QUERY, items.columns) if self._items_are_queries else item
+        query = item if self._info.queries else self.embed(schema.QUERY, items.columns)
         return Added(tuple(items.keys), tuple(items.titles), item, query, items.of_each())
 
     def raw_of(self, side: str) -> RawItem:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError
+from ssl_recsys.features import history_names
 from ssl_recsys.raw.rules import WORDS, RawItem
 
 # Column -> a text of each query, or a list of texts where it takes several.
@@ -54,9 +55,7 @@ def of_histories(
       InputError: if queries have no history, for a column that they have not, or for a second value
         of one that takes one.
     """
-    histories = {
-        spec.name for spec in info.features_of(schema.QUERY) if spec.is_pooled and spec.table
-    }
+    histories = history_names(info.features_of(schema.QUERY), info.features_of(schema.ITEM))
     columns = [feature.column for feature in raw.features if feature.name in histories]
     if not columns:
         raise InputError(
