@@ -18,7 +18,7 @@ from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.left_out import LeftOut
-from ssl_recsys.evaluation.ranking import pair_ranks, ranks_and_lists
+from ssl_recsys.evaluation.ranking import ranks_and_lists
 from ssl_recsys.evaluation.summary import RankedPairs, summarize
 from ssl_recsys.search import EXACT, FLOAT32, SCANN
 from ssl_recsys.search.exact import ExactSearch
@@ -197,7 +197,7 @@ def rank_pairs(
     """
     queries, query_of_pair = pairs.distinct_queries()
     own = None if own_item_rows is None else own_item_rows(queries)
-    return pair_ranks(
+    ranks, _ = ranks_and_lists(
         ExactSearch(embed(schema.ITEM, None)),
         embed(schema.QUERY, queries),
         query_of_pair,
@@ -205,6 +205,7 @@ def rank_pairs(
         max_rank,
         left_out=None if own is None else LeftOut.own(own),
     )
+    return ranks
 
 
 def compare_with_exact(scann: ScannSearch, data: EvaluationData) -> dict[str, Any]:

@@ -10,22 +10,6 @@ from ssl_recsys.evaluation.recommended import LISTED
 from ssl_recsys.search.interface import Search
 
 
-def pair_ranks(
-    search: Search,
-    query_embeddings: npt.NDArray[np.float32],
-    query_of_pair: npt.NDArray[np.integer],
-    item_row: npt.NDArray[np.integer],
-    max_rank: int,
-    *,
-    left_out: LeftOut | None,
-) -> npt.NDArray[np.int32]:
-    """The ranks of `ranks_and_lists`, whose arguments it takes."""
-    ranks, _ = ranks_and_lists(
-        search, query_embeddings, query_of_pair, item_row, max_rank, left_out=left_out
-    )
-    return ranks
-
-
 def ranks_and_lists(
     search: Search,
     query_embeddings: npt.NDArray[np.float32],

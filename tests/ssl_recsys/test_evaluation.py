@@ -157,7 +157,7 @@ def test_own_item_is_left_out_as_if_it_were_not_there(max_rank):
         scores[np.arange(5), query_row] = -np.inf
         of_pairs = scores[query_of_pair, item_row][:, np.newaxis]
         expected = (scores[query_of_pair] >= of_pairs).sum(axis=1)  # the item itself is among them
-        got = ranking.pair_ranks(
+        got, _ = ranking.ranks_and_lists(
             ExactSearch(items),
             queries,
             query_of_pair,
