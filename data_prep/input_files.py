@@ -17,6 +17,11 @@ class InputFile(NamedTuple):
     path: str
     size: int
 
+    @property
+    def kind(self) -> str:
+        """The ending of its name, such as gz."""
+        return self.path.rpartition(".")[2]
+
 
 def find_files(named: str, flag: str) -> list[InputFile]:
     """Finds the files that a comma list of paths and globs names, see `match_files`.

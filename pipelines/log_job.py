@@ -36,7 +36,7 @@ def with_shards(
     """
     has_vectors = any(spec.vector_columns or spec.vector_files for spec in specs)
     inputs = [*events, *(tables if has_vectors else ())]
-    kinds = [(file.path.rpartition(".")[2], file.size) for file in inputs]
+    kinds = [(file.kind, file.size) for file in inputs]
     return beam_job.with_shards(options, kinds, _TEXT_BYTES_PER_SHARD)
 
 

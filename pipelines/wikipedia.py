@@ -139,7 +139,7 @@ def _job(
     kinds = [(source.kind, source.size) for source in sources]
     if found_vectors:
         files += found_vectors.files
-        kinds += found_vectors.kinds()
+        kinds += [(file.kind, file.size) for file in found_vectors.files]
         meanings = {**meanings, **counters.VECTOR_COUNTERS}
     options = beam_job.with_shards(options, kinds, bytes_per_shard)
 

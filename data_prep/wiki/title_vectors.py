@@ -56,10 +56,6 @@ class TitleVectors:
     size: int
     site: Site
 
-    def kinds(self) -> list[tuple[str, int]]:
-        """Kind and size of each file, as `beam_job.with_shards` takes them."""
-        return [(file.path.rpartition(".")[2], file.size) for file in self.files]
-
 
 def find_vectors(named: str, site: Site) -> TitleVectors | None:
     """The tables that a comma list of paths and globs names, None if it is empty.

@@ -56,7 +56,6 @@ def main_loss(
       Scalar.
     """
     items = _gather(candidates, [part.embeddings for part in candidates])
-    leaves_out_hits = config.remove_accidental_hits or len(candidates) > 1
     if config.logq_form == CORRECTED:
         loss = losses.sum_over_parts(
             losses.corrected_softmax_loss,
@@ -74,7 +73,7 @@ def main_loss(
     else:
         # Gathering across replicas costs communication, so columns are gathered only if used.
         item_row = log_q = None
-        if leaves_out_hits:
+        if config.remove_accidental_hits or len(candidates) > 1:
             item_row = _gather(candidates, [part.item_row for part in candidates])
         if config.logq_correction:
             log_q = _gather(candidates, [part.log_q for part in candidates])
