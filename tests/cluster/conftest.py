@@ -48,26 +48,25 @@ def _processes(scratch, alone):
         processes.stop()
 
 
+def _made(scratch, name, kind, num_items, job, file=""):
+    """Synthetic input, and the local runner's dataset of it by a command of `jobs`."""
+    raw, local = scratch / f"{name}{file}", scratch / f"{name}-local"
+    make = (f"--kind={kind}", f"--num_items={num_items}", f"--output={raw}")
+    jobs.run(*jobs.command("pipelines.synthetic", *make))
+    jobs.run(*job(raw, local))
+    return raw, local
+
+
 @pytest.fixture(name="wiki", scope="session")
 def _wiki(scratch):
     """A made-up dump, and the local runner's dataset of it."""
-    dump = scratch / "dump.xml"
-    make = ("--kind=wikipedia", "--num_items=2000", f"--output={dump}")
-    jobs.run(*jobs.command("pipelines.synthetic", *make))
-    local = scratch / "wiki-local"
-    jobs.run(*jobs.wikipedia(dump, local))
-    return dump, local
+    return _made(scratch, "wiki", "wikipedia", 2000, jobs.wikipedia, file=".xml")
 
 
 @pytest.fixture(name="installs", scope="session")
 def _installs(scratch):
     """A made-up log with its table, and the local runner's dataset of them."""
-    raw = scratch / "installs"
-    make = ("--kind=app_install", "--num_items=300", f"--output={raw}")
-    jobs.run(*jobs.command("pipelines.synthetic", *make))
-    local = scratch / "installs-local"
-    jobs.run(*jobs.app_install(raw, local))
-    return raw, local
+    return _made(scratch, "installs", "app_install", 300, jobs.app_install)
 
 
 @pytest.fixture(name="users", scope="session")
@@ -81,9 +80,4 @@ def _users(scratch, installs):
 @pytest.fixture(name="tables", scope="session")
 def _tables(scratch):
     """SQL tables of a made-up wiki, and the local runner's dataset of them."""
-    raw = scratch / "tables"
-    make = ("--kind=wikipedia_sql", "--num_items=500", f"--output={raw}")
-    jobs.run(*jobs.command("pipelines.synthetic", *make))
-    local = scratch / "tables-local"
-    jobs.run(*jobs.tables(raw, local))
-    return raw, local
+    return _made(scratch, "tables", "wikipedia_sql", 500, jobs.tables)

@@ -124,6 +124,14 @@ def digests(directory: pathlib.Path) -> dict[str, str]:
     }
 
 
+def run_and_compare(
+    label: str, arguments: Sequence[str], output: pathlib.Path, expected: pathlib.Path
+) -> None:
+    """Runs a job that writes to `output`, and checks that as `compare`."""
+    seconds, _ = timed(run, *arguments)
+    compare(label, seconds, expected, digests(output))
+
+
 def compare(
     label: str,
     seconds: float,

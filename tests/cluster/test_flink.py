@@ -42,22 +42,22 @@ def test_workers_are_on_both(scratch, flink, beam_args, wiki):
 def test_app_install(scratch, beam_args, installs):
     raw, local = installs
     output = scratch / "installs-flink"
-    seconds, _ = jobs.timed(jobs.run, *jobs.app_install(raw, output, *beam_args))
-    jobs.compare("app_install, Flink", seconds, local, jobs.digests(output))
+    command = jobs.app_install(raw, output, *beam_args)
+    jobs.run_and_compare("app_install, Flink", command, output, local)
 
 
 def test_interactions(scratch, beam_args, users):
     raw, local = users
     output = scratch / "users-flink"
-    seconds, _ = jobs.timed(jobs.run, *jobs.interactions(raw, output, *beam_args))
-    jobs.compare("interactions, Flink", seconds, local, jobs.digests(output))
+    command = jobs.interactions(raw, output, *beam_args)
+    jobs.run_and_compare("interactions, Flink", command, output, local)
 
 
 def test_sql_tables(scratch, beam_args, tables):
     raw, local = tables
     output = scratch / "tables-flink"
-    seconds, _ = jobs.timed(jobs.run, *jobs.tables(raw, output, *beam_args))
-    jobs.compare("wikipedia --source=sql, Flink", seconds, local, jobs.digests(output))
+    command = jobs.tables(raw, output, *beam_args)
+    jobs.run_and_compare("wikipedia --source=sql, Flink", command, output, local)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,8 @@ def test_real_input(scratch, beam_args):
     dump = jobs.SHARED / "wikipedia" / "xml_fixtures" / "enwiki-2016-206pages.xml.bz2"
     outputs = [scratch / f"real-{name}" for name in ("local", "flink")]
     jobs.run(*jobs.wikipedia(dump, outputs[0]))
-    seconds, _ = jobs.timed(
-        jobs.run, *jobs.wikipedia(dump, outputs[1], "--range_mib=1", *beam_args)
-    )
-    jobs.compare("wikipedia, 206 real pages, Flink", seconds, outputs[0], jobs.digests(outputs[1]))
+    command = jobs.wikipedia(dump, outputs[1], "--range_mib=1", *beam_args)
+    jobs.run_and_compare("wikipedia, 206 real pages, Flink", command, outputs[1], outputs[0])
     raw = scratch / "myket"
     raw.mkdir()
     with (
@@ -170,6 +168,5 @@ def test_real_input(scratch, beam_args):
     outputs = [scratch / f"myket-{name}" for name in ("local", "flink")]
     jobs.run(*jobs.app_install(raw, outputs[0], "--item_column=app_name"))
     command = jobs.app_install(raw, outputs[1], "--item_column=app_name", *beam_args)
-    seconds, _ = jobs.timed(jobs.run, *command)
     label = "app_install, 20,000 real installs, Flink"
-    jobs.compare(label, seconds, outputs[0], jobs.digests(outputs[1]))
+    jobs.run_and_compare(label, command, outputs[1], outputs[0])

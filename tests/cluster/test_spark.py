@@ -18,26 +18,25 @@ def test_wikipedia(scratch, beam_args, wiki):
     dump, local = wiki
     output = scratch / "wiki-spark"
     command = jobs.wikipedia(dump, output, "--range_mib=1", *beam_args)
-    seconds, _ = jobs.timed(jobs.run, *command)
-    jobs.compare("wikipedia, Spark", seconds, local, jobs.digests(output))
+    jobs.run_and_compare("wikipedia, Spark", command, output, local)
 
 
 def test_app_install(scratch, beam_args, installs):
     raw, local = installs
     output = scratch / "installs-spark"
-    seconds, _ = jobs.timed(jobs.run, *jobs.app_install(raw, output, *beam_args))
-    jobs.compare("app_install, Spark", seconds, local, jobs.digests(output))
+    command = jobs.app_install(raw, output, *beam_args)
+    jobs.run_and_compare("app_install, Spark", command, output, local)
 
 
 def test_interactions(scratch, beam_args, users):
     raw, local = users
     output = scratch / "users-spark"
-    seconds, _ = jobs.timed(jobs.run, *jobs.interactions(raw, output, *beam_args))
-    jobs.compare("interactions, Spark", seconds, local, jobs.digests(output))
+    command = jobs.interactions(raw, output, *beam_args)
+    jobs.run_and_compare("interactions, Spark", command, output, local)
 
 
 def test_sql_tables(scratch, beam_args, tables):
     raw, local = tables
     output = scratch / "tables-spark"
-    seconds, _ = jobs.timed(jobs.run, *jobs.tables(raw, output, *beam_args))
-    jobs.compare("wikipedia --source=sql, Spark", seconds, local, jobs.digests(output))
+    command = jobs.tables(raw, output, *beam_args)
+    jobs.run_and_compare("wikipedia --source=sql, Spark", command, output, local)
