@@ -40,6 +40,7 @@ setuptools.setup(
         "scikit-learn>=1.5",
         "scipy>=1.11",
         "scann[tf]>=1.4.2,<1.5; platform_system == 'Linux'",
+        "sparse-dot-topn>=1.1,<2",
         "tensorflow>=2.20,<2.21",
         "tensorflow-datasets>=4.9.8,<5",
         "tensorflow-recommenders>=0.7.7,<0.8",

@@ -34,8 +34,8 @@ from ssl_recsys.features import FeatureSpec
 PAYS, MAY_PAY, UNLIKELY = VERDICTS = ("pays", "may_pay", "unlikely")
 # Training pairs of an item that the pairs say little about, at most.
 FEW_PAIRS = 3
-# Content neighbours compare all items with all.
-MOST_ITEMS_COMPARED = 50_000
+# Content neighbours compare all items that share a value.
+MOST_ITEMS_COMPARED = 300_000
 _K = 50
 _METRIC = f"recall@{_K}"
 # Shares of the validation pairs on items without a training pair.

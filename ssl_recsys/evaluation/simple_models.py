@@ -24,6 +24,7 @@ from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec
 
 _BLOCK_ROWS = 512
+_NEIGHBOUR_ROWS = 1 << 16  # of items whose neighbours are found at once
 MOST_NEIGHBOURS = 100
 
 # Of a block of scores; a score takes 4 bytes dense, 12 sparse, and copies of them.
@@ -198,28 +199,31 @@ def nearest_neighbours(
     """Each item's nearest other items, the nearest first.
 
     Args:
-      content: `[num_items, num_values]` vectors of unit length or zero.
+      content: `[num_items, num_values]` vectors of unit length or zero, no number below 0.
       num_neighbours: kept for each item, fewer where there are not as many items.
 
     Returns:
-      `[num_items, kept]` the neighbours' rows and their cosines.
+      `[num_items, kept]` the neighbours' rows and their cosines; cosines of 0 where fewer items
+      share a value with the item.
     """
+    from sparse_dot_topn import sp_matmul_topn
+
     num_items = content.shape[0]
     kept = min(num_neighbours, num_items - 1)
     transposed = content.T.tocsr()
     rows = np.zeros((num_items, kept), np.int32)
     cosines = np.zeros((num_items, kept), np.float32)
-    size = block_rows(num_items)
-    for begin in range(0, num_items if kept else 0, size):
-        block = (content[begin : begin + size] @ transposed).toarray()
-        places = np.arange(len(block))
-        block[places, begin + places] = -1.0  # the item itself comes last
-        best = np.argpartition(-block, kept - 1, axis=1)[:, :kept]
-        found = np.take_along_axis(block, best, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        chosen = slice(begin, begin + len(block))
-        rows[chosen] = np.take_along_axis(best, order, axis=1)
-        cosines[chosen] = np.take_along_axis(found, order, axis=1)
+    for begin in range(0, num_items if kept else 0, _NEIGHBOUR_ROWS):
+        block = content[begin : begin + _NEIGHBOUR_ROWS]
+        found = sp_matmul_topn(block, transposed, top_n=kept + 1, sort=True)
+        item = np.repeat(np.arange(block.shape[0]), np.diff(found.indptr))
+        # An item is among its own nearest ones, unless more than `kept` others equal it.
+        other = found.indices != begin + item
+        before = np.concatenate([[0], np.cumsum(other)])
+        place = before[:-1] - before[found.indptr[item]]
+        chosen = other & (place < kept)
+        where = (begin + item[chosen], place[chosen])
+        rows[where], cosines[where] = found.indices[chosen], found.data[chosen]
     return rows, cosines
 
 

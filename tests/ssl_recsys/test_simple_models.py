@@ -128,6 +128,25 @@ def test_a_single_item_has_no_neighbours() -> None:
     np.testing.assert_array_equal(found, [[1.0]])
 
 
+def test_neighbours_equal_those_of_all_cosines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simple_models, "_NEIGHBOUR_ROWS", 7)
+    rng = np.random.default_rng(0)
+    vectors = rng.random((40, 12)) * (rng.random((40, 12)) < 0.2)
+    vectors[5:12] = vectors[4]  # more equal items than neighbours are kept
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.float32(np.divide(vectors, lengths, where=lengths > 0, out=vectors * 0))
+    expected = vectors @ vectors.T
+    np.fill_diagonal(expected, -1)
+    rows, cosines = nearest_neighbours(scipy.sparse.csr_matrix(vectors), num_neighbours=5)
+    np.testing.assert_allclose(cosines, -np.sort(-expected, axis=1)[:, :5], atol=1e-6)
+    found = cosines > 0
+    np.testing.assert_allclose(
+        np.take_along_axis(expected, rows, axis=1)[found], cosines[found], atol=1e-6
+    )
+    assert (rows != np.arange(40)[:, None])[found].all()
+    assert all(len({*row[mask]}) == mask.sum() for row, mask in zip(rows, found, strict=True))
+
+
 def test_pairs_spread_to_like_queries_and_like_items() -> None:
     # Only 0 -> 2 is known. 1 is like 0 (0.8), and 3 like 2: 3's weights are 0.5 / 1.5 and 1 / 1.5.
     known = evidence([(0, 2)], COSINES)
