@@ -178,7 +178,7 @@ def feature_facts(spec: FeatureSpec, catalog: Catalog) -> FeatureFacts:
         name=spec.name,
         filled=float(np.mean(_has_any(has_value, counts > 0))),
         shared=float(np.mean(_has_any(has_value, counts > 1))),
-        bits=float(-(share * np.log2(share)).sum()),
+        bits=float((share * -np.log2(share)).sum()),
         unseen_reached=float(np.mean(reached)) if len(reached) else None,
     )
 

@@ -139,24 +139,42 @@ def ranks_by_score(
         for number, row in enumerate(hidden, start=begin):
             mine = order[bounds[number] : bounds[number + 1]]
             items = pairs.item_row[mine]
-            own = scores[number - begin, items, np.newaxis]
-            is_before = row > own
-            is_before |= (row == own) & (popularity < popularity[items, np.newaxis])
-            ranks[mine] = 1 + is_before.sum(axis=1)
-            lists[number] = best_items(row, by_popularity, lists.shape[1])
+            own, ascending = scores[number - begin, items], np.sort(row)
+            better = len(row) - np.searchsorted(ascending, own, side="right")
+            ranks[mine] = 1 + better + _equal_before(row, own, items, popularity)
+            lists[number] = best_items(row, ascending, by_popularity, lists.shape[1])
     return ranks, lists
 
 
+def _equal_before(
+    row: npt.NDArray[np.float32],
+    own: npt.NDArray[np.float32],
+    items: npt.NDArray[np.integer],
+    popularity: npt.NDArray[np.integer],
+) -> npt.NDArray[np.intp]:
+    """`[n]` how many of all items have a pair's own score and are more popular than its item."""
+    counts = np.zeros(len(own), np.intp)
+    for score in np.unique(own):
+        mine = np.flatnonzero(own == score)
+        equal = popularity[row == score]
+        counts[mine] = [np.count_nonzero(equal < popularity[item]) for item in items[mine]]
+    return counts
+
+
 def best_items(
-    scores: npt.NDArray[np.floating], by_popularity: npt.NDArray[np.integer], k: int
+    scores: npt.NDArray[np.floating],
+    ascending: npt.NDArray[np.floating],
+    by_popularity: npt.NDArray[np.integer],
+    k: int,
 ) -> npt.NDArray[np.integer]:
     """The `[k]` rows of the highest of `[num_items]` scores, in no order.
 
     Of equal scores those that come first in `by_popularity`, `[num_items]` rows, are taken.
+    `ascending` has the scores sorted.
     """
     if k == 0:
         return np.empty(0, np.int64)
-    last = np.partition(scores, -k)[-k]
+    last = ascending[-k]
     above = np.flatnonzero(scores > last)
     equal = by_popularity[scores[by_popularity] == last]
     return np.concatenate([above, equal[: k - len(above)]])

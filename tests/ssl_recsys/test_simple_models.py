@@ -205,7 +205,10 @@ def test_ties_go_by_popularity_and_the_query_itself_is_left_out() -> None:
 def test_best_items_by_hand() -> None:
     scores = np.array([0.5, 2.0, 0.5, 0.5, -np.inf])
     by_popularity = np.array([4, 3, 0, 1, 2])
-    found = {k: sorted(comparison.best_items(scores, by_popularity, k)) for k in (0, 1, 2, 3)}
+    found = {
+        k: sorted(comparison.best_items(scores, np.sort(scores), by_popularity, k))
+        for k in (0, 1, 2, 3)
+    }
     # Of three items with 0.5, row 3 is the most popular and row 0 the next.
     assert found == {0: [], 1: [1], 2: [1, 3], 3: [0, 1, 3]}
 
