@@ -21,9 +21,10 @@ from data_prep.installs.dataset import NumberItems, SplitPairs
 from data_prep.installs.encoding import encode_items
 from data_prep.installs.items import ItemOptions, ReadItems
 from data_prep.installs.log_options import LogOptions
+from data_prep.installs.log_spec import HISTORY
 from data_prep.installs.logs import BY_TIME, BY_USER
 from data_prep.installs.pairs import MakePairs, PairOptions, ReadLog
-from data_prep.installs.spec import HISTORY, InstallSpec, check_columns, read_spec
+from data_prep.installs.spec import InstallSpec, check_columns, read_spec
 from data_prep.job_options import HEAD_MEANING
 from data_prep.spill import Spill
 from data_prep.write import EncodedDataset

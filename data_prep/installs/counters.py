@@ -1,6 +1,6 @@
 """The counters of the app-install job and their meanings."""
 
-from data_prep.installs.spec import HISTORY, LogSpec
+from data_prep.installs.log_spec import HISTORY, LogSpec
 
 # Of records that are listed, too.
 LOG_RECORDS_BAD = "log_records_bad"

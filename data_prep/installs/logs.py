@@ -1,4 +1,4 @@
-"""Logs to pairs: times and keys of the records, and the window that makes pairs of histories.
+"""Logs to events and pairs: times and keys of the records, and an order that is no accident.
 
 Everything works on columns of many events. Users and items are 64-bit digests of their names,
 times are microseconds.
@@ -7,8 +7,7 @@ times are microseconds.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from data_prep import splits, tables
 from data_prep.installs import times
 from data_prep.installs.keys import unusable as unusable_keys
-from data_prep.installs.spec import HISTORY, LogSpec
+from data_prep.installs.log_spec import HISTORY, LogSpec
 from data_prep.installs.weights import read_kinds, read_weights
 from data_prep.shards import concatenate, take
 from ssl_recsys.errors import InputError
@@ -32,7 +31,6 @@ USER = "user"  # a role in `read_events`
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_EXPANDED_AT_ONCE = 1 << 22
 
 
 class Events(NamedTuple):
@@ -120,7 +118,7 @@ def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
     by_weight = [] if pairs.weight is None else [pairs.weight]
     pairs = take(pairs, np.lexsort((*by_weight, pairs.divider, pairs.item, pairs.query)))
     same = splits.pair_digests(pairs.query, pairs.item)
-    starts = _run_starts(same)
+    starts = run_starts(same)
     lengths = np.diff(np.append(starts, len(same)))
     nth = np.arange(len(same)) - np.repeat(starts, lengths)
     return pairs, splits.pair_digests(same, nth.astype(np.uint64))
@@ -214,57 +212,6 @@ def _no_times(column: pa.Array, rows: np.ndarray, name: str) -> dict[int, str]:
     }
 
 
-def history_pairs(
-    events: Events,
-    *,
-    window: int,
-    max_pairs_per_user: int,
-    rule: splits.SplitRule,
-    counters: Counter[str],
-) -> Iterator[Pairs]:
-    """Makes (seed, candidate) pairs of whole histories.
-
-    Only the first event of a user with an item counts (see `first_events`). Each event is then the
-    candidate of all the user's items that came earlier by up to `window`, and the pair has its
-    weight; of two at the same moment neither came earlier. Where a user has more than
-    `max_pairs_per_user` pairs, so many of them are taken, spread evenly over the user's history.
-
-    Args:
-      events: all events of some users, in any order.
-      window: microseconds.
-      max_pairs_per_user: 0 for no limit.
-      rule: how pairs are split, for the dividers.
-      counters: `users`, `events_repeated`, `users_over_cap` and `pairs_over_user_cap` are
-        counted here.
-
-    Yields:
-      The pairs, in parts of some millions at most.
-    """
-    firsts = first_events(events)
-    user, item, time, weight = firsts.user, firsts.item, firsts.time, firsts.weight
-    counters["events_repeated"] += len(events.item) - len(item)
-    latest, earliest = _window_bounds(user, time, window)
-    begin = np.concatenate([[0], np.cumsum(latest - earliest)])
-    first_event = np.concatenate([_run_starts(user), [len(user)]])
-    found = np.diff(begin[first_event])
-    kept = np.minimum(found, max_pairs_per_user) if max_pairs_per_user else found
-    counters["users"] += len(found)
-    counters["users_over_cap"] += int((kept < found).sum())
-    counters["pairs_over_user_cap"] += int((found - kept).sum())
-    for part in _parts(kept):
-        pair = _evenly(begin[first_event[part]], found[part], kept[part], user[first_event[part]])
-        candidate = np.searchsorted(begin, pair, side="right") - 1
-        seed = earliest[candidate] + (pair - begin[candidate])
-        yield make_pairs(
-            rule,
-            query=item[seed],
-            item=item[candidate],
-            time=time[candidate],
-            weight=None if weight is None else weight[candidate],
-            user=user[candidate],
-        )
-
-
 def first_events(events: Events) -> Events:
     """Each user's first event with each item, or of each kind with it, by user and time.
 
@@ -284,58 +231,8 @@ def first_events(events: Events) -> Events:
     return take(events, np.lexsort((*kinds, events.item, events.time, events.user)))
 
 
-def _window_bounds(
-    user: np.ndarray, time: np.ndarray, window: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """For each event the ends (exclusive, inclusive) of its seeds, positions `[events]`.
-
-    Args:
-      user: `[events]`, sorted.
-      time: `[events]`, sorted within each user.
-      window: how much earlier a seed may be.
-    """
-
-    def num_before(moment: np.ndarray) -> np.ndarray:
-        """How many events come before each event's (user, moment)."""
-        count = len(user)
-        is_event = np.repeat([0, 1], count)
-        order = np.lexsort((is_event, np.concatenate([moment, time]), np.tile(user, 2)))
-        events_so_far = np.cumsum(is_event[order])
-        before = np.empty(2 * count, np.int64)
-        before[order] = events_so_far
-        return before[:count]
-
-    return num_before(time), num_before(time - window)
-
-
-def _run_starts(values: np.ndarray) -> np.ndarray:
+def run_starts(values: np.ndarray) -> np.ndarray:
     """Where runs of equal values start, `[runs]`."""
     changes = np.ones(len(values), bool)
     changes[1:] = values[1:] != values[:-1]
     return np.flatnonzero(changes)
-
-
-def _parts(sizes: np.ndarray) -> Iterator[slice]:
-    """Cuts `[groups]` sizes into runs of groups whose sum is not much over a limit."""
-    ends = np.cumsum(sizes)
-    start = 0
-    while start < len(sizes):
-        limit = (ends[start - 1] if start else 0) + _EXPANDED_AT_ONCE
-        stop = max(start + 1, int(np.searchsorted(ends, limit, side="right")))
-        yield slice(start, stop)
-        start = stop
-
-
-def _evenly(begin: np.ndarray, found: np.ndarray, kept: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """Takes `kept` of each user's `found` pairs, all arguments `[users]`.
-
-    Returns:
-      Positions `[sum of kept]`: of user u evenly spaced ones from `begin[u]` on, with a random
-      but stable offset. All of them where `kept` is `found`.
-    """
-    owner = np.repeat(np.arange(len(kept)), kept)
-    nth = np.arange(len(owner)) - np.repeat(np.cumsum(kept) - kept, kept)
-    offset = (splits.mix64(user, 3) >> np.uint64(11)) * 2.0**-53
-    share = found[owner] / np.maximum(kept[owner], 1)
-    sampled = np.minimum(((nth + offset[owner]) * share).astype(np.int64), found[owner] - 1)
-    return begin[owner] + np.where(found[owner] == kept[owner], nth, sampled)

@@ -17,10 +17,10 @@ from apache_beam.pvalue import TaggedOutput
 
 from data_prep import problems, splits, tables
 from data_prep.counting import count, count_all
-from data_prep.installs import logs
+from data_prep.installs import histories, logs
 from data_prep.installs.counters import EVENTS_OF_OTHER_KINDS, LOG_RECORDS_BAD
+from data_prep.installs.log_spec import HISTORY, LogSpec
 from data_prep.installs.logs import USER, Events, Keys
-from data_prep.installs.spec import HISTORY, LogSpec
 from data_prep.shards import Keyed, by_shard, concatenate, take
 
 
@@ -170,7 +170,7 @@ class MakePairs(beam.PTransform):
 
 def _pair_histories(element: Keyed, options: PairOptions) -> Iterator[Keyed]:
     counters: Counter[str] = Counter()
-    parts = logs.history_pairs(
+    parts = histories.history_pairs(
         concatenate(Events, element[1]),
         window=options.window,
         max_pairs_per_user=options.max_pairs_per_user,

@@ -26,85 +26,19 @@ from data_prep.input_files import InputFile
 from data_prep.installs import vector_files
 from data_prep.installs.encoder import Encoder
 from data_prep.installs.encoders import ItemFeature, make_encoder
+from data_prep.installs.log_spec import HISTORY, LogSpec
 from data_prep.installs.raw_features import raw_feature
-from data_prep.installs.weights import check_kinds
 from ssl_recsys import files
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import BAG, CATEGORICAL, DENSE, VECTOR, FeatureSpec
 from ssl_recsys.options import check_distinct
 from ssl_recsys.raw.rules import LOG_NORMALIZED, RawItem
-from ssl_recsys.schema import WEIGHT
 
 Spec = TypeVar("Spec")
 AnySpec = TypeVar("AnySpec", bound="InstallSpec")
 
 # Of vectors, and of what weighs events.
 _RECORDED_IF_GIVEN = ("size", "file", "weight", "kind_column", "kinds", "kind_feature")
-HISTORY, LANDING_PAGE = "history", "landing_page"
-LOG_KINDS = (HISTORY, LANDING_PAGE)
-# Microseconds in a unit of time.
-TIMESTAMP_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "min": 60_000_000, "d": 86_400_000_000}
-
-
-def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"{what} must be one of {', '.join(choices)} (got {value!r})")
-
-
-@dataclasses.dataclass(frozen=True)
-class LogSpec:
-    """The columns of a log.
-
-    Attributes:
-      kind: `history` (user, item, timestamp) or `landing_page` (seed, candidate, timestamp).
-      user: who acted; in a landing-page log only a split by user needs it.
-      item: the item of a history.
-      seed: the item whose page was looked at.
-      candidate: the item that was chosen there.
-      timestamp: when: a number of `timestamp_unit`s, or a date and time as in ISO 8601.
-      timestamp_unit: s, ms, us, min or d, for numbers.
-      weight: how much an event counts; empty: all alike.
-      kind_column: what kind of event it is; empty: all are of one kind.
-      kinds: kind -> its weight, for the kinds that are kept; empty: all.
-      kind_feature: whether the kind of the event to predict is a feature of the query.
-    """
-
-    kind: str = HISTORY
-    user: str = "user_id"
-    item: str = "app_id"
-    seed: str = "seed"
-    candidate: str = "candidate"
-    timestamp: str = "timestamp"
-    timestamp_unit: str = "s"
-    weight: str = ""
-    kind_column: str = ""
-    kinds: dict[str, float] = dataclasses.field(default_factory=dict)
-    kind_feature: bool = False
-
-    def __post_init__(self) -> None:
-        _check_choice("log kind", self.kind, LOG_KINDS)
-        _check_choice("timestamp_unit", self.timestamp_unit, tuple(TIMESTAMP_UNITS))
-        check_kinds(self.kinds)
-        if self.kinds and not self.kind_column:
-            raise InputError(
-                "log.kinds needs the column that holds them: name it with log.kind_column or "
-                "--kind_column"
-            )
-        if self.kind_feature and not self.kinds:
-            raise InputError(
-                "log.kind_feature needs the kinds that there are: list them in log.kinds or --kinds"
-            )
-
-    @property
-    def has_weights(self) -> bool:
-        """Whether events count differently."""
-        return bool(self.weight) or any(weight != 1 for weight in self.kinds.values())
-
-    @property
-    def pair_columns(self) -> dict[str, int]:
-        """The optional columns of the pairs, see `schema.DatasetInfo`."""
-        return {WEIGHT: 1} if self.has_weights else {}
-
 
 # The six features of the paper's app-to-app dataset.
 APP_FEATURES = (
@@ -134,7 +68,7 @@ class InstallSpec:
     name: str = "app_install"
     key: str = "app_id"
     title: str = "title"
-    log: LogSpec = LogSpec()
+    log: LogSpec = dataclasses.field(default_factory=LogSpec)
     features: tuple[ItemFeature, ...] = APP_FEATURES
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_prep import tables
-from data_prep.installs.spec import TIMESTAMP_UNITS
+from data_prep.installs.log_spec import TIMESTAMP_UNITS
 
 # A time and a window of this size can be subtracted in 64-bit microseconds.
 MAX_SECONDS = 4e12

@@ -6,7 +6,7 @@ from data_prep.installs.counters import (
     LOG_RECORDS_BAD,
     with_kinds,
 )
-from data_prep.installs.spec import LogSpec
+from data_prep.installs.log_spec import LogSpec
 
 USER_RECORDS_BAD = "user_records_bad"
 USER_ROWS_REPEATED = "user_rows_repeated"

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from data_prep.installs import spec as installs
 from data_prep.installs.encoders import ItemFeature, KeyEncoder
-from data_prep.installs.spec import HISTORY, InstallSpec, features_of
+from data_prep.installs.log_spec import HISTORY
+from data_prep.installs.spec import InstallSpec, features_of
 from data_prep.text_format import TextFormat
 from ssl_recsys import files, schema
 from ssl_recsys.errors import InputError

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from data_prep import splits, tables
-from data_prep.installs import logs, times
+from data_prep.installs import histories, logs, times
 from data_prep.installs.dataset import time_cuts
+from data_prep.installs.log_spec import LANDING_PAGE, LogSpec
 from data_prep.installs.logs import BY_PAIR, BY_TIME, BY_USER, Events, Pairs
-from data_prep.installs.spec import LANDING_PAGE, LogSpec
 from data_prep.sampling import SampleByDigest
 from ssl_recsys.errors import InputError
 
@@ -73,7 +73,7 @@ def as_events(events):
 
 def windowed(events, window, cap=0, split_by=BY_TIME):
     counters = collections.Counter()
-    parts = logs.history_pairs(
+    parts = histories.history_pairs(
         as_events(events), window=window, max_pairs_per_user=cap, rule=splits.SplitRule(split_by),
         counters=counters,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def test_window_by_hand():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_window_against_plain_python(monkeypatch, seed):
-    monkeypatch.setattr(logs, "_EXPANDED_AT_ONCE", 30)  # several parts
+    monkeypatch.setattr(histories, "_EXPANDED_AT_ONCE", 30)  # several parts
     rng = random.Random(seed)
     events = [
         (rng.randrange(6), rng.randrange(25), rng.randrange(100)) for _ in range(rng.randrange(200))

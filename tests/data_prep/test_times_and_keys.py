@@ -8,7 +8,7 @@ import pytest
 
 from data_prep import tables
 from data_prep.installs import keys, logs, times
-from data_prep.installs.spec import LogSpec
+from data_prep.installs.log_spec import LogSpec
 
 MOMENT = datetime.datetime(2020, 9, 13, 12, 26, 40, 250_000, datetime.timezone.utc)
 MICROS = round(MOMENT.timestamp()) * 1_000_000 + 250_000

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep import splits, tables
-from data_prep.installs import logs, weights
+from data_prep.installs import histories, logs, weights
+from data_prep.installs.log_spec import LogSpec
 from data_prep.installs.logs import BY_TIME, Events
-from data_prep.installs.spec import LogSpec
 from ssl_recsys.errors import InputError
 
 KINDS = {"install": 1.0, "view": 0.25}
@@ -117,7 +117,7 @@ def test_pairs_of_histories_have_the_weight_of_their_candidate(events: list, ran
     for _ in range(2):
         random.shuffle(events)  # the order of the input never shows
         columns = np.array(events, np.float64).reshape(-1, 4)
-        parts = logs.history_pairs(
+        parts = histories.history_pairs(
             Events(
                 columns[:, 0].astype(np.uint64),
                 columns[:, 1].astype(np.uint64),

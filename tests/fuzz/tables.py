@@ -24,7 +24,8 @@ import numpy as np
 
 from data_prep import tables, text_format
 from data_prep.installs import encoders, logs
-from data_prep.installs.spec import ItemFeature, LogSpec
+from data_prep.installs.log_spec import LogSpec
+from data_prep.installs.spec import ItemFeature
 from ssl_recsys.errors import InputError
 from tests.fuzz import table_files
 

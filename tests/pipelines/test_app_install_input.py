@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from data_prep.installs import counters
-from data_prep.installs.spec import LogSpec
+from data_prep.installs.log_spec import LogSpec
 from pipelines import beam_job
 from ssl_recsys import schema
 from ssl_recsys.errors import InputError

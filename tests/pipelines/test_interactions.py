@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep import splits
+from data_prep.installs.log_spec import LogSpec
 from data_prep.installs.logs import Events
-from data_prep.installs.spec import LogSpec
 from data_prep.interactions.counters import meanings
 from data_prep.interactions.queries import histories, make_queries
 from pipelines import interactions
