@@ -69,7 +69,7 @@ def lower(step: Step, stage: str) -> Any:
     """
     import tensorflow as tf
 
-    from ssl_recsys.data.input_pipeline import Batch
+    from ssl_recsys.data.batch import Batch
     from ssl_recsys.model import look_up
     from ssl_recsys.training.steps import make_model
     from ssl_recsys.training.strategies import make_strategy

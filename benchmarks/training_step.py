@@ -169,7 +169,7 @@ def _batches(
     """A dataset that repeats a few batches."""
     import tensorflow as tf
 
-    from ssl_recsys.data.input_pipeline import Batch
+    from ssl_recsys.data.batch import Batch
 
     rng = np.random.default_rng(0)
     shape = (num_batches, batch_size)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import schema
+from ssl_recsys.data.batch import Batch, DrawnItems
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.packed import packed_by_side
 from ssl_recsys.data.pairs import BLOCK_RECORDS, check_weights, pair_records, parse_pairs
@@ -25,8 +26,6 @@ _PREFETCHED_BATCHES = 8
 
 # Column name -> [num_pairs] or [num_pairs, n], see `parse_pairs`.
 Columns = Mapping[str, tf.Tensor]
-# Feature name -> [batch, width] int32 ids (0 is padding and missing), or float32 numbers.
-Features = Mapping[str, tf.Tensor]
 
 
 class Rows(NamedTuple):
@@ -47,50 +46,6 @@ class Rows(NamedTuple):
     ssl_row: Mapping[str, tf.Tensor]
     columns: Mapping[str, tf.Tensor]
     drawn_row: tuple[tf.Tensor, ...]
-
-
-class DrawnItems(NamedTuple):
-    """Items of the catalog that are further candidates of every query (`--mixed_negatives`).
-
-    Attributes:
-      features: their features.
-      item_row: `[num_drawn]` int32, their catalog rows.
-      log_q: `[num_drawn]` float32, log of how likely each is drawn, see `TrainingPairs`.
-    """
-
-    features: Features
-    item_row: tf.Tensor
-    log_q: tf.Tensor
-
-
-class Batch(NamedTuple):
-    """A training batch.
-
-    Attributes:
-      query: the queries' features.
-      item: the items' features.
-      item_row: `[batch]` int32, the items' catalog rows.
-      item_log_q: `[batch]` float32, log of how likely each item is a candidate, see
-        `TrainingPairs`.
-      ssl: side -> features of the rows drawn for its self-supervised tasks; empty where they work
-        on the pairs themselves.
-      columns: the pairs' optional columns by name, empty where they have none: `weight`
-        `[batch]` float32, over the mean of the training pairs, so that only ratios matter.
-      drawn: one entry, the further candidates; or none.
-    """
-
-    query: Features
-    item: Features
-    item_row: tf.Tensor
-    item_log_q: tf.Tensor
-    ssl: Mapping[str, Features]
-    columns: Mapping[str, tf.Tensor] = {}
-    drawn: tuple[DrawnItems, ...] = ()
-
-    def with_sizes(self, pairs: int, drawn: int) -> Batch:
-        """The same, with the static sizes of these parts, which several workers' batches lack."""
-        of_pairs = _with_size(self._replace(drawn=()), pairs)
-        return of_pairs._replace(drawn=_with_size(self.drawn, drawn))
 
 
 class TrainingPairs:
@@ -290,12 +245,6 @@ class TrainingPairs:
             tf.data.AUTOTUNE,
             deterministic=True,
         )
-
-
-def _with_size(part: Any, size: int) -> Any:
-    return tf.nest.map_structure(
-        lambda tensor: tf.ensure_shape(tensor, [size, *tensor.shape[1:]]), part
-    )
 
 
 def _by_replica(rows: Rows, context: tf.distribute.InputContext) -> Rows:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
-from ssl_recsys.data.input_pipeline import Features
+from ssl_recsys.data.batch import Features
 from ssl_recsys.features import FeatureSpec, history_names
 from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last
 from ssl_recsys.model.sharded_tables import ShardedTable

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.input_pipeline import Batch, Features
+from ssl_recsys.data.batch import Batch, Features
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups

@@ -8,7 +8,7 @@ import tensorflow as tf
 from benchmarks import tfrs_tutorial, training
 from data_prep.synthetic import dataset as synthetic_dataset
 from ssl_recsys import config
-from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.data.batch import Batch
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.schema import ITEM, QUERY
 

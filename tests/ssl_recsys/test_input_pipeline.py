@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssl_recsys.data.batch import Batch
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.dataset import Dataset
-from ssl_recsys.data.input_pipeline import Batch
 from ssl_recsys.schema import ITEM, SIDES
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.data.batch import Batch
 from ssl_recsys.data.statistics import MIN_MISSING_SHARE, CatalogStatistics, missing_share
 from ssl_recsys.features import Bag, Dense
 from ssl_recsys.model import augment

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.data.input_pipeline import Batch, DrawnItems
+from ssl_recsys.data.batch import Batch, DrawnItems
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
 from ssl_recsys.model import augment, losses

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.data.batch import Batch
 from ssl_recsys.errors import InputError
 from ssl_recsys.model.sharded_tables import ShardedTable
 from ssl_recsys.model.two_tower import TwoTowerModel

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.data.batch import Batch
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
 from ssl_recsys.training.steps import make_model

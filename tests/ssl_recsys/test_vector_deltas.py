@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.data.input_pipeline import Batch
+from ssl_recsys.data.batch import Batch
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import Bag, Categorical, Vector
