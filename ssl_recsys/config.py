@@ -133,6 +133,13 @@ class LossConfig(Options):
         "them into account, and other occurrences of the positive are no negatives. 0: none.",
         at_least=0,
     )
+    hard_negatives: int = option(
+        0,
+        "Of the items that were shown beside each pair's and not chosen, the first so many are "
+        "further candidates of that query alone in the main task (Huang et al. 2020, Karpukhin et "
+        "al. 2020); the dataset must have them. 0: none.",
+        at_least=0,
+    )
     symmetric_loss: bool = option(
         False,
         "Add the softmax of each item over the batch's queries to the main loss (as CLIP, Radford "

@@ -45,7 +45,11 @@ HEAD_RULES = (HEAD_IN_TRAINING, HEAD_TOP_FRACTION)
 PAIR_COLUMNS = (Column("query_row", "int64", (None,)), Column("item_row", "int64", (None,)))
 # What pair records may hold besides, by name: see `DatasetInfo.pair_columns`.
 WEIGHT = "weight"
-OPTIONAL_PAIR_COLUMNS = {WEIGHT: Column(WEIGHT, "float32", (None,))}
+NEGATIVES = "negatives"
+OPTIONAL_PAIR_COLUMNS = {
+    WEIGHT: Column(WEIGHT, "float32", (None,)),
+    NEGATIVES: Column(NEGATIVES, "int64", (None,)),
+}
 
 
 @dataclasses.dataclass(frozen=True)

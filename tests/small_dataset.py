@@ -29,10 +29,11 @@ def write(
     num_pairs: int = 3000,
     seed: int = 0,
     weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    negatives: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> schema.DatasetInfo:
     """Writes 120 items of 8 topics; pairs join items of one topic; the last 20 are held out.
 
-    Pairs of query and item rows may have weights.
+    Pairs of query and item rows may have weights and negatives.
     """
     rng = np.random.default_rng(seed)
     num_items = 100 + NUM_HELD_OUT
@@ -48,10 +49,19 @@ def write(
     pairs = {split: (queries[mask], items[mask]) for split, mask in masks.items()}
     train_count = np.bincount(pairs[schema.TRAIN][1], minlength=num_items)
     catalog = [_item(rng, row, topics[row], int(train_count[row])) for row in range(num_items)]
-    columns = None
-    if weight:
-        columns = {split: {schema.WEIGHT: weight(*rows)} for split, rows in pairs.items()}
+    made = {schema.WEIGHT: weight, schema.NEGATIVES: negatives}
+    columns = {
+        split: {name: of_rows(*rows) for name, of_rows in made.items() if of_rows}
+        for split, rows in pairs.items()
+    }
     return write_arrays(str(directory), "small", catalog, pairs, SPECS, pair_columns=columns)
+
+
+def negatives(query: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """`[pairs, 3]` rows of other items that depend on the pair's, of which it has 0 to 3."""
+    others = (item[:, np.newaxis] + query[:, np.newaxis] % 7 + [1, 2, 3]) % 100
+    count = (query + item) % 4
+    return np.where(np.arange(3) < count[:, np.newaxis], others, -1)
 
 
 def _pairs(

@@ -25,6 +25,18 @@ class DrawnItems(NamedTuple):
     log_q: tf.Tensor
 
 
+class ShownItems(NamedTuple):
+    """Items that were shown beside the pairs' items and not chosen (`--hard_negatives`).
+
+    Attributes:
+      features: theirs, those of one pair after those of the one before, `[batch * n, width]`.
+      is_there: `[batch, n]` bool; False for what only fills the places of a pair that has fewer.
+    """
+
+    features: Features
+    is_there: tf.Tensor
+
+
 class Batch(NamedTuple):
     """A training batch.
 
@@ -39,6 +51,7 @@ class Batch(NamedTuple):
       columns: the pairs' optional columns by name, empty where they have none: `weight`
         `[batch]` float32, over the mean of the training pairs, so that only ratios matter.
       drawn: one entry, the further candidates; or none.
+      shown: one entry, each pair's hard negatives; or none.
     """
 
     query: Features
@@ -48,11 +61,19 @@ class Batch(NamedTuple):
     ssl: Mapping[str, Features]
     columns: Mapping[str, tf.Tensor] = {}
     drawn: tuple[DrawnItems, ...] = ()
+    shown: tuple[ShownItems, ...] = ()
 
     def with_sizes(self, pairs: int, drawn: int) -> Batch:
         """The same, with the static sizes of these parts, which several workers' batches lack."""
-        of_pairs = _with_size(self._replace(drawn=()), pairs)
-        return of_pairs._replace(drawn=_with_size(self.drawn, drawn))
+        of_pairs = _with_size(self._replace(drawn=(), shown=()), pairs)
+        shown = tuple(
+            ShownItems(
+                _with_size(part.features, pairs * part.is_there.shape[1]),
+                _with_size(part.is_there, pairs),
+            )
+            for part in self.shown
+        )
+        return of_pairs._replace(drawn=_with_size(self.drawn, drawn), shown=shown)
 
 
 def _with_size(part: Any, size: int) -> Any:

@@ -68,11 +68,12 @@ class Dataset:
         ssl_sides: tuple[str, ...] = (),
         passes_per_epoch: int = 1,
         mixed_negatives: int = 0,
+        hard_negatives: int = 0,
     ) -> TrainingPairs:
         """The training pairs in batches, see `TrainingPairs`.
 
         Raises:
-          InputError: if there are none.
+          InputError: if there are none, or fewer negatives to a pair than wanted.
         """
         pairs = TrainingPairs(
             self.data_dir,
@@ -83,6 +84,7 @@ class Dataset:
             ssl_sides=ssl_sides,
             passes_per_epoch=passes_per_epoch,
             mixed_negatives=mixed_negatives,
+            hard_negatives=hard_negatives,
             pair_columns=self.info.pair_columns,
         )
         if fraction == 1.0:

@@ -15,10 +15,16 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import schema
-from ssl_recsys.data.batch import Batch, DrawnItems
+from ssl_recsys.data.batch import Batch, DrawnItems, ShownItems
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.data.packed import packed_by_side
-from ssl_recsys.data.pairs import BLOCK_RECORDS, check_weights, pair_records, parse_pairs
+from ssl_recsys.data.pairs import (
+    BLOCK_RECORDS,
+    check_negatives,
+    check_weights,
+    pair_records,
+    parse_pairs,
+)
 from ssl_recsys.data.records import open_builder, read_all
 from ssl_recsys.errors import InputError
 
@@ -70,6 +76,7 @@ class TrainingPairs:
       ssl_sides: sides whose catalogs rows are drawn from, uniformly, for self-supervision.
       passes_per_epoch: how often an epoch has all the pairs.
       mixed_negatives: items drawn uniformly from the catalog for each global batch.
+      hard_negatives: negatives of each pair's own that are taken, the first ones it has.
       pair_columns: the pairs' optional columns, as `DatasetInfo.pair_columns`.
 
     Attributes:
@@ -78,7 +85,7 @@ class TrainingPairs:
       batch_size: pairs in a global batch, at most `num_pairs`.
 
     Raises:
-      InputError: if there are no training pairs.
+      InputError: if there are no training pairs, or fewer negatives to a pair than wanted.
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class TrainingPairs:
         ssl_sides: tuple[str, ...] = (),
         passes_per_epoch: int = 1,
         mixed_negatives: int = 0,
+        hard_negatives: int = 0,
         pair_columns: Mapping[str, int] | None = None,
     ):
         self._data_dir = data_dir
@@ -100,7 +108,8 @@ class TrainingPairs:
         self._seed = seed
         self._ssl_sides = ssl_sides
         self._mixed_negatives = mixed_negatives
-        self._pair_columns = pair_columns or {}
+        self._hard_negatives = hard_negatives
+        self._pair_columns = _columns_to_read(data_dir, hard_negatives, pair_columns or {})
         self._split = _fraction_of_records(data_dir, fraction)
         num_items = catalogs[schema.ITEM].num_items
         self.item_counts = np.zeros(num_items, np.int64)
@@ -110,6 +119,8 @@ class TrainingPairs:
             if schema.WEIGHT in block:
                 check_weights(data_dir, block)
                 total_weight += float(block[schema.WEIGHT].sum(dtype=np.float64))
+            if schema.NEGATIVES in block:
+                check_negatives(data_dir, block, num_items)
         self.num_pairs = int(self.item_counts.sum())
         if self.num_pairs == 0:
             raise InputError(f"{data_dir} has no training pairs at --train_fraction={fraction}")
@@ -182,15 +193,29 @@ class TrainingPairs:
             ssl=ssl,
             columns=self._optional(rows.columns),
             drawn=tuple(self._drawn_items(row) for row in rows.drawn_row),
+            shown=self._shown_items(rows),
         )
 
     def _drawn_items(self, rows: tf.Tensor) -> DrawnItems:
         features = self._features[schema.ITEM].of_rows(rows)
         return DrawnItems(features, rows, tf.gather(self._log_q, rows))
 
+    def _shown_items(self, rows: Rows) -> tuple[ShownItems, ...]:
+        """The hard negatives of each pair; none without."""
+        if not self._hard_negatives:
+            return ()
+        negatives = rows.columns[schema.NEGATIVES]
+        if negatives.shape.rank == 1:  # a column of one value a pair lies flat
+            negatives = negatives[:, tf.newaxis]
+        negatives = negatives[:, : self._hard_negatives]
+        # What fills a place has the features of any item; its logit is masked.
+        flat = tf.reshape(tf.maximum(negatives, 0), [-1])
+        features = self._features[schema.ITEM].of_rows(flat)
+        return (ShownItems(features, negatives >= 0),)
+
     def _optional(self, columns: Columns) -> dict[str, tf.Tensor]:
-        """The optional columns as a batch has them."""
-        batch = dict(columns)
+        """The optional columns as a batch has them; `shown` is made of the negatives."""
+        batch = {name: values for name, values in columns.items() if name != schema.NEGATIVES}
         if schema.WEIGHT in batch:
             batch[schema.WEIGHT] /= self._mean_weight
         return batch
@@ -248,14 +273,34 @@ class TrainingPairs:
 
 
 def _by_replica(rows: Rows, context: tf.distribute.InputContext) -> Rows:
-    """A worker's part of a global batch, `[local replicas, size on a replica]` of each tensor."""
+    """A worker's part of a global batch, `[local replicas, size on a replica, ...]` of each."""
     pipelines, replicas = context.num_input_pipelines, context.num_replicas_in_sync
-    return tf.nest.map_structure(
-        lambda row: tf.reshape(row, [pipelines, replicas // pipelines, row.shape[0] // replicas])[
-            context.input_pipeline_id
-        ],
-        rows,
-    )
+
+    def part(row: tf.Tensor) -> tf.Tensor:
+        of_replica = row.shape[0] // replicas, *row.shape[1:]
+        parts = tf.reshape(row, [pipelines, replicas // pipelines, *of_replica])
+        return parts[context.input_pipeline_id]
+
+    return tf.nest.map_structure(part, rows)
+
+
+def _columns_to_read(
+    data_dir: str | os.PathLike[str], hard_negatives: int, pair_columns: Mapping[str, int]
+) -> dict[str, int]:
+    """The optional columns that training reads: negatives only where it takes some."""
+    stored = pair_columns.get(schema.NEGATIVES, 0)
+    if hard_negatives > stored:
+        has = f"at most {stored} negatives to a pair" if stored else "no negatives"
+        raise InputError(
+            f"--hard_negatives={hard_negatives}, but {data_dir} has {has}: make the dataset with "
+            "--negatives_column, which names the log's column of items that were shown and not "
+            f"chosen, and --max_negatives={hard_negatives} (docs/your_own_data.md)"
+        )
+    return {
+        name: size
+        for name, size in pair_columns.items()
+        if hard_negatives or name != schema.NEGATIVES
+    }
 
 
 def _without_tuning() -> tf.data.Options:

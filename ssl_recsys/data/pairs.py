@@ -101,6 +101,19 @@ def check_weights(data_dir: str | os.PathLike[str], block: Mapping[str, npt.NDAr
     )
 
 
+def check_negatives(
+    data_dir: str | os.PathLike[str], block: Mapping[str, npt.NDArray[Any]], num_items: int
+) -> None:
+    """Raises InputError unless the negatives of a block are rows of the items' catalog, or -1."""
+    rows = block[schema.NEGATIVES]
+    if len(rows) == len(block["item_row"]) and ((rows >= -1) & (rows < num_items)).all():
+        return
+    raise InputError(
+        f"{paths.as_path(data_dir) / schema.PAIRS_DIR} has pairs without negatives, or with some "
+        "that are no rows of the catalog; make the dataset again"
+    )
+
+
 def parse_pairs(
     records: tf.Tensor, pair_columns: Mapping[str, int] | None = None
 ) -> dict[str, tf.Tensor]:

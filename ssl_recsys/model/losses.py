@@ -9,13 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 # Below this temperature exponentials are taken relative to each row's largest logit. Above it
 # cosines give logits of at most 30, and e^30 times any sampling weight fits float32 with ease.
 _SAFE_TEMPERATURE = 1.0 / 30.0
+# Logit of a candidate that is not there. Finite, so that no gradient becomes infinity times zero.
+_ABSENT = -1e30
+
+
+class HardNegatives(NamedTuple):
+    """Candidates of one example each, such as items that were shown to a query and not chosen.
+
+    Attributes:
+      embeddings: `[batch * n, dim]` L2-normalised, those of one example after those of the one
+        before.
+      is_there: `[batch, n]` bool; False for padding.
+    """
+
+    embeddings: tf.Tensor
+    is_there: tf.Tensor
 
 
 def contrastive_loss(
@@ -27,6 +42,7 @@ def contrastive_loss(
     batch_size: int | None = None,
     log_sampling_probability: tf.Tensor | None = None,
     item_row: tf.Tensor | None = None,
+    hard_negatives: HardNegatives | None = None,
     weights: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
@@ -47,6 +63,12 @@ def contrastive_loss(
         Constants in it cancel. It has no gradient.
       item_row: `[num_candidates]` catalog rows of the candidates; where given, other occurrences
         of the positive's row are left out of the negatives ("accidental hits").
+      hard_negatives: further candidates of single examples (Huang et al. 2020, "Embedding-based
+        Retrieval in Facebook Search", arXiv 2006.11632; Karpukhin et al. 2020, "Dense Passage
+        Retrieval", arXiv 2004.04906). They are shown, not sampled, so nothing corrects for their
+        frequency: each counts once. Among sampled candidates an item of probability q comes up
+        `num_candidates * q` times, and the correction divides by q alone; so that once is the same
+        for both, `log_sampling_probability` adds log(num_candidates) to the logits of these.
       weights: `[batch]` w, at least 0, of each example; None: all are 1. The loss is
         `sum_i w_i l_i / n` over the n examples of the global batch, as Keras weighs samples.
         Divided by `sum_i w_i` an example would count more in a batch of light ones than in a batch
@@ -71,7 +93,13 @@ def contrastive_loss(
         return _log_partition(scaled, right, log_weights, excluded, is_safe, gradient_dtype)
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
-    losses = log_partition(scaled, right) - positive_logits - tf.gather(log_weights, positives)
+    log_partitions = log_partition(scaled, right)
+    if hard_negatives is not None:
+        certain = 0.0
+        if log_sampling_probability is not None:
+            certain = tf.math.log(tf.cast(tf.shape(right)[0], left.dtype))
+        log_partitions = _with_hard_negatives(log_partitions, scaled, hard_negatives, certain)
+    losses = log_partitions - positive_logits - tf.gather(log_weights, positives)
     return _mean(losses, weights, batch_size or tf.shape(right)[0])
 
 
@@ -84,6 +112,7 @@ def corrected_softmax_loss(
     log_sampling_probability: tf.Tensor,
     temperature: float,
     batch_size: int | None = None,
+    hard_negatives: HardNegatives | None = None,
     weights: tf.Tensor | None = None,
     gradient_dtype: tf.DType = tf.float32,
 ) -> tf.Tensor:
@@ -104,6 +133,8 @@ def corrected_softmax_loss(
       log_sampling_probability: `[num_candidates]` log q, without a gradient.
       temperature: tau; similarities s are divided by it.
       batch_size: size of the global batch; None: there are as many candidates.
+      hard_negatives: further candidates of single examples; certain as the positive, each adds
+        `exp(s)` to the denominator of its example.
       weights: `[batch]`, see `contrastive_loss`.
       gradient_dtype: type of the factors of the gradient's matrix products.
 
@@ -124,7 +155,10 @@ def corrected_softmax_loss(
         return _log_partition(scaled, right, log_weights, excluded, is_safe, gradient_dtype)
 
     positive_logits = tf.reduce_sum(scaled * tf.gather(right, positives), axis=1)
-    losses = tf.nn.softplus(log_partition(scaled, right) - positive_logits)
+    log_partitions = log_partition(scaled, right)
+    if hard_negatives is not None:
+        log_partitions = _with_hard_negatives(log_partitions, scaled, hard_negatives, 0.0)
+    losses = tf.nn.softplus(log_partitions - positive_logits)
     return _mean(losses, weights, batch_size or tf.shape(right)[0])
 
 
@@ -133,6 +167,32 @@ def _mean(losses: tf.Tensor, weights: tf.Tensor | None, batch_size: int | tf.Ten
     if weights is not None:
         losses *= weights
     return tf.reduce_sum(losses) / tf.cast(batch_size, losses.dtype)
+
+
+def _with_hard_negatives(
+    log_partition: tf.Tensor,
+    scaled: tf.Tensor,
+    hard_negatives: HardNegatives,
+    log_weight: float | tf.Tensor,
+) -> tf.Tensor:
+    """Adds each example's own candidates to its partition.
+
+    Args:
+      log_partition: `[batch]` log of the sum over the common candidates.
+      scaled: `[batch, dim]` left embeddings over the temperature.
+      hard_negatives: the own candidates.
+      log_weight: added to their logits.
+
+    Returns:
+      `[batch]`.
+    """
+    size, count = hard_negatives.is_there.shape
+    own = tf.reshape(hard_negatives.embeddings, [size, count, scaled.shape[1]])
+    logits = tf.reduce_sum(scaled[:, tf.newaxis] * own, axis=2) + log_weight
+    logits = tf.where(hard_negatives.is_there, logits, _ABSENT)
+    # There may be no common candidate either.
+    common = tf.maximum(log_partition, _ABSENT)[:, tf.newaxis]
+    return tf.reduce_logsumexp(tf.concat([common, logits], axis=1), axis=1)
 
 
 def _log_partition(
@@ -181,6 +241,7 @@ def sum_over_parts(
     num_parts: int,
     left: tf.Tensor,
     right: tf.Tensor,
+    hard_negatives: HardNegatives | None = None,
     **arguments: Any,
 ) -> tf.Tensor:
     """The sum of a loss over the parts of embeddings that sub-towers made, each for itself.
@@ -192,15 +253,24 @@ def sum_over_parts(
       num_parts: how many parts there are.
       left: `[batch, num_parts * dim]` L2-normalised, as is each part but for its scale.
       right: `[num_candidates, num_parts * dim]` likewise.
+      hard_negatives: likewise, for losses that take them.
       **arguments: passed on.
     """
     if num_parts == 1:
-        return loss(left, right, **arguments)
-    pairs = zip(
-        *(tf.split(math.sqrt(num_parts) * side, num_parts, axis=1) for side in (left, right)),
-        strict=True,
-    )
-    return tf.add_n([loss(one, other, **arguments) for one, other in pairs])
+        own = {} if hard_negatives is None else {"hard_negatives": hard_negatives}
+        return loss(left, right, **own, **arguments)
+
+    def split(side: tf.Tensor) -> list[tf.Tensor]:
+        return tf.split(math.sqrt(num_parts) * side, num_parts, axis=1)
+
+    own_of_parts: list[dict[str, HardNegatives]] = [{}] * num_parts
+    if hard_negatives is not None:
+        own_of_parts = [
+            {"hard_negatives": hard_negatives._replace(embeddings=part)}
+            for part in split(hard_negatives.embeddings)
+        ]
+    parts = zip(split(left), split(right), own_of_parts, strict=True)
+    return tf.add_n([loss(one, other, **own, **arguments) for one, other, own in parts])
 
 
 def squared_spread_out_loss(

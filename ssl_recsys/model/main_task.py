@@ -34,6 +34,7 @@ def main_loss(
     candidates: Sequence[Candidates],
     batch: ReplicaBatch,
     *,
+    hard_negatives: losses.HardNegatives | None = None,
     weights: tf.Tensor | None = None,
     sub_towers: int = 1,
     gradient_dtype: tf.DType,
@@ -46,6 +47,8 @@ def main_loss(
       candidates: first each query's positive; then, with `mixed_negatives`, the items drawn, which
         are negatives of all queries but those whose positive they are.
       batch: place in the global batch.
+      hard_negatives: candidates of this replica's queries, each of one alone, so that nothing is
+        gathered; the symmetric loss, of items over the batch's queries, has none.
       weights: `[batch]` of the pairs, see `losses.contrastive_loss`; None: all are 1. A pair's
         weight scales its loss in both directions and for each sub-tower; the logQ correction goes
         by how often items are drawn, which weights do not change.
@@ -66,6 +69,7 @@ def main_loss(
             batch_size=batch.global_size,
             item_row=_gather(candidates, [part.item_row for part in candidates]),
             log_sampling_probability=_gather(candidates, [part.log_q for part in candidates]),
+            hard_negatives=hard_negatives,
             weights=weights,
             temperature=config.temperature,
             gradient_dtype=gradient_dtype,
@@ -84,6 +88,7 @@ def main_loss(
             items,
             positives=batch.positions(),
             batch_size=batch.global_size,
+            hard_negatives=hard_negatives,
             weights=weights,
             temperature=config.temperature,
             log_sampling_probability=log_q,

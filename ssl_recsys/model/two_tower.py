@@ -9,12 +9,13 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.batch import Batch, Features
+from ssl_recsys.data.batch import Batch, Features, ShownItems
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
 from ssl_recsys.model.augment import DROPOUTS
 from ssl_recsys.model.look_up import Activations, FeatureEmbeddings, LookedUp
+from ssl_recsys.model.losses import HardNegatives
 from ssl_recsys.model.main_task import Candidates, main_loss
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in, needs_static_shapes, sum_gradients
 from ssl_recsys.model.ssl_tasks import EncodedSide, SSLTasks
@@ -22,10 +23,10 @@ from ssl_recsys.model.tables import RowGradients, Table
 from ssl_recsys.model.towers import FusedTower, Tower, dense_layer
 from ssl_recsys.schema import ITEM, QUERY, SIDES, WEIGHT
 
-# Seeds of a step's random draws, one for each use: dropout in the main task and of the items drawn
-# for it, views of the SSL tasks' first and second side.
+# Seeds of a step's random draws, one for each use: dropout in the main task, of the items drawn for
+# it and of those shown and not chosen, views of the SSL tasks' first and second side.
 _MAIN_DROPOUT = {ITEM: 0, QUERY: 3}
-_DRAWN_DROPOUT = 4
+_DRAWN_DROPOUT, _SHOWN_DROPOUT = 4, 5
 _FIRST_SSL_SIDE = 1
 
 
@@ -202,32 +203,38 @@ class TwoTowerModel(tfrs.Model):
         batch = ReplicaBatch.here(inputs.item_row.shape[0])
         seed = fold_in(tf.constant([self._config.training.seed, 0]), step)
         if self_supervised_only:
-            inputs = inputs._replace(drawn=())
-        looked_up, ssl_looked_up, drawn_looked_up = self._look_up(inputs)
+            inputs = inputs._replace(drawn=(), shown=())
+        looked_up, ssl_looked_up, further_looked_up = self._look_up(inputs)
         main = {side: looked_up[side].activations for side in SIDES}
-        drawn = [part.activations for part in drawn_looked_up]
+        further = [part.activations for part in further_looked_up]
         drawn_batch = ReplicaBatch.here(self.num_drawn // batch.num_replicas)
         if training:
             for side, dropout in self._main_dropout.items():
                 main[side] = dropout(looked_up[side], batch, fold_in(seed, _MAIN_DROPOUT[side]))
             if ITEM in self._main_dropout:  # else what is whole would be known for a negative
+                uses = [(_DRAWN_DROPOUT, drawn_batch)] * len(inputs.drawn)
+                uses += [(_SHOWN_DROPOUT, _batch_of(part)) for part in inputs.shown]
                 drop = self._main_dropout[ITEM]
-                drop_seed = fold_in(seed, _DRAWN_DROPOUT)
-                drawn = [drop(part, drawn_batch, drop_seed) for part in drawn_looked_up]
-        embeddings, ssl_sides = self._encode(main, drawn, ssl_looked_up, batch, seed)
+                further = [
+                    drop(part, place, fold_in(seed, use))
+                    for part, (use, place) in zip(further_looked_up, uses, strict=True)
+                ]
+        embeddings, ssl_sides = self._encode(main, further, ssl_looked_up, batch, seed)
         parts = {}
         if not self_supervised_only:
-            (queries,), (items, *of_drawn) = embeddings[QUERY], embeddings[ITEM]
+            (queries,), (items, *of_further) = embeddings[QUERY], embeddings[ITEM]
             candidates = [Candidates(items, inputs.item_row, inputs.item_log_q, batch)]
             candidates += [
-                Candidates(embedded, part.item_row, part.log_q, drawn_batch)
-                for embedded, part in zip(of_drawn, inputs.drawn, strict=True)
+                Candidates(of_further.pop(0), part.item_row, part.log_q, drawn_batch)
+                for part in inputs.drawn
             ]
+            shown = [HardNegatives(of_further.pop(0), part.is_there) for part in inputs.shown]
             parts["main"] = main_loss(
                 self._config.loss,
                 queries,
                 candidates,
                 batch,
+                hard_negatives=shown[0] if shown else None,
                 weights=inputs.columns.get(WEIGHT),
                 sub_towers=self._config.tower.sub_towers,
                 gradient_dtype=tf.as_dtype(self._arithmetic_dtype),
@@ -283,6 +290,7 @@ class TwoTowerModel(tfrs.Model):
         """
         batches = [(QUERY, inputs.query), (ITEM, inputs.item), *inputs.ssl.items()]
         batches += [(ITEM, part.features) for part in inputs.drawn]
+        batches += [(ITEM, part.features) for part in inputs.shown]
         query, item, *others = self.feature_embeddings(batches)
         looked_up = {QUERY: query, ITEM: item}
         of_ssl = dict(zip(inputs.ssl, others, strict=False))
@@ -292,21 +300,21 @@ class TwoTowerModel(tfrs.Model):
     def _encode(
         self,
         main: Mapping[str, Activations],
-        drawn: Sequence[Activations],
+        further: Sequence[Activations],
         ssl_looked_up: Mapping[str, LookedUp],
         batch: ReplicaBatch,
         seed: tf.Tensor,
     ) -> tuple[dict[str, list[tf.Tensor]], dict[str, EncodedSide]]:
         """The main task's embeddings, and what the SSL tasks of each side work on.
 
-        Those of the items are followed by the ones drawn.
+        Those of the items are followed by those of the further candidates.
 
         Each tower is passed once, by the main task's batch and all views together.
         """
         embeddings, ssl_sides = {}, {}
         draws_from_catalog = self._config.ssl.draws_from_catalog
         for side in SIDES:
-            of_main = [main[side], *(drawn if side == ITEM else [])]
+            of_main = [main[side], *(further if side == ITEM else [])]
             if side not in self.ssl_tasks:
                 embeddings[side] = self.towers[side].embed_all(of_main)
                 continue
@@ -322,3 +330,9 @@ class TwoTowerModel(tfrs.Model):
                 views=rest[len(whole) :],
             )
         return embeddings, ssl_sides
+
+
+def _batch_of(shown: ShownItems) -> ReplicaBatch:
+    """The place of a replica's hard negatives among those of the global batch."""
+    size, count = shown.is_there.shape
+    return ReplicaBatch.here(size * count)

@@ -13,7 +13,7 @@ def training_pairs(config: RunConfig, dataset: Dataset) -> TrainingPairs:
     """The pairs that a configuration trains on; warns where all of them are one batch.
 
     Raises:
-      InputError: if there are none.
+      InputError: if there are none, or fewer negatives to a pair than wanted.
     """
     training = config.training
     pairs = dataset.training_pairs(
@@ -23,6 +23,7 @@ def training_pairs(config: RunConfig, dataset: Dataset) -> TrainingPairs:
         ssl_sides=config.ssl.sides if config.ssl.draws_from_catalog else (),
         passes_per_epoch=training.passes_per_epoch,
         mixed_negatives=config.loss.mixed_negatives,
+        hard_negatives=config.loss.hard_negatives,
     )
     if pairs.batch_size < training.batch_size:
         logging.warning(

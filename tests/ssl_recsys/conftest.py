@@ -24,6 +24,14 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def shown_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """As `data_dir`, but that pairs have up to three negatives."""
+    directory = tmp_path_factory.mktemp("shown") / "data"
+    small_dataset.write(directory, negatives=small_dataset.negatives)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A run over the six apps and x, which is only in the log; tests change copies of it."""
     directory = tmp_path_factory.mktemp("serving")

@@ -81,6 +81,159 @@ def test_weighted_loss_by_hand() -> None:
     assert float(loss) == pytest.approx((0.5 * first + 3 * second) / 2, rel=1e-6)
 
 
+# Of the first example [0, 1] and padding, of the second both axes.
+OWN = losses.HardNegatives(
+    tf.constant([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+    tf.constant([[True, False], [True, True]]),
+)
+
+
+def test_hard_negatives_by_hand() -> None:
+    # logits [[2, 0], [1.2, 1.6]] of the batch; the first example's own 0, the second's 1.6 and 1.2
+    expected = (log_sum_exp(2, 0, 0) - 2 + log_sum_exp(1.2, 1.6, 1.6, 1.2) - 1.6) / 2
+    loss = losses.contrastive_loss(
+        LEFT, RIGHT, positives=DIAGONAL, temperature=0.5, hard_negatives=OWN
+    )
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+
+
+def test_hard_negatives_beside_sampled_candidates_by_hand() -> None:
+    # Each of the batch's n = 2 candidates is expected n q times and weighs 1 / (n q), an own one
+    # is there for certain and weighs 1; so does the positive of the corrected form.
+    q = np.array([0.5, 0.1])
+    exp_first, exp_second = np.exp([2.0, 0.0]) / (2 * q), np.exp([1.2, 1.6]) / (2 * q)
+    own_first, own_second = math.exp(0), math.exp(1.6) + math.exp(1.2)
+    standard = (
+        math.log(exp_first.sum() + own_first)
+        - math.log(exp_first[0])
+        + math.log(exp_second.sum() + own_second)
+        - math.log(exp_second[1])
+    ) / 2
+    # One other candidate: n = 1.
+    corrected = (
+        math.log(math.exp(2) + 2 * exp_first[1] + own_first)
+        - 2
+        + math.log(math.exp(1.6) + 2 * exp_second[0] + own_second)
+        - 1.6
+    ) / 2
+    common = {
+        "positives": DIAGONAL,
+        "temperature": 0.5,
+        "log_sampling_probability": tf.constant(np.log(q), tf.float32),
+        "hard_negatives": OWN,
+    }
+    found = losses.contrastive_loss(LEFT, RIGHT, **common)
+    assert float(found) == pytest.approx(standard, rel=1e-6)
+    found = losses.corrected_softmax_loss(LEFT, RIGHT, item_row=DIAGONAL, **common)
+    assert float(found) == pytest.approx(corrected, rel=1e-6)
+
+
+def numpy_loss_with_own(
+    left: np.ndarray,
+    right: np.ndarray,
+    positives: np.ndarray,
+    own: np.ndarray,
+    is_there: np.ndarray,
+    *,
+    temperature: float,
+    log_q: np.ndarray | None,
+    item_row: np.ndarray,
+    is_corrected: bool,
+    weights: np.ndarray,
+) -> float:
+    """Example by example in float64, each candidate with the weight that it has."""
+    num, total = len(right), 0.0
+    for i, positive in enumerate(positives):
+        logits = right.astype(float) @ left[i] / temperature
+        share = np.ones(num) if log_q is None else np.exp(log_q)
+        if is_corrected:
+            others = item_row != item_row[positive]
+            scores = [logits[positive], *(logits - np.log((num - 1) * share))[others]]
+        else:
+            scores = [*(logits - (0 if log_q is None else np.log(num * share)))]
+        mine = scores[0] if is_corrected else scores[positive]
+        scores += [*(own[i].astype(float) @ left[i] / temperature)[is_there[i]]]
+        total += weights[i] * (np.logaddexp.reduce(scores) - mine)
+    return total / num
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    temperature=st.sampled_from([0.005, 0.03, 0.034, 0.07, 1.0]),
+    form=st.sampled_from(["plain", "standard", "corrected"]),
+    count=st.integers(1, 3),
+)
+def test_hard_negatives_equal_the_numpy_form(
+    seed: int, temperature: float, form: str, count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    left, right, own = (
+        (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+        for values in (rng.normal(size=(n, 4)) for n in (5, 9, 5 * count))
+    )
+    positives, is_there = rng.permutation(9)[:5], rng.random((5, count)) < 0.7
+    log_q = None if form == "plain" else np.log(rng.uniform(1e-6, 1, 9)).astype(np.float32)
+    item_row, weights = rng.integers(0, 20, 9), rng.uniform(0, 3, 5).astype(np.float32)
+    expected = numpy_loss_with_own(
+        left,
+        right,
+        positives,
+        own.reshape(5, count, 4),
+        is_there,
+        temperature=temperature,
+        log_q=log_q,
+        item_row=item_row,
+        is_corrected=form == "corrected",
+        weights=weights,
+    )
+    arguments = {
+        "positives": tf.constant(positives, tf.int32),
+        "temperature": temperature,
+        "hard_negatives": losses.HardNegatives(tf.constant(own), tf.constant(is_there)),
+        "weights": tf.constant(weights),
+    }
+    if log_q is not None:
+        arguments["log_sampling_probability"] = tf.constant(log_q)
+    if form == "corrected":
+        arguments["item_row"] = tf.constant(item_row, tf.int32)
+    loss = losses.corrected_softmax_loss if form == "corrected" else losses.contrastive_loss
+    found = loss(tf.constant(left), tf.constant(right), **arguments)
+    assert float(found) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.005, 0.5])
+def test_padding_of_hard_negatives_is_nothing(temperature: float) -> None:
+    none = OWN._replace(is_there=tf.zeros([2, 2], bool))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([LEFT, RIGHT, OWN.embeddings])
+        plain, padded, some = (
+            losses.contrastive_loss(
+                LEFT, RIGHT, positives=DIAGONAL, temperature=temperature, hard_negatives=own
+            )
+            for own in (None, none, OWN)
+        )
+        # Candidates of one item: but for padding there is no negative at all.
+        alone = losses.corrected_softmax_loss(
+            LEFT,
+            RIGHT,
+            positives=DIAGONAL,
+            item_row=tf.constant([3, 3]),
+            log_sampling_probability=tf.zeros([2]),
+            temperature=temperature,
+            hard_negatives=none,
+        )
+    assert float(padded) == pytest.approx(float(plain), rel=1e-6)
+    np.testing.assert_allclose(tape.gradient(padded, LEFT), tape.gradient(plain, LEFT), atol=1e-6)
+    np.testing.assert_array_equal(tape.gradient(padded, OWN.embeddings), np.zeros([4, 2]))
+    gradient = tape.gradient(some, OWN.embeddings).numpy()
+    assert not gradient[1].any()
+    if temperature == 0.5:
+        assert gradient[[0, 2, 3]].any(axis=1).all()
+    assert float(alone) == 0.0
+    np.testing.assert_array_equal(tape.gradient(alone, LEFT), np.zeros([2, 2]))
+
+
 def plain_loss(
     left: tf.Tensor,
     right: tf.Tensor,

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_recsys import config
-from ssl_recsys.data.batch import Batch, DrawnItems
+from ssl_recsys.data.batch import Batch, DrawnItems, ShownItems
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
 from ssl_recsys.model import augment, losses
@@ -44,6 +44,19 @@ OPTIONS: dict[str, dict[str, dict[str, object]]] = {
         "ssl": {"method": "baseline", "main_dropout_rate": 0.4},
         "loss": {"mixed_negatives": 4, "logq_correction": True, "logq_form": "corrected"},
     },
+    "hard_negatives": {
+        "tower": {"sub_towers": 2},
+        "ssl": {"method": "fd", "main_dropout_rate": 0.4},
+        "loss": {
+            "hard_negatives": 2,
+            "mixed_negatives": 4,
+            "logq_correction": True,
+            "logq_form": "corrected",
+        },
+    },
+    "hard_negatives_standard": {
+        "loss": {"hard_negatives": 3, "symmetric_loss": True, "logq_correction": True},
+    },
     "every_option": {
         "tower": {"shared_projection": 3.0, "value_weights": "idf", "pooling": "sqrtn"},
         "loss": {"symmetric_loss": True, "logq_correction": True},
@@ -61,9 +74,16 @@ EVERY_PIECE = (
     "main_dropout",
     "corrected_logq",
     "mixed_negatives",
+    "hard_negatives",
+    "hard_negatives_standard",
     "sub_towers",
     "every_option",
 )
+LOGQ_FORMS: list[dict[str, object]] = [
+    {},
+    {"logq_correction": True},
+    {"logq_correction": True, "logq_form": "corrected"},
+]
 NUM_ITEMS = 9
 MASKS = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1]], dtype=bool)
 STATISTICS = CatalogStatistics(
@@ -116,7 +136,11 @@ def make_features(rng: np.random.Generator, size: int = BATCH) -> dict[str, tf.T
 
 
 def make_batch(
-    seed: int = 0, size: int = BATCH, ssl_sides: tuple[str, ...] = (), drawn: int = 0
+    seed: int = 0,
+    size: int = BATCH,
+    ssl_sides: tuple[str, ...] = (),
+    drawn: int = 0,
+    shown: int = 0,
 ) -> Batch:
     rng = np.random.default_rng(seed)
     batch = Batch(
@@ -126,6 +150,9 @@ def make_batch(
         item_row=tf.constant(rng.integers(0, NUM_ITEMS, size), tf.int32),
         item_log_q=tf.constant(np.log(rng.random(size)), tf.float32),
     )
+    if shown:
+        is_there = tf.constant(rng.random((size, shown)) < 0.7)
+        batch = batch._replace(shown=(ShownItems(make_features(rng, size * shown), is_there),))
     return batch._replace(drawn=(make_drawn(rng, drawn),)) if drawn else batch
 
 
@@ -417,11 +444,7 @@ def plain_mixed_loss(
     return total / BATCH
 
 
-@pytest.mark.parametrize(
-    "logq",
-    [{}, {"logq_correction": True}, {"logq_correction": True, "logq_form": "corrected"}],
-    ids=str,
-)
+@pytest.mark.parametrize("logq", LOGQ_FORMS, ids=str)
 def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None:
     run = make_config(config.SSLConfig(), mixed_negatives=5, **logq)
     model, batch = make_model(run), make_batch(drawn=5)
@@ -447,6 +470,77 @@ def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None
         np.testing.assert_allclose(
             tf.convert_to_tensor(mine), tf.convert_to_tensor(theirs), atol=1e-5
         )
+
+
+@pytest.mark.parametrize("logq", LOGQ_FORMS, ids=str)
+def test_hard_negatives_are_candidates_of_their_query_alone(logq: dict[str, object]) -> None:
+    run = make_config(config.SSLConfig(), hard_negatives=2, **logq)
+    model, batch = make_model(run), make_batch(shown=2)
+    (shown,) = batch.shown
+    with tf.GradientTape() as tape:
+        got = model.compute_losses(batch, 0)["main"]
+    with tf.GradientTape() as plain_tape:
+        queries, items, own = (
+            plain_tower(model, side, features)
+            for side, features in (
+                (QUERY, batch.query),
+                (ITEM, batch.item),
+                (ITEM, shown.features),
+            )
+        )
+        logits = queries @ tf.transpose(items) / run.loss.temperature
+        total = tf.constant(0.0)
+        for i, row in enumerate(batch.item_row.numpy()):
+            positive = logits[i, i]
+            is_same = tf.equal(batch.item_row, row)
+            scores = logits[i]
+            if logq:
+                scores -= batch.item_log_q
+            if "logq_form" in logq:
+                # Each of n others is expected n q times; positive and own ones are certain.
+                scores = tf.where(is_same, -1e9, scores - np.log(BATCH - 1))
+                scores = tf.concat([scores, [positive]], axis=0)
+            elif logq:
+                scores -= np.log(BATCH)
+                positive = scores[i]
+            mine = [
+                tf.tensordot(queries[i], own[2 * i + k], 1) / run.loss.temperature
+                for k in range(2)
+                if shown.is_there[i, k]
+            ]
+            total += tf.reduce_logsumexp(tf.stack([*tf.unstack(scores), *mine])) - positive
+        expected = total / BATCH
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+    variables = model.trainable_variables
+    for mine, theirs in zip(
+        tape.gradient(got, variables), plain_tape.gradient(expected, variables), strict=True
+    ):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(mine), tf.convert_to_tensor(theirs), atol=2e-5
+        )
+
+
+def test_hard_negatives_lose_features_as_items_and_no_pretraining_reads_them() -> None:
+    run = make_option("hard_negatives")
+    model, batch = make_model(run), batch_for(run)
+    (shown,) = batch.shown
+    present = {name: values for name, values in shown.features.items() if name != "quality"}
+    without = {name: tf.zeros_like(values) for name, values in present.items()}
+    missing = without | {"quality": tf.tile([[0.0, 1.0]], [2 * BATCH, 1])}
+    # With every feature dropped what is shown is as an item without any.
+    keep_none = dataclasses.replace(run, ssl=dataclasses.replace(run.ssl, main_dropout_rate=0.0))
+    whole = make_model(keep_none)
+    nothing = batch._replace(shown=(shown._replace(features=missing),))
+    found = [float(model.compute_losses(one, 0)["main"]) for one in (batch, nothing)]
+    exact = [float(whole.compute_losses(one, 0)["main"]) for one in (batch, nothing)]
+    assert len({*found, *exact}) == 4
+    of_steps = [float(model.compute_losses(batch, step)["main"]) for step in (0, 0, 1)]
+    assert of_steps[0] == of_steps[1] != of_steps[2]
+    parts = model.compute_losses(batch, step=0, self_supervised_only=True)
+    bare = model.compute_losses(batch._replace(shown=()), step=0, self_supervised_only=True)
+    assert {name: float(loss) for name, loss in parts.items()} == {
+        name: float(loss) for name, loss in bare.items()
+    }
 
 
 def test_drawn_items_lose_features_as_those_of_the_batch() -> None:
@@ -531,6 +625,7 @@ def batch_for(run: config.RunConfig) -> Batch:
     return make_batch(
         ssl_sides=run.ssl.sides if run.ssl.draws_from_catalog else (),
         drawn=run.loss.mixed_negatives,
+        shown=run.loss.hard_negatives,
     )
 
 
@@ -538,9 +633,12 @@ def named_config(name: str, **loss: object) -> config.RunConfig:
     return make_option(name) if name in OPTIONS else make_config(VARIANTS[name], **loss)
 
 
-@pytest.mark.parametrize("name", ["fd", "corrected_logq", "sub_towers", "every_option"])
+@pytest.mark.parametrize(
+    "name", ["fd", "corrected_logq", "sub_towers", "every_option", "hard_negatives"]
+)
 def test_weights_scale_what_pairs_add_to_the_main_loss(name: str) -> None:
-    model, batch = make_model(named_config(name)), make_batch()
+    run = named_config(name)
+    model, batch = make_model(run), batch_for(run)
 
     def losses_with(weights: tf.Tensor) -> dict[str, float]:
         parts = model.compute_losses(batch._replace(columns={WEIGHT: weights}), 0)
@@ -638,12 +736,13 @@ def test_two_replicas_round_bfloat16_tables_as_one(two_replicas: tf.distribute.S
     assert (one == two).mean() > 0.98
 
 
-def test_mixed_precision_keeps_weights_and_losses_in_float32() -> None:
-    run = make_config(VARIANTS["fd_fm_so"])
+@pytest.mark.parametrize("name", ["fd_fm_so", "hard_negatives"])
+def test_mixed_precision_keeps_weights_and_losses_in_float32(name: str) -> None:
+    run = named_config(name)
     mixed = dataclasses.replace(
         run, training=dataclasses.replace(run.training, mixed_precision=True)
     )
-    batch = make_batch()
+    batch = batch_for(run)
     plain_loss = make_model(run).compute_losses(batch, 0)["loss"]
     model = make_model(mixed)
     loss = model.compute_losses(batch, 0)["loss"]

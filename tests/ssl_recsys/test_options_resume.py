@@ -26,6 +26,8 @@ EVERYTHING = config.RunConfig(
         logq_correction=True,
         logq_form="corrected",
         remove_accidental_hits=True,
+        mixed_negatives=16,
+        hard_negatives=2,
         symmetric_loss=True,
     ),
     ssl=config.SSLConfig(
@@ -61,10 +63,10 @@ def trained(data_dir: pathlib.Path, model_dir: pathlib.Path, *epochs: int) -> pa
 
 
 def test_a_run_with_every_option_resumes_exactly(
-    data_dir: pathlib.Path, tmp_path: pathlib.Path
+    shown_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    straight = trained(data_dir, tmp_path / "straight", 3)
-    stopped = trained(data_dir, tmp_path / "stopped", 2, 3)
+    straight = trained(shown_dir, tmp_path / "straight", 3)
+    stopped = trained(shown_dir, tmp_path / "stopped", 2, 3)
     np.testing.assert_allclose(
         *(np.load(path / "export" / "item_embeddings.npy") for path in (straight, stopped)),
         atol=2e-3,

@@ -223,7 +223,7 @@ def test_checkpoints_move_between_numbers_of_replicas(
 
 
 def test_a_run_moves_between_sharded_and_replicated_tables(
-    data_dir: pathlib.Path,
+    shown_dir: pathlib.Path,
     tmp_path: pathlib.Path,
     two_replicas: tf.distribute.Strategy,
     monkeypatch: pytest.MonkeyPatch,
@@ -231,8 +231,8 @@ def test_a_run_moves_between_sharded_and_replicated_tables(
     monkeypatch.setattr(run, "make_strategy", lambda name: two_replicas)
 
     def train(name: str, *flags: str) -> None:
-        more = ("--method=fd", "--keep_checkpoints", *flags)
-        commands.train(*commands.small_run(data_dir, tmp_path / name, *more))
+        more = ("--method=fd", "--hard_negatives=2", "--keep_checkpoints", *flags)
+        commands.train(*commands.small_run(shown_dir, tmp_path / name, *more))
 
     train("replicated")
     train("moving", "--max_epochs=1", "--shard_tables", "--eval_split=none")

@@ -29,7 +29,10 @@ def traced_nodes(
     """The operations of a call that takes steps."""
     dataset = Dataset(data_dir)
     pairs = dataset.training_pairs(
-        batch_size=BATCH, seed=0, mixed_negatives=run.loss.mixed_negatives
+        batch_size=BATCH,
+        seed=0,
+        mixed_negatives=run.loss.mixed_negatives,
+        hard_negatives=run.loss.hard_negatives,
     )
     trainer = Trainer(dataset, pairs, dataset.pairs("validation"), run, strategy, model_dir)
     concrete = trainer._joint_steps.get_concrete_function(trainer.batches(0), tf.constant(2))
@@ -38,11 +41,16 @@ def traced_nodes(
 
 
 def make_run(
-    method: str, *, table_dtype: str = "float32", mixed_negatives: int = 0, **training: Any
+    method: str,
+    *,
+    table_dtype: str = "float32",
+    mixed_negatives: int = 0,
+    hard_negatives: int = 0,
+    **training: Any,
 ) -> config.RunConfig:
     return config.RunConfig(
         tower=config.TowerConfig(embedding_dim=DIM, hidden_layers=(12, 6), table_dtype=table_dtype),
-        loss=config.LossConfig(mixed_negatives=mixed_negatives),
+        loss=config.LossConfig(mixed_negatives=mixed_negatives, hard_negatives=hard_negatives),
         ssl=config.SSLConfig(method=method),
         training=config.TrainingConfig(batch_size=BATCH, strategy="tpu", **training),
     )
@@ -53,6 +61,7 @@ RUNS = {
     "bfloat16": make_run("fd", table_dtype="bfloat16", row_wise_adagrad=True),
     "sharded": make_run("fd_fm_so", shard_tables=True),
     "mixed_negatives": make_run("fd", mixed_negatives=6),
+    "hard_negatives": make_run("do", hard_negatives=2, shard_tables=True),
     "sharded_bfloat16": make_run(
         "do", table_dtype="bfloat16", row_wise_adagrad=True, shard_tables=True
     ),
@@ -68,10 +77,12 @@ def test_a_step_exchanges_and_updates_rows(
     name: str,
     strategy: tf.distribute.TPUStrategy,
     data_dir: pathlib.Path,
+    shown_dir: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
     run = RUNS[name]
-    nodes = list(traced_nodes(run, strategy, data_dir, tmp_path))
+    directory = shown_dir if run.loss.hard_negatives else data_dir
+    nodes = list(traced_nodes(run, strategy, directory, tmp_path))
     kinds = [node.op for node in nodes]
     exchanged = [shape_of(node) for node in nodes if node.op == "CrossReplicaSum"]
     is_rounded = run.tower.table_dtype == "bfloat16"  # rows and accumulators are written
@@ -82,7 +93,8 @@ def test_a_step_exchanges_and_updates_rows(
     assert all(size > 0 for shape in exchanged for size in shape)
     tables = [[spec.vocab_size, DIM] for spec in SPECS if spec.is_embedded]
     # Of a sharded table each core reads what all cores look up: ids of both sides, and id 0.
-    of_core = (2 * BATCH + run.loss.mixed_negatives) // CORES + 1
+    of_pairs = (2 + run.loss.hard_negatives) * BATCH
+    of_core = (of_pairs + run.loss.mixed_negatives) // CORES + 1
     looked_up = of_core * (CORES if run.training.shard_tables else 1)
     gathers = [node for node in nodes if node.op in ("ResourceGather", "GatherV2")]
     assert [looked_up, DIM] in map(shape_of, gathers)
