@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 _LINES_LOOKED_AT = 1000
+_SHOWN_CHARACTERS = 80
 # A longer line may take a hundred times its size as Python objects.
 MAX_LINE = 4 << 20
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -36,13 +37,14 @@ def split_lines(text: str) -> list[str]:
 
 
 def read_columns(
-    text: str, columns: Sequence[str]
+    text: str, columns: Sequence[str], lists: Collection[str] = ()
 ) -> tuple[np.ndarray, dict[str, pa.Array], list[tuple[int, str]]]:
     """Parses lines, each an object; blank ones are left out.
 
     Args:
       text: the lines.
       columns: names of columns; one that an object lacks is null there.
+      lists: those whose values must be lists, or null.
 
     Returns:
       The number of each row's line, counted from 0, `[rows]` int64; the columns `[rows]`; and
@@ -55,6 +57,7 @@ def read_columns(
             continue
         try:
             record = _record(line)
+            _check_lists(record, lists)
             cells = [_cell(name, record.get(name)) for name in columns]
             if "\\u" in line:
                 _check_surrogates(columns, cells)
@@ -64,7 +67,7 @@ def read_columns(
         lines.append(number)
         for name, cell in zip(columns, cells, strict=True):
             values[name].append(cell)
-    arrays = {name: _column(column) for name, column in values.items()}
+    arrays = {name: _column(column, name in lists) for name, column in values.items()}
     return np.asarray(lines, np.int64), arrays, wrong
 
 
@@ -98,6 +101,14 @@ def _constant(name: str) -> str | None:
     return None if name == "NaN" else name
 
 
+def _check_lists(record: dict[str, Any], lists: Collection[str]) -> None:
+    for name in lists:
+        value = record.get(name)
+        if value is not None and not isinstance(value, list):
+            what = "an object" if isinstance(value, dict) else repr(value)[:_SHOWN_CHARACTERS]
+            raise ValueError(f"{name} must be a list, got {what}")
+
+
 def _cell(name: str, value: Any) -> _Cell:
     if not isinstance(value, list):
         return _text(name, value)
@@ -124,9 +135,9 @@ def _check_surrogates(columns: Sequence[str], cells: Sequence[_Cell]) -> None:
             raise ValueError(f"{name} has half of a surrogate pair, {half}") from error
 
 
-def _column(values: list[_Cell]) -> pa.Array:
-    """Lists of text where any value is a list, else text."""
-    if any(isinstance(value, list) for value in values):
+def _column(values: list[_Cell], is_list: bool) -> pa.Array:
+    """Lists of text where all values are to be lists or any value is one, else text."""
+    if is_list or any(isinstance(value, list) for value in values):
         lists = [value if isinstance(value, list) else [value] for value in values]
         present = [[text for text in texts if text is not None] for texts in lists]
         return pa.array(present, pa.list_(pa.string()))

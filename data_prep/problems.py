@@ -70,12 +70,14 @@ def pieces(path: str, directory: str, text: tables.TextFormat) -> Iterator[table
         yield from tables.pieces(path, text)
 
 
-def parse(piece: tables.Piece, columns: Sequence[str], directory: str) -> tables.Rows:
+def parse(
+    piece: tables.Piece, columns: Sequence[str], directory: str, lists: Sequence[str] = ()
+) -> tables.Rows:
     """As `tables.parse`, with errors reported."""
     from data_prep import tables
 
     with reported(directory):
-        return tables.parse(piece, columns)
+        return tables.parse(piece, columns, lists=lists)
 
 
 def check_bad(found: Found, max_bad_records: int, directory: str) -> None:

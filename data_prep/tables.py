@@ -183,13 +183,19 @@ def _too_long(piece: Piece) -> InputError:
     )
 
 
-def parse(piece: Piece, columns: Sequence[str], vectors: Collection[str] = ()) -> Rows:
+def parse(
+    piece: Piece,
+    columns: Sequence[str],
+    vectors: Collection[str] = (),
+    lists: Collection[str] = (),
+) -> Rows:
     """Reads some columns of a piece.
 
     Args:
       piece: from `pieces`.
       columns: names of columns; one that a JSON record lacks is null there.
       vectors: those whose lists of numbers stay numbers where the file has them as such.
+      lists: those whose values are lists in JSON lines; a record with any other value is bad.
 
     Raises:
       InputError: if the piece is damaged as a whole, or its text is not in its encoding.
@@ -197,8 +203,10 @@ def parse(piece: Piece, columns: Sequence[str], vectors: Collection[str] = ()) -
     try:
         if piece.file_format == PARQUET:
             rows = _parse_parquet(piece, columns, vectors)
+        elif piece.file_format == JSONL:
+            rows = _parse_json(piece, columns, lists)
         else:
-            rows = (_parse_json if piece.file_format == JSONL else _parse_csv)(piece, columns)
+            rows = _parse_csv(piece, columns)
         return dataclasses.replace(rows, first_record=piece.first_record)
     except InputError:
         raise
@@ -296,9 +304,9 @@ def _without_blank(piece: Piece, rows: Rows, starts: np.ndarray) -> Rows:
     return dataclasses.replace(rows, lines=rows.lines[~blank], columns=columns)
 
 
-def _parse_json(piece: Piece, columns: Sequence[str]) -> Rows:
+def _parse_json(piece: Piece, columns: Sequence[str], lists: Collection[str]) -> Rows:
     text = input_streams.decode(piece.data, piece.path, piece.first)
-    lines, values, wrong = json_records.read_columns(text, columns)
+    lines, values, wrong = json_records.read_columns(text, columns, lists)
     bad = tuple(BadRecord(piece.path, piece.first + line, reason) for line, reason in wrong)
     return Rows(piece.path, piece.first + lines, values, bad)
 

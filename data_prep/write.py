@@ -26,6 +26,7 @@ class PairBatch(NamedTuple):
       item_row: integers.
       weight: float32; None where pairs have none. Optional columns have the names that they have in
         `schema.OPTIONAL_PAIR_COLUMNS`; the job announces them (`beam_job.DataJob.pair_columns`).
+      negatives: `[pairs, n]` integers, rows of the items' catalog, -1 behind the last; likewise.
     """
 
     split: np.ndarray
@@ -33,6 +34,7 @@ class PairBatch(NamedTuple):
     query_row: np.ndarray
     item_row: np.ndarray
     weight: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
 
 class _OrderedPairs(NamedTuple):
@@ -42,6 +44,7 @@ class _OrderedPairs(NamedTuple):
     query_row: np.ndarray
     item_row: np.ndarray
     weight: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
 
 class VocabularyStats(NamedTuple):
@@ -243,7 +246,7 @@ def _pairs_by_file(
 ) -> Iterator[tuple[tuple[int, int], Any]]:
     batch: PairBatch = get(element)
     order = splits.order_keys(batch.digest, seed)
-    pairs = _OrderedPairs(order, batch.query_row, batch.item_row, batch.weight)
+    pairs = _OrderedPairs(order, *batch[2:])
     for split in range(len(schema.PAIR_SPLITS)):
         files = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
         mine = np.flatnonzero(batch.split == split)
@@ -261,7 +264,9 @@ def _write_pairs(
     pairs = shards.concatenate(_OrderedPairs, batches)
     pairs = shards.take(pairs, np.lexsort((pairs.item_row, pairs.query_row, pairs.order)))
     count = num_files(num_pairs[split], encode.PAIRS_PER_FILE)
-    records = encode.pair_records(pairs.query_row, pairs.item_row, weight=pairs.weight)
+    records = encode.pair_records(
+        pairs.query_row, pairs.item_row, weight=pairs.weight, negatives=pairs.negatives
+    )
     return encode.write_records(
         directory, schema.PAIRS_DIR, schema.PAIR_SPLITS[split], index, count, records
     )

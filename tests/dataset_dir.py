@@ -55,3 +55,33 @@ def weighted_pairs(data_dir):
         )
         for split in schema.PAIR_SPLITS
     }
+
+
+def negatives_of_pairs(data_dir):
+    """Sorted (query key, item key, negatives' keys) by split; -1 is None."""
+    import tensorflow_datasets as tfds
+
+    info = schema.read_dataset_info(data_dir)
+
+    def records(folder, split):
+        builder = tfds.builder_from_directory(data_dir / folder)
+        return tfds.as_numpy(builder.as_dataset(split=split))
+
+    keys = {
+        side: [
+            record["key"].decode()
+            for record in records(info.catalog_dir(side), info.catalog_split(side))
+        ]
+        for side in schema.SIDES
+    }
+    items = {-1: None} | dict(enumerate(keys[schema.ITEM]))
+    found = {split: [] for split in schema.PAIR_SPLITS}
+    for split, pairs in found.items():
+        for record in records(schema.PAIRS_DIR, split):
+            shown = record[schema.NEGATIVES].reshape(len(record["item_row"]), -1)
+            for query, item, negatives in zip(
+                record["query_row"], record["item_row"], shown.tolist(), strict=True
+            ):
+                of_pair = tuple(items[row] for row in negatives)
+                pairs.append((keys[schema.QUERY][query], keys[schema.ITEM][item], of_pair))
+    return {split: sorted(pairs, key=str) for split, pairs in found.items()}

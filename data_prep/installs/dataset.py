@@ -16,6 +16,7 @@ from data_prep import splits
 from data_prep.counting import count
 from data_prep.installs import logs
 from data_prep.installs.counters import ITEM_ROWS_REPEATED
+from data_prep.installs.find_negatives import FindNegatives
 from data_prep.installs.items import ItemOptions, ItemRows, choose_items
 from data_prep.installs.logs import BY_TIME
 from data_prep.sampling import SampleByDigest
@@ -36,6 +37,7 @@ class LinkedPairs(NamedTuple):
       digest: the pairs' own, uint64.
       divider: the split depends on it, int64.
       weight: float32; None where all weigh alike.
+      negatives: `[pairs, max_negatives]` digests; None where there are none.
     """
 
     item_shard: int
@@ -44,6 +46,7 @@ class LinkedPairs(NamedTuple):
     digest: np.ndarray
     divider: np.ndarray
     weight: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
 
 class NumberedPairs(NamedTuple):
@@ -55,6 +58,8 @@ class NumberedPairs(NamedTuple):
       query_row: of the seed, int32 if that is enough for the catalog.
       item_row: of the candidate, likewise.
       weight: float32; None where all weigh alike.
+      negatives: `[pairs, max_negatives]` digests until `FindNegatives` makes them rows, -1 behind
+        the last; None where there are none.
     """
 
     digest: np.ndarray
@@ -62,10 +67,12 @@ class NumberedPairs(NamedTuple):
     query_row: np.ndarray
     item_row: np.ndarray
     weight: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
     def batch(self, of_split: np.ndarray) -> PairBatch:
         """The pairs with the positions of their splits, `[pairs]` uint8."""
-        return PairBatch(of_split, self.digest, self.query_row, self.item_row, self.weight)
+        rows = self.query_row, self.item_row
+        return PairBatch(of_split, self.digest, *rows, self.weight, self.negatives)
 
 
 class Numbered(NamedTuple):
@@ -117,7 +124,31 @@ class NumberItems(beam.PTransform):
             | "GroupBySeed" >> beam.CoGroupByKey()
             | "PairsToRows" >> beam.FlatMap(_to_rows, AsDict(chosen.item_counts), num_shards)
         )
-        return Numbered(chosen.items, chosen.item_counts, numbered, chosen.repeated)
+        pairs = without_shards(
+            numbered,
+            chosen.items,
+            chosen.item_counts,
+            self._options,
+            queries_are_items=True,
+        )
+        return Numbered(chosen.items, chosen.item_counts, pairs, chosen.repeated)
+
+
+def without_shards(
+    pairs: beam.PCollection,
+    items: beam.PCollection,
+    item_counts: beam.PCollection,
+    options: ItemOptions,
+    *,
+    queries_are_items: bool,
+) -> beam.PCollection:
+    """The NumberedPairs of (shard, NumberedPairs); their negatives, if any, become rows."""
+    if not options.spec.log.negatives:
+        return pairs | "DropShards" >> beam.Values()
+    found_in = {"pairs": pairs, "items": items, "item_counts": item_counts}
+    return found_in | "FindNegatives" >> FindNegatives(
+        options.num_shards, queries_are_items=queries_are_items
+    )
 
 
 def _distinct_seeds(element: Keyed, num_shards: int) -> Iterator[Keyed]:
@@ -142,7 +173,13 @@ def _choose_items(
     for query_shard, where in group_indices(query_shards, options.num_shards):
         part = take(pairs, where)
         linked = LinkedPairs(
-            shard, position[where], part.query, digests[where], part.divider, part.weight
+            shard,
+            position[where],
+            part.query,
+            digests[where],
+            part.divider,
+            part.weight,
+            part.negatives,
         )
         yield TaggedOutput("pairs", (query_shard, linked))
     for record in repeated:
@@ -153,9 +190,7 @@ def _table(shard: int, items: ItemRows) -> tuple[int, np.ndarray]:
     return shard, items.digests
 
 
-def _to_rows(
-    element: Keyed, item_counts: Mapping[int, int], num_shards: int
-) -> Iterator[NumberedPairs]:
+def _to_rows(element: Keyed, item_counts: Mapping[int, int], num_shards: int) -> Iterator[Keyed]:
     shard, groups = element
     starts = first_rows(item_counts, num_shards)
     # Pairs take most of the memory, so their columns are as narrow as possible.
@@ -164,13 +199,15 @@ def _to_rows(
     for pairs in groups["pairs"]:
         query_row = starts[shard] + find(pairs.query, table)[0]
         item_row = starts[pairs.item_shard] + pairs.item_position
-        yield NumberedPairs(
+        numbered = NumberedPairs(
             pairs.digest,
             pairs.divider,
             query_row.astype(kind),
             item_row.astype(kind),
             pairs.weight,
+            pairs.negatives,
         )
+        yield shard, numbered
 
 
 class SplitPairs(beam.PTransform):

@@ -25,7 +25,7 @@ def history_pairs(
 
     Only the first event of a user with an item counts (see `first_events`). Each event is then the
     candidate of all the user's items that came earlier by up to `window`, and the pair has its
-    weight; of two at the same moment neither came earlier. Where a user has more than
+    weight and negatives; of two at the same moment neither came earlier. Where a user has more than
     `max_pairs_per_user` pairs, so many of them are taken, spread evenly over the user's history.
 
     Args:
@@ -60,6 +60,7 @@ def history_pairs(
             item=item[candidate],
             time=time[candidate],
             weight=None if weight is None else weight[candidate],
+            negatives=None if firsts.negatives is None else firsts.negatives[candidate],
             user=user[candidate],
         )
 

@@ -38,6 +38,16 @@ class LogOptions(JobOptions):
         False,
         "Make the kind of the event to predict a feature of the query, where queries are users.",
     )
+    negatives_column: str = option(
+        "",
+        "Column of the log that lists the keys of items that were shown and not chosen: negatives "
+        "of the event's pairs, for --hard_negatives in training.",
+    )
+    max_negatives: int = option(
+        0,
+        "Negatives of an event that are kept, the first ones; 0: as the spec says (4).",
+        at_least=0,
+    )
     encoding: str = option(
         "",
         "Encoding of text files without a byte order mark, such as latin-1 (utf-8).",
@@ -54,7 +64,7 @@ class LogOptions(JobOptions):
     )
 
     recorded_if_given: ClassVar[tuple[str, ...]] = (
-        "weight_column", "kind_column", "kinds", "kind_feature"
+        "weight_column", "kind_column", "kinds", "kind_feature", "negatives_column", "max_negatives"
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -77,6 +87,8 @@ class LogOptions(JobOptions):
             "kind_column": self.kind_column,
             "kinds": dict(self.kinds),
             "kind_feature": self.kind_feature,
+            "negatives": self.negatives_column,
+            "max_negatives": self.max_negatives,
         }
         log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
         spec = spec.with_key(self.key_column) if self.key_column else spec

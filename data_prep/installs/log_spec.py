@@ -6,12 +6,15 @@ import dataclasses
 
 from data_prep.installs.weights import check_kinds
 from ssl_recsys.errors import InputError
-from ssl_recsys.schema import WEIGHT
+from ssl_recsys.schema import NEGATIVES, WEIGHT
 
 HISTORY, LANDING_PAGE = "history", "landing_page"
 LOG_KINDS = (HISTORY, LANDING_PAGE)
 # Microseconds in a unit of time.
 TIMESTAMP_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "min": 60_000_000, "d": 86_400_000_000}
+# Of an event: unless a spec says otherwise, and at most.
+MAX_NEGATIVES = 4
+_MOST_NEGATIVES = 1000
 
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
@@ -35,6 +38,10 @@ class LogSpec:
       kind_column: what kind of event it is; empty: all are of one kind.
       kinds: kind -> its weight, for the kinds that are kept; empty: all.
       kind_feature: whether the kind of the event to predict is a feature of the query.
+      negatives: a list of the keys of items that were shown beside the chosen one and not chosen;
+        empty: none.
+      negatives_separator: text between them in CSV and TSV (lists need none).
+      max_negatives: how many of an event are kept, the first ones.
     """
 
     kind: str = HISTORY
@@ -48,6 +55,9 @@ class LogSpec:
     kind_column: str = ""
     kinds: dict[str, float] = dataclasses.field(default_factory=dict)
     kind_feature: bool = False
+    negatives: str = ""
+    negatives_separator: str = "|"
+    max_negatives: int = MAX_NEGATIVES
 
     def __post_init__(self) -> None:
         _check_choice("log kind", self.kind, LOG_KINDS)
@@ -62,6 +72,31 @@ class LogSpec:
             raise InputError(
                 "log.kind_feature needs the kinds that there are: list them in log.kinds or --kinds"
             )
+        self._check_negatives()
+
+    def _check_negatives(self) -> None:
+        if not 1 <= self.max_negatives <= _MOST_NEGATIVES:
+            raise InputError(
+                f"max_negatives must be in [1, {_MOST_NEGATIVES}] (got {self.max_negatives})"
+            )
+        if self.max_negatives != MAX_NEGATIVES and not self.negatives:
+            raise InputError(
+                "max_negatives needs the column that lists them: name it with log.negatives or "
+                "--negatives_column"
+            )
+        if not self.negatives_separator:
+            raise InputError("log.negatives_separator must not be empty")
+        if self.negatives in self._other_columns():
+            raise InputError(
+                f"log.negatives must name a column of its own (got {self.negatives!r}, which means "
+                "something else already)"
+            )
+
+    def _other_columns(self) -> list[str]:
+        """The columns of items, users, times, weights and kinds."""
+        names = [self.item] if self.kind == HISTORY else [self.seed, self.candidate]
+        names += [self.user, self.timestamp, self.weight, self.kind_column]
+        return [name for name in names if name]
 
     @property
     def has_weights(self) -> bool:
@@ -71,4 +106,5 @@ class LogSpec:
     @property
     def pair_columns(self) -> dict[str, int]:
         """The optional columns of the pairs, see `schema.DatasetInfo`."""
-        return {WEIGHT: 1} if self.has_weights else {}
+        negatives = {NEGATIVES: self.max_negatives} if self.negatives else {}
+        return ({WEIGHT: 1} if self.has_weights else {}) | negatives

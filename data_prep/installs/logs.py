@@ -18,6 +18,7 @@ from data_prep import splits, tables
 from data_prep.installs import times
 from data_prep.installs.keys import unusable as unusable_keys
 from data_prep.installs.log_spec import HISTORY, LogSpec
+from data_prep.installs.negatives import first_negatives, read_listed, sort_keys
 from data_prep.installs.weights import read_kinds, read_weights
 from data_prep.shards import concatenate, take
 from ssl_recsys.errors import InputError
@@ -43,6 +44,8 @@ class Events(NamedTuple):
       query: the seed; None in a history.
       weight: float32; None where all count alike.
       kind: int16 position among the kinds of the log's spec; None where it does not matter.
+      negatives: `[events, max_negatives]` digests of items that were not chosen, see `negatives`;
+        None where none are listed.
     """
 
     user: np.ndarray
@@ -51,6 +54,7 @@ class Events(NamedTuple):
     query: np.ndarray | None = None
     weight: np.ndarray | None = None
     kind: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
 
 class Pairs(NamedTuple):
@@ -61,12 +65,14 @@ class Pairs(NamedTuple):
       item: digests of the candidates, uint64.
       divider: what the split goes by, int64: the time, or a digest of what stays together.
       weight: float32; None where all weigh alike.
+      negatives: those of the event, see `Events`.
     """
 
     query: np.ndarray
     item: np.ndarray
     divider: np.ndarray
     weight: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
 
 class Keys(NamedTuple):
@@ -90,17 +96,18 @@ def make_pairs(
     time: np.ndarray,
     user: np.ndarray,
     weight: np.ndarray | None = None,
+    negatives: np.ndarray | None = None,
 ) -> Pairs:
     """Puts the divider of a split, one of `SPLITS`, to pairs; all columns `[pairs]`."""
     if rule.by == BY_TIME:
-        return Pairs(query, item, time, weight)
+        return Pairs(query, item, time, weight, negatives)
     if rule.by == BY_USER:
         together = user
     elif rule.by == BY_ITEM:
         together = splits.later_of(query, item, rule)
     else:
         together = splits.pair_digests(query, item)
-    return Pairs(query, item, together.view(np.int64), weight)
+    return Pairs(query, item, together.view(np.int64), weight, negatives)
 
 
 def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
@@ -113,10 +120,11 @@ def number_pairs(pairs: Pairs) -> tuple[Pairs, np.ndarray]:
       pairs: all pairs of some items, in any order.
 
     Returns:
-      The pairs by seed, candidate, divider and weight, and digests `[pairs]` uint64.
+      The pairs by seed, candidate, divider, weight and negatives, and digests `[pairs]` uint64.
     """
-    by_weight = [] if pairs.weight is None else [pairs.weight]
-    pairs = take(pairs, np.lexsort((*by_weight, pairs.divider, pairs.item, pairs.query)))
+    last = sort_keys(pairs.negatives)
+    last += [] if pairs.weight is None else [pairs.weight]
+    pairs = take(pairs, np.lexsort((*last, pairs.divider, pairs.item, pairs.query)))
     same = splits.pair_digests(pairs.query, pairs.item)
     starts = run_starts(same)
     lengths = np.diff(np.append(starts, len(same)))
@@ -192,6 +200,12 @@ def read_events(
             # A kind that is not listed has position -1; its weight does not matter.
             weight = weight * np.array([*log.kinds.values(), 0.0])[columns["kind"]]
         columns["weight"] = np.minimum(weight, MAX_NUMBER).astype(np.float32)
+    if log.negatives:
+        listed, no_lists = read_listed(rows, log)
+        refuse(no_lists)
+        is_listed = usable & (columns["kind"] >= 0) if log.kinds else usable
+        own = [columns[role] for role in ("item", "query") if role in columns]
+        columns["negatives"] = first_negatives(listed, is_listed, own, log.max_negatives)
     return Events(**{role: column[usable] for role, column in columns.items()}), keys, bad
 
 
@@ -215,11 +229,13 @@ def _no_times(column: pa.Array, rows: np.ndarray, name: str) -> dict[int, str]:
 def first_events(events: Events) -> Events:
     """Each user's first event with each item, or of each kind with it, by user and time.
 
-    Of several at one moment the heaviest counts.
+    Of several at one moment the heaviest counts, of equally heavy ones that with most negatives,
+    then by the digests of these.
     """
-    by_weight = [] if events.weight is None else [-events.weight]
+    last = sort_keys(events.negatives)
+    last += [] if events.weight is None else [-events.weight]
     kinds = [] if events.kind is None else [events.kind]
-    order = np.lexsort((*by_weight, events.time, *kinds, events.item, events.user))
+    order = np.lexsort((*last, events.time, *kinds, events.item, events.user))
     events = take(events, order)
     first = np.ones(len(events.user), bool)
     first[1:] = (events.user[1:] != events.user[:-1]) | (events.item[1:] != events.item[:-1])

@@ -104,7 +104,8 @@ class _ReadEvents(beam.DoFn):
     def process(self, piece: tables.Piece) -> Iterator[TaggedOutput]:
         """Yields the tagged columns of one piece."""
         options = self._options
-        rows = problems.parse(piece, options.columns, self._directory)
+        lists = (options.log.negatives,) if options.log.negatives else ()
+        rows = problems.parse(piece, options.columns, self._directory, lists)
         events, keys, bad = logs.read_events(rows, options.log)
         count("events", len(events.item))
         listed = logs.of_listed_kinds(events, options.log)
@@ -139,6 +140,7 @@ class _ReadEvents(beam.DoFn):
             time=events.time,
             user=events.user,
             weight=events.weight,
+            negatives=events.negatives,
         )
         yield from by_shard(pairs.item, options.num_shards, pairs)
 

@@ -140,7 +140,8 @@ class InstallSpec:
             wanted = [log.seed, log.candidate]
             wanted += [log.timestamp] if needs_time else []
             wanted += [log.user] if needs_user else []
-        return list(dict.fromkeys(filter(None, [*wanted, log.weight, log.kind_column])))
+        optional = [log.weight, log.kind_column, log.negatives]
+        return list(dict.fromkeys(filter(None, [*wanted, *optional])))
 
     def with_key(self, key: str) -> InstallSpec:
         """The same with a different key column, also for features made of the old one."""
@@ -173,7 +174,11 @@ class InstallSpec:
 
 def recorded_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     """The fields of a spec that are recorded, as `dataclasses.asdict` takes them."""
-    return {name: value for name, value in fields if value or name not in _RECORDED_IF_GIVEN}
+    given = {name: value for name, value in fields if value or name not in _RECORDED_IF_GIVEN}
+    if given.get("negatives"):
+        return given
+    # What else is said of negatives has defaults.
+    return {name: value for name, value in given.items() if "negatives" not in name}
 
 
 def read_spec(path: str) -> InstallSpec:

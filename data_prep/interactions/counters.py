@@ -4,7 +4,7 @@ from data_prep.installs.counters import (
     ITEM_RECORDS_BAD,
     ITEM_ROWS_REPEATED,
     LOG_RECORDS_BAD,
-    with_kinds,
+    with_optional,
 )
 from data_prep.installs.log_spec import LogSpec
 
@@ -39,4 +39,4 @@ _MEANINGS = {
 
 def meanings(log: LogSpec) -> dict[str, str]:
     """The counters of a job over a log."""
-    return with_kinds(_MEANINGS, log)
+    return with_optional(_MEANINGS, log, queries_are_items=False)

@@ -70,6 +70,7 @@ class LinkedPairs(NamedTuple):
       digest: the pairs' own, uint64.
       divider: the split depends on it, int64.
       weight: float32; None where all weigh alike.
+      negatives: `[pairs, max_negatives]` digests; None where there are none.
     """
 
     query_shard: int
@@ -78,6 +79,7 @@ class LinkedPairs(NamedTuple):
     digest: np.ndarray
     divider: np.ndarray
     weight: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
 
 class Numbered(NamedTuple):
@@ -141,8 +143,15 @@ class NumberQueries(beam.PTransform):
             )
         )
         counts = AsDict(by_user.query_counts), AsDict(by_item.item_counts)
-        pairs = by_item.pairs | "PairsToRows" >> beam.Map(
+        numbered = by_item.pairs | "PairsToRows" >> beam.Map(
             _to_rows, *counts, self._options.num_shards
+        )
+        pairs = installs.without_shards(
+            numbered,
+            by_item.items,
+            by_item.item_counts,
+            self._options.items,
+            queries_are_items=False,
         )
         return Numbered(
             by_user.queries,
@@ -203,11 +212,13 @@ def _to_rows(
     query_counts: Mapping[int, int],
     item_counts: Mapping[int, int],
     num_shards: int,
-) -> NumberedPairs:
+) -> tuple[int, NumberedPairs]:
     item_shard, pairs = element
     query_row = first_rows(query_counts, num_shards)[pairs.query_shard] + pairs.query
     item_row = first_rows(item_counts, num_shards)[item_shard] + pairs.item
-    return NumberedPairs(pairs.digest, pairs.divider, query_row, item_row, pairs.weight)
+    return item_shard, NumberedPairs(
+        pairs.digest, pairs.divider, query_row, item_row, pairs.weight, pairs.negatives
+    )
 
 
 class SplitQueryPairs(beam.PTransform):

@@ -13,6 +13,7 @@ import numpy as np
 from data_prep import splits
 from data_prep.installs.logs import Events, first_events
 from data_prep.interactions.spec import HISTORIES, USERS
+from data_prep.shards import take
 
 # Splits of the pairs: the latest pairs of all, or the last moments of each user.
 BY_TIME, BY_LAST = SPLITS = ("time", "last")
@@ -51,6 +52,7 @@ class QueryPairs(NamedTuple):
       digest: the pairs' own, uint64.
       divider: the split depends on it, int64: the time, or the split itself.
       weight: float32; None where all weigh alike.
+      negatives: those of the event, see `Events`.
     """
 
     query: np.ndarray
@@ -58,6 +60,7 @@ class QueryPairs(NamedTuple):
     digest: np.ndarray
     divider: np.ndarray
     weight: np.ndarray | None = None
+    negatives: np.ndarray | None = None
 
 
 def make_queries(
@@ -110,10 +113,10 @@ def make_queries(
         digests = splits.pair_digests(digests, kind.astype(np.uint64))
         made = _each_item_once(made, user_of_event)
     counters["events_without_history"] += len(item) - len(kept)
-    item = item[kept]
-    weight = None if firsts.weight is None else firsts.weight[kept]
+    of_pairs = take(firsts, kept)
+    digests = splits.pair_digests(digests[query], of_pairs.item)
     return made, QueryPairs(
-        query, item, splits.pair_digests(digests[query], item), divider[kept], weight
+        query, of_pairs.item, digests, divider[kept], of_pairs.weight, of_pairs.negatives
     )
 
 

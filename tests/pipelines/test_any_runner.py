@@ -19,7 +19,7 @@ from data_prep.wiki import read_pages
 from pipelines import app_install, beam_job, beam_runner, interactions, wikipedia
 from ssl_recsys.errors import InputError
 from tests import bucket
-from tests.install_data import make, write_input
+from tests.install_data import make, write_input, write_lines
 from tests.pipelines.test_wikipedia import TINY, contents
 
 
@@ -41,10 +41,12 @@ def install_job(directory, **fields):
     return app_install.find(app_install.AppInstallOptions(**write_input(directory), **fields))
 
 
-def page_views_job(directory):
+def page_views_job(directory, **more):
     with open(directory / "views.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["seed", "candidate", "timestamp"], ["a", "b", 1]])
-    fields = {"installs": f"{directory}/views.csv", "log_kind": "landing_page"}
+        csv.writer(file).writerows(
+            [["seed", "candidate", "timestamp", "shown"], ["a", "b", 1, "c|d"]]
+        )
+    fields = {"installs": f"{directory}/views.csv", "log_kind": "landing_page", **more}
     return app_install.find(
         app_install.AppInstallOptions(**(write_input(directory) | fields), split_by="pair")
     )
@@ -54,6 +56,17 @@ def interactions_job(directory):
     files = write_input(directory)
     return interactions.find(
         interactions.InteractionsOptions(events=files["installs"], items=files["apps"])
+    )
+
+
+def interactions_with_negatives_job(directory):
+    write_lines(directory / "shown.csv", [("user_id", "app_id", "timestamp", "shown")])
+    events = f"{directory}/shown.csv"
+    write_input(directory)
+    return interactions.find(
+        interactions.InteractionsOptions(
+            events=events, items=f"{directory}/apps.csv", negatives_column="shown"
+        )
     )
 
 
@@ -84,7 +97,9 @@ def flattened(job):
         sql_job,
         lambda directory: install_job(directory, popularity_from_training=True),
         page_views_job,
+        lambda directory: page_views_job(directory, negatives_column="shown"),
         interactions_job,
+        interactions_with_negatives_job,
     ],
 )
 def test_collections_that_are_joined_have_one_coder(tmp_path, make_job):
