@@ -1,9 +1,10 @@
 """Settings that choose themselves: by the number of training pairs, and by probes.
 
 `--auto` chooses batch, epochs and patience by size, so that patience and length are about the same
-number of steps on any catalogue, and alpha and learning rate by short trainings that are compared
-on the validation pairs. A probe replaces the usual value only if it is better beyond the noise of
-the validation queries. docs/training.md describes the rules and what they were measured on.
+number of steps on any catalogue, and mixed negatives, alpha and learning rate by short trainings
+that are compared on the validation pairs. A probe replaces the usual value only if it is better
+beyond the noise of the validation queries. docs/training.md describes the rules and what they were
+measured on.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ CHOSEN = (
     "passes_per_epoch",
     "max_epochs",
     "patience",
-    "learning_rate",
+    "mixed_negatives",
     "alpha",
+    "learning_rate",
 )
-# What two of them are unless a probe is better.
+# What two of them are unless a probe is better; of the third a batch's share that is tried
+# instead of none.
 USUAL_LEARNING_RATE = 0.1
 USUAL_ALPHA = 0.1
+MIXED_SHARE = 1 / 4
 # Batches are the power of two nearest to the square root of the training pairs, within these.
 LEAST_BATCH, MOST_BATCH = 64, 8192
 # Steps between two validations, at least.
@@ -68,11 +72,13 @@ class Probe:
       alpha: weight of the self-supervised losses.
       learning_rate: Adagrad's.
       ranks: `[validation pairs]` ranks after it.
+      mixed_negatives: items drawn for a batch.
     """
 
     alpha: float
     learning_rate: float
     ranks: npt.NDArray[np.int32]
+    mixed_negatives: int = 0
 
     @property
     def recall(self) -> float:
@@ -151,7 +157,7 @@ def choose(
     num_pairs = max(1, round(dataset.info.num_pairs[schema.TRAIN] * share))
     chosen: dict[str, Any] = by_size(num_pairs)
     why = dict.fromkeys(chosen, f"{num_pairs:,} training pairs")
-    usual = {"alpha": USUAL_ALPHA, "learning_rate": USUAL_LEARNING_RATE}
+    usual = {"mixed_negatives": 0, "alpha": USUAL_ALPHA, "learning_rate": USUAL_LEARNING_RATE}
     why |= dict.fromkeys(usual, "the usual value; there are no validation pairs to probe on")
     probes: list[dict[str, Any]] = []
     if validation:
@@ -182,30 +188,57 @@ def _with(options: TrainOptions, chosen: dict[str, Any]) -> TrainOptions:
 def _probe(
     config: RunConfig, dataset: Dataset, validation: Pairs, strategy: tf.distribute.Strategy
 ) -> tuple[dict[str, float], dict[str, str], list[dict[str, Any]]]:
-    """Alpha, then the learning rate at that alpha; why; and all probes."""
+    """Mixed negatives, then alpha, then the learning rate; why; and all probes."""
     _, query_of_pair = validation.distinct_queries()
+    replicas = strategy.num_replicas_in_sync
+    share = round(MIXED_SHARE * config.training.batch_size / replicas) * replicas
     with tempfile.TemporaryDirectory() as scratch:
-        probing = _Probing(config, dataset, validation, strategy, pathlib.Path(scratch))
+
+        def with_negatives(drawn: int) -> _Probing:
+            loss = dataclasses.replace(config.loss, mixed_negatives=drawn)
+            changed = dataclasses.replace(config, loss=loss)
+            place = pathlib.Path(tempfile.mkdtemp(dir=scratch))
+            return _Probing(changed, dataset, validation, strategy, place)
+
+        # One model at a time is in memory, and the usual one is made last.
+        of_drawn = [with_negatives(share).run(USUAL_ALPHA, USUAL_LEARNING_RATE)] if share else []
+        probing = with_negatives(0)
         usual = probing.run(USUAL_ALPHA, USUAL_LEARNING_RATE)
-        others = ALPHAS if config.ssl.tasks else ()
-        of_alpha = [probing.run(alpha, USUAL_LEARNING_RATE) for alpha in others]
-        best = _better(usual, of_alpha, query_of_pair)
+        mixed = _better(usual, of_drawn, query_of_pair)
+        if mixed is not usual:
+            del probing
+            probing = with_negatives(mixed.mixed_negatives)
+        of_alpha = [probing.run(a, USUAL_LEARNING_RATE) for a in ALPHAS if config.ssl.tasks]
+        best = _better(mixed, of_alpha, query_of_pair)
         of_rate = [probing.run(best.alpha, rate) for rate in LEARNING_RATES]
         chosen = _better(best, of_rate, query_of_pair)
-    why = {
-        "alpha": _why("alpha", best, usual, of_alpha, probing.num_steps),
-        "learning_rate": _why("learning_rate", chosen, best, of_rate, probing.num_steps),
-    }
+    return _record(
+        probing.num_steps,
+        mixed_negatives=(mixed, usual, of_drawn),
+        alpha=(best, mixed, of_alpha),
+        learning_rate=(chosen, best, of_rate),
+    )
+
+
+def _record(
+    num_steps: int, **compared: tuple[Probe, Probe, Sequence[Probe]]
+) -> tuple[dict[str, float], dict[str, str], list[dict[str, Any]]]:
+    """What was chosen, why, and all probes.
+
+    Args:
+      num_steps: of a probe.
+      **compared: by setting, in the order of the choices: the probe chosen, the one with the usual
+        value and those with other values.
+    """
+    why = {name: _why(name, *probes, num_steps) for name, probes in compared.items()}
+    first, *_ = compared.values()
+    tried = [first[1], *(probe for _, _, others in compared.values() for probe in others)]
     probes = [
-        {
-            "alpha": probe.alpha,
-            "learning_rate": probe.learning_rate,
-            "steps": probing.num_steps,
-            f"validation_recall@{_K}": probe.recall,
-        }
-        for probe in (usual, *of_alpha, *of_rate)
+        {name: getattr(probe, name) for name in compared}
+        | {"steps": num_steps, f"validation_recall@{_K}": probe.recall}
+        for probe in tried
     ]
-    return {"alpha": chosen.alpha, "learning_rate": chosen.learning_rate}, why, probes
+    return {name: getattr(chosen, name) for name, (chosen, _, _) in compared.items()}, why, probes
 
 
 class _Probing:
@@ -243,10 +276,11 @@ class _Probing:
             for begin in range(0, in_epoch, STEPS_PER_CALL):
                 self._trainer.take_steps(batches, min(STEPS_PER_CALL, in_epoch - begin))
             left, epoch = left - in_epoch, epoch + 1
-        probe = Probe(alpha, learning_rate, self._trainer.validation_ranks())
+        drawn = self._trainer.model.num_drawn
+        probe = Probe(alpha, learning_rate, self._trainer.validation_ranks(), drawn)
         print(
-            f"auto: probe of {self.num_steps:,} steps, alpha {alpha:g}, learning rate "
-            f"{learning_rate:g}: validation Recall@{_K} {probe.recall:.4f}",
+            f"auto: probe of {self.num_steps:,} steps, {drawn} mixed negatives, alpha {alpha:g}, "
+            f"learning rate {learning_rate:g}: validation Recall@{_K} {probe.recall:.4f}",
             flush=True,
         )
         return probe
@@ -263,7 +297,7 @@ def _better(usual: Probe, others: Sequence[Probe], query_of_pair: npt.NDArray[np
 
 def _why(name: str, chosen: Probe, usual: Probe, others: Sequence[Probe], num_steps: int) -> str:
     if not others:
-        return "the usual value; the method has no self-supervised task"
+        return "the usual value; there is no other to try"
     tried = ", ".join(_shown(name, [usual, *others]))
     reason = "the usual value" if chosen is usual else "better than the usual value beyond noise"
     return f"{reason}: validation Recall@{_K} after {num_steps:,} steps {tried}"

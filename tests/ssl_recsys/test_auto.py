@@ -85,9 +85,12 @@ def test_a_run_chooses_its_settings_once(
     shown = capsys.readouterr().out
     record = json.loads((model_dir / "auto.json").read_text())
     config = json.loads((model_dir / "config.json").read_text())["config"]
-    probes = [(one["alpha"], one["learning_rate"]) for one in record["probes"]]
-    assert probes[:3] == [(0.1, 0.1), (0.0, 0.1), (1.0, 0.1)]
-    assert probes[3] == (record["chosen"]["alpha"], 0.2)
+    names = ("mixed_negatives", "alpha", "learning_rate")
+    probes = [tuple(one[name] for name in names) for one in record["probes"]]
+    drawn = record["chosen"]["mixed_negatives"]
+    assert probes[:2] == [(0, 0.1, 0.1), (64, 0.1, 0.1)]
+    assert probes[2:4] == [(drawn, 0.0, 0.1), (drawn, 1.0, 0.1)]
+    assert probes[4] == (drawn, record["chosen"]["alpha"], 0.2)
     recalls = [one["validation_recall@50"] for one in record["probes"]]
     assert len(set(recalls)) > 1  # alpha and rate reach the compiled step
     assert record["chosen"].keys() == record["why"].keys() | {"method"} & record["chosen"].keys()
