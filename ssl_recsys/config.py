@@ -136,9 +136,13 @@ class LossConfig(Options):
     hard_negatives: int = option(
         0,
         "Of the items that were shown beside each pair's and not chosen, the first so many are "
-        "further candidates of that query alone in the main task (Huang et al. 2020, Karpukhin et "
-        "al. 2020); the dataset must have them. 0: none.",
+        "candidates of that query alone (Huang et al. 2020, Karpukhin et al. 2020). 0: none.",
         at_least=0,
+    )
+    hard_negative_weight: float = option(
+        1.0,
+        "As how many items each of --hard_negatives counts; with --logq_correction of the catalog.",
+        above=0,
     )
     symmetric_loss: bool = option(
         False,

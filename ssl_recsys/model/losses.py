@@ -27,10 +27,12 @@ class HardNegatives(NamedTuple):
       embeddings: `[batch * n, dim]` L2-normalised, those of one example after those of the one
         before.
       is_there: `[batch, n]` bool; False for padding.
+      weight: as how many items each counts, above 0.
     """
 
     embeddings: tf.Tensor
     is_there: tf.Tensor
+    weight: float = 1.0
 
 
 def contrastive_loss(
@@ -66,9 +68,9 @@ def contrastive_loss(
       hard_negatives: further candidates of single examples (Huang et al. 2020, "Embedding-based
         Retrieval in Facebook Search", arXiv 2006.11632; Karpukhin et al. 2020, "Dense Passage
         Retrieval", arXiv 2004.04906). They are shown, not sampled, so nothing corrects for their
-        frequency: each counts once. Among sampled candidates an item of probability q comes up
-        `num_candidates * q` times, and the correction divides by q alone; so that once is the same
-        for both, `log_sampling_probability` adds log(num_candidates) to the logits of these.
+        frequency: each counts `weight` times. Among sampled candidates an item of probability q
+        comes up `num_candidates * q` times, and the correction divides by q alone; so that once is
+        the same for both, `log_sampling_probability` adds log(num_candidates) to these logits.
       weights: `[batch]` w, at least 0, of each example; None: all are 1. The loss is
         `sum_i w_i l_i / n` over the n examples of the global batch, as Keras weighs samples.
         Divided by `sum_i w_i` an example would count more in a batch of light ones than in a batch
@@ -134,7 +136,7 @@ def corrected_softmax_loss(
       temperature: tau; similarities s are divided by it.
       batch_size: size of the global batch; None: there are as many candidates.
       hard_negatives: further candidates of single examples; certain as the positive, each adds
-        `exp(s)` to the denominator of its example.
+        `weight * exp(s)` to the denominator of its example.
       weights: `[batch]`, see `contrastive_loss`.
       gradient_dtype: type of the factors of the gradient's matrix products.
 
@@ -188,7 +190,8 @@ def _with_hard_negatives(
     """
     size, count = hard_negatives.is_there.shape
     own = tf.reshape(hard_negatives.embeddings, [size, count, scaled.shape[1]])
-    logits = tf.reduce_sum(scaled[:, tf.newaxis] * own, axis=2) + log_weight
+    logits = tf.reduce_sum(scaled[:, tf.newaxis] * own, axis=2)
+    logits += log_weight + math.log(hard_negatives.weight)
     logits = tf.where(hard_negatives.is_there, logits, _ABSENT)
     # There may be no common candidate either.
     common = tf.maximum(log_partition, _ABSENT)[:, tf.newaxis]

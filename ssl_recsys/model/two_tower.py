@@ -228,7 +228,12 @@ class TwoTowerModel(tfrs.Model):
                 Candidates(of_further.pop(0), part.item_row, part.log_q, drawn_batch)
                 for part in inputs.drawn
             ]
-            shown = [HardNegatives(of_further.pop(0), part.is_there) for part in inputs.shown]
+            shown = [
+                HardNegatives(
+                    of_further.pop(0), part.is_there, self._config.loss.hard_negative_weight
+                )
+                for part in inputs.shown
+            ]
             parts["main"] = main_loss(
                 self._config.loss,
                 queries,

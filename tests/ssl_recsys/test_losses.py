@@ -95,6 +95,18 @@ def test_hard_negatives_by_hand() -> None:
         LEFT, RIGHT, positives=DIAGONAL, temperature=0.5, hard_negatives=OWN
     )
     assert float(loss) == pytest.approx(expected, rel=1e-6)
+    # Each counts as three: log 3 more.
+    more = math.log(3)
+    expected = log_sum_exp(2, 0, more) - 2
+    expected += log_sum_exp(1.2, 1.6, 1.6 + more, 1.2 + more) - 1.6
+    loss = losses.contrastive_loss(
+        LEFT,
+        RIGHT,
+        positives=DIAGONAL,
+        temperature=0.5,
+        hard_negatives=OWN._replace(weight=3.0),
+    )
+    assert float(loss) == pytest.approx(expected / 2, rel=1e-6)
 
 
 def test_hard_negatives_beside_sampled_candidates_by_hand() -> None:
@@ -140,6 +152,7 @@ def numpy_loss_with_own(
     item_row: np.ndarray,
     is_corrected: bool,
     weights: np.ndarray,
+    own_weight: float,
 ) -> float:
     """Example by example in float64, each candidate with the weight that it has."""
     num, total = len(right), 0.0
@@ -152,7 +165,8 @@ def numpy_loss_with_own(
         else:
             scores = [*(logits - (0 if log_q is None else np.log(num * share)))]
         mine = scores[0] if is_corrected else scores[positive]
-        scores += [*(own[i].astype(float) @ left[i] / temperature)[is_there[i]]]
+        of_own = own[i].astype(float) @ left[i] / temperature + np.log(own_weight)
+        scores += [*of_own[is_there[i]]]
         total += weights[i] * (np.logaddexp.reduce(scores) - mine)
     return total / num
 
@@ -163,9 +177,10 @@ def numpy_loss_with_own(
     temperature=st.sampled_from([0.005, 0.03, 0.034, 0.07, 1.0]),
     form=st.sampled_from(["plain", "standard", "corrected"]),
     count=st.integers(1, 3),
+    own_weight=st.sampled_from([0.5, 1.0, 100.0]),
 )
 def test_hard_negatives_equal_the_numpy_form(
-    seed: int, temperature: float, form: str, count: int
+    seed: int, temperature: float, form: str, count: int, own_weight: float
 ) -> None:
     rng = np.random.default_rng(seed)
     left, right, own = (
@@ -186,11 +201,12 @@ def test_hard_negatives_equal_the_numpy_form(
         item_row=item_row,
         is_corrected=form == "corrected",
         weights=weights,
+        own_weight=own_weight,
     )
     arguments = {
         "positives": tf.constant(positives, tf.int32),
         "temperature": temperature,
-        "hard_negatives": losses.HardNegatives(tf.constant(own), tf.constant(is_there)),
+        "hard_negatives": losses.HardNegatives(tf.constant(own), tf.constant(is_there), own_weight),
         "weights": tf.constant(weights),
     }
     if log_q is not None:

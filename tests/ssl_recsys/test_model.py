@@ -474,7 +474,7 @@ def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None
 
 @pytest.mark.parametrize("logq", LOGQ_FORMS, ids=str)
 def test_hard_negatives_are_candidates_of_their_query_alone(logq: dict[str, object]) -> None:
-    run = make_config(config.SSLConfig(), hard_negatives=2, **logq)
+    run = make_config(config.SSLConfig(), hard_negatives=2, hard_negative_weight=4.0, **logq)
     model, batch = make_model(run), make_batch(shown=2)
     (shown,) = batch.shown
     with tf.GradientTape() as tape:
@@ -504,7 +504,7 @@ def test_hard_negatives_are_candidates_of_their_query_alone(logq: dict[str, obje
                 scores -= np.log(BATCH)
                 positive = scores[i]
             mine = [
-                tf.tensordot(queries[i], own[2 * i + k], 1) / run.loss.temperature
+                tf.tensordot(queries[i], own[2 * i + k], 1) / run.loss.temperature + np.log(4.0)
                 for k in range(2)
                 if shown.is_there[i, k]
             ]
