@@ -22,7 +22,7 @@ from ssl_recsys.options import Options, option
 from ssl_recsys.training import run_dir
 
 if TYPE_CHECKING:
-    from ssl_recsys.serving.raw_items import Embedders, RawItems
+    from ssl_recsys.serving.index import Added
     from ssl_recsys.training.export import Exported
 
 _NPY, _PARQUET = ENDINGS = (".npy", ".parquet")
@@ -71,19 +71,22 @@ def main(options: EmbedOptions) -> None:
         raise InputError("--index takes items, not users: leave --side at item, or --index out")
     side = options.side
     items = read_items(options.items, embedders.raw_of(side), embedders.sizes_of(side))
+    added = embedders.added(items) if options.index else None
     if options.output:
-        embeddings = embedders.embed(options.side, items.columns)
+        if added is None:
+            embeddings = embedders.embed(side, items.columns)
+        else:
+            embeddings = added.item if side == schema.ITEM else added.query
         _write(pathlib.Path(options.output), items.keys, embeddings)
         print(f"wrote {len(items.keys):,} embeddings to {options.output}")
-    if options.index:
-        _add(options, exported, embedders, items)
+    if added is not None:
+        _add(options, exported, added)
 
 
-def _add(options: EmbedOptions, exported: Exported, embedders: Embedders, items: RawItems) -> None:
+def _add(options: EmbedOptions, exported: Exported, added: Added) -> None:
     from ssl_recsys.serving import index_files
     from ssl_recsys.serving.versions import Store
 
-    added = embedders.added(items)
     store = Store(options.model_dir)
     with store.locked():
         now = index_files.load(store, exported)
@@ -93,7 +96,7 @@ def _add(options: EmbedOptions, exported: Exported, embedders: Embedders, items:
                 f"ssl_recsys.index --model_dir={options.model_dir}"
             )
         version = index_files.change(store, now, added, ())
-    print(f"added {len(items.keys):,} items to {store.path}, version {version}")
+    print(f"added {len(added.keys):,} items to {store.path}, version {version}")
 
 
 def _write(path: pathlib.Path, keys: list[str], embeddings: np.ndarray) -> None:

@@ -125,7 +125,10 @@ def test_a_new_item_is_found_at_once_and_a_removed_one_is_not(
     plain = recommended(model_dir, tmp_path / "plain", "--query=a")
     build(model_dir)
     assert recommended(model_dir, tmp_path / "built", "--query=a") == plain
-    embed_items(model_dir, f"--items={new}", "--index")
+    embed_items(model_dir, f"--items={new}", f"--output={tmp_path / 'alone.npy'}")
+    embed_items(model_dir, f"--items={new}", f"--output={tmp_path / 'both.npy'}", "--index")
+    alone, both = (np.load(tmp_path / f"{name}.npy") for name in ("alone", "both"))
+    np.testing.assert_array_equal(both, alone)
     found = recommended(model_dir, tmp_path / "found", "--query=a", "--query=new", "--query=c")
     scores = [{one["key"]: one["score"] for one in each["items"]} for each in found]
     assert [{*one} for one in scores] == [
