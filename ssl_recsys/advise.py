@@ -88,8 +88,8 @@ _ADVICE = {
         "--method=baseline on validation pairs, as configs/auto.flags does."
     ),
     "unlikely": (
-        "Self-supervision is unlikely to pay overall: begin with --method=baseline. A low alpha "
-        "(--alpha=0.1) can still help the tail."
+        "Self-supervision is unlikely to pay overall by itself: begin with --method=baseline. A "
+        "low alpha (--alpha=0.1) can still help the tail; configs/auto.flags compares the two."
     ),
 }
 
