@@ -72,9 +72,7 @@ EVERY_PIECE = (
     "fd_random_masks",
     "fd_correlated_masks",
     "main_dropout",
-    "corrected_logq",
-    "mixed_negatives",
-    "hard_negatives",
+    "hard_negatives",  # and mixed ones, and the corrected logQ
     "hard_negatives_standard",
     "sub_towers",
     "every_option",
