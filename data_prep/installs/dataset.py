@@ -16,8 +16,8 @@ from data_prep import splits
 from data_prep.counting import count
 from data_prep.installs import logs
 from data_prep.installs.counters import ITEM_ROWS_REPEATED
-from data_prep.installs.find_negatives import FindNegatives
-from data_prep.installs.items import ItemOptions, ItemRows, choose_items
+from data_prep.installs.find_negatives import FindNegatives, item_digests
+from data_prep.installs.items import ItemOptions, choose_items
 from data_prep.installs.logs import BY_TIME
 from data_prep.sampling import SampleByDigest
 from data_prep.shards import Keyed, find, first_rows, group_indices, range_index, take
@@ -120,7 +120,7 @@ class NumberItems(beam.PTransform):
             ).with_outputs("items", "item_counts", "pairs", "repeated")
         )
         numbered = (
-            {"pairs": chosen.pairs, "items": chosen.items | "Tables" >> beam.MapTuple(_table)}
+            {"pairs": chosen.pairs, "items": chosen.items | "Tables" >> beam.MapTuple(item_digests)}
             | "GroupBySeed" >> beam.CoGroupByKey()
             | "PairsToRows" >> beam.FlatMap(_to_rows, AsDict(chosen.item_counts), num_shards)
         )
@@ -184,10 +184,6 @@ def _choose_items(
         yield TaggedOutput("pairs", (query_shard, linked))
     for record in repeated:
         yield TaggedOutput("repeated", (ITEM_ROWS_REPEATED, record))
-
-
-def _table(shard: int, items: ItemRows) -> tuple[int, np.ndarray]:
-    return shard, items.digests
 
 
 def _to_rows(element: Keyed, item_counts: Mapping[int, int], num_shards: int) -> Iterator[Keyed]:

@@ -63,7 +63,7 @@ class FindNegatives(beam.PTransform):
             | "Want" >> beam.FlatMap(_want, self._num_shards)
         )
         found = (
-            {"wanted": wanted, "items": parts["items"] | "Digests" >> beam.MapTuple(_digests)}
+            {"wanted": wanted, "items": parts["items"] | "Digests" >> beam.MapTuple(item_digests)}
             | "GroupByNegative" >> beam.CoGroupByKey()
             | "Find" >> beam.FlatMap(_find, AsDict(parts["item_counts"]), self._num_shards)
         )
@@ -78,7 +78,8 @@ def _distinct(shard: int, pairs: Any) -> tuple[int, np.ndarray]:
     return shard, np.unique(pairs.negatives)
 
 
-def _digests(shard: int, items: Any) -> tuple[int, np.ndarray]:
+def item_digests(shard: int, items: Any) -> tuple[int, np.ndarray]:
+    """What joins need of (shard, ItemRows)."""
     return shard, items.digests
 
 
