@@ -442,6 +442,13 @@ def plain_mixed_loss(
     return total / BATCH
 
 
+def assert_gradients_equal(found: list[tf.Tensor], expected: list[tf.Tensor], atol: float) -> None:
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(mine), tf.convert_to_tensor(theirs), atol=atol
+        )
+
+
 @pytest.mark.parametrize("logq", LOGQ_FORMS, ids=str)
 def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None:
     run = make_config(config.SSLConfig(), mixed_negatives=5, **logq)
@@ -462,12 +469,9 @@ def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None
         expected = plain_mixed_loss(run, queries, items, drawn, batch)
     assert float(got) == pytest.approx(float(expected), rel=1e-5)
     variables = model.trainable_variables
-    for mine, theirs in zip(
-        tape.gradient(got, variables), plain_tape.gradient(expected, variables), strict=True
-    ):
-        np.testing.assert_allclose(
-            tf.convert_to_tensor(mine), tf.convert_to_tensor(theirs), atol=1e-5
-        )
+    assert_gradients_equal(
+        tape.gradient(got, variables), plain_tape.gradient(expected, variables), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("logq", LOGQ_FORMS, ids=str)
@@ -510,12 +514,9 @@ def test_hard_negatives_are_candidates_of_their_query_alone(logq: dict[str, obje
         expected = total / BATCH
     assert float(got) == pytest.approx(float(expected), rel=1e-5)
     variables = model.trainable_variables
-    for mine, theirs in zip(
-        tape.gradient(got, variables), plain_tape.gradient(expected, variables), strict=True
-    ):
-        np.testing.assert_allclose(
-            tf.convert_to_tensor(mine), tf.convert_to_tensor(theirs), atol=2e-5
-        )
+    assert_gradients_equal(
+        tape.gradient(got, variables), plain_tape.gradient(expected, variables), atol=2e-5
+    )
 
 
 def test_hard_negatives_lose_features_as_items_and_no_pretraining_reads_them() -> None:
