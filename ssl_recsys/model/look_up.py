@@ -277,6 +277,8 @@ def _initial_table(
         uniform = tf.keras.initializers.RandomUniform(-0.05, 0.05)
         return uniform((num_rows, columns - padding), tf.float32, **kwargs)
 
-    values = tf.ensure_shape(draw(tf.constant(rows)), (rows, columns - padding))
+    # As a concrete function: TensorFlow warns of five tables that each traced one of their own.
+    drawn = draw.get_concrete_function(tf.TensorSpec([], tf.int32))(tf.constant(rows))
+    values = tf.ensure_shape(drawn, (rows, columns - padding))
     values = tf.cast(values, dtype)
     return tf.pad(values, [[0, 0], [0, padding]]) if padding else values
