@@ -38,13 +38,13 @@ def write_spec(directory: pathlib.Path) -> None:
     (directory / "movielens.json").write_text(content[1], encoding="utf-8")
 
 
-def run_block(name: str, directory: pathlib.Path, **more_flags: str) -> None:
-    """Runs the shell lines below a name in bold; `more_flags` are added to commands by module."""
+def run_block(name: str, directory: pathlib.Path, **more_flags: str) -> str:
+    """What the shell lines below a name in bold print; `more_flags` are added by module."""
     content = re.search(rf"\*\*{name}\*\*.*?```sh\n(.*?)```", PAGE, re.DOTALL)
     assert content
     script = content[1].replace("\\\n", " ")
     for module, flags in more_flags.items():
-        script = re.sub(rf"(-m ssl_recsys\.{module} .*)", rf"\1 {flags}", script)
+        script = re.sub(rf"(-m (?:ssl_recsys|pipelines)\.{module} .*)", rf"\1 {flags}", script)
     script = re.sub("^python", sys.executable, script, flags=re.MULTILINE)
     done = subprocess.run(
         ["bash", "-euc", script],
@@ -55,6 +55,7 @@ def run_block(name: str, directory: pathlib.Path, **more_flags: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def check_dataset(data_dir: pathlib.Path) -> None:
@@ -90,6 +91,8 @@ def test_latest_small(tmp_path: pathlib.Path) -> None:
     )
     check_dataset(tmp_path / "data" / "movielens")
     assert {"item_knn", "movielens"} <= set(files.read_json(tmp_path / "metrics.json"))
+    planned = run_block("All nine methods", tmp_path, study="--dry_run")
+    assert re.search(r"in all +76 runs", planned)
 
 
 def test_100k(tmp_path: pathlib.Path) -> None:
