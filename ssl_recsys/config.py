@@ -75,6 +75,11 @@ class TowerConfig(Options):
         "one index, whose cosine is the mean of theirs.",
         at_least=1,
     )
+    id_min_count: int = option(
+        0,
+        "Training pairs that an item (or user) needs for its id to count; 0: all ids do.",
+        at_least=0,
+    )
     vector_delta: float = option(
         0.0,
         "Largest length of a trained vector of each item's own that is added to its features of "
@@ -128,9 +133,8 @@ class LossConfig(Options):
     )
     mixed_negatives: int = option(
         0,
-        "Catalog items drawn uniformly in every step, the same for all queries of the global "
-        "batch, as further candidates of the main task (Yang et al. 2020); --logq_correction takes "
-        "them into account, and other occurrences of the positive are no negatives. 0: none.",
+        "Catalog items drawn uniformly in every step, the same for all queries, as further "
+        "candidates of the main task (Yang et al. 2020), which --logq_correction knows. 0: none.",
         at_least=0,
     )
     hard_negatives: int = option(
@@ -166,8 +170,7 @@ class SSLConfig(Options):
     )
     dropout_granularity: str = option(
         "feature",
-        "Drop whole categorical and bag features, as the paper, or single values of bags (paper "
-        "v4).",
+        "Drop whole features, as the paper, or single values of bags (paper v4).",
         choices=DROPOUTS,
     )
     main_dropout_rate: float = option(
@@ -211,8 +214,7 @@ class SSLConfig(Options):
     )
     ssl_items: str = option(
         BATCH_ITEMS,
-        "Items that they apply to: the batch's, or rows drawn uniformly from the whole catalog, "
-        "held-out items included (paper v4).",
+        "Items that they apply to: the batch's, or rows of the whole catalog (paper v4).",
         choices=SSL_ITEMS,
     )
 
@@ -266,10 +268,9 @@ class TrainingConfig(Options):
     max_epochs: int = option(40, "Epochs: passes over the training pairs.", at_least=1)
     weight_averaging: float = option(
         0.0,
-        "Validate and export an average of the weights at the ends of the epochs instead of the "
-        "last ones: after each epoch the share of it that stays (0.5 averages over about the last "
-        "three; Izmailov et al. 2018). It takes the weights' memory once, twice while validating. "
-        "0: off.",
+        "Validate and export an average of the weights at the ends of epochs (Izmailov et al. "
+        "2018): after each, the share of it that stays (0.5: about the last three). It takes the "
+        "weights' memory once, twice while validating. 0: off.",
         at_least=0,
         below=1,
     )
@@ -282,9 +283,8 @@ class TrainingConfig(Options):
     max_steps: int = option(0, "Stop after this many steps; 0: no limit.", at_least=0)
     init_from: str = option(
         "",
-        "Directory of a finished run of an earlier dataset with the same features and layers to "
-        "begin with: rows of tables are carried by token (docs/training.md). With its "
-        "--keep_checkpoints the optimizer's accumulators, too.",
+        "Directory of a finished run of an earlier dataset with the same features and layers: rows "
+        "of tables are carried by token, with --keep_checkpoints of it accumulators, too.",
     )
     pretrain_epochs: int = option(
         0,

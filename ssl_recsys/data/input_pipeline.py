@@ -81,7 +81,7 @@ class TrainingPairs:
 
     Attributes:
       num_pairs: how many there are.
-      item_counts: `[num_items]` int64, pairs by their item.
+      row_counts: side -> `[rows of its catalog]` int64, pairs by their query or item.
       batch_size: pairs in a global batch, at most `num_pairs`.
 
     Raises:
@@ -112,10 +112,13 @@ class TrainingPairs:
         self._pair_columns = _columns_to_read(data_dir, hard_negatives, pair_columns or {})
         self._split = _fraction_of_records(data_dir, fraction)
         num_items = catalogs[schema.ITEM].num_items
-        self.item_counts = np.zeros(num_items, np.int64)
+        self.row_counts = {
+            side: np.zeros(catalog.num_items, np.int64) for side, catalog in catalogs.items()
+        }
         total_weight = 0.0
         for block in read_all(self._pair_blocks(None), data_dir, schema.PAIRS_DIR):
-            self.item_counts += np.bincount(block["item_row"], minlength=num_items)
+            for side, counts in self.row_counts.items():
+                counts += np.bincount(block[f"{side}_row"], minlength=len(counts))
             if schema.WEIGHT in block:
                 check_weights(data_dir, block)
                 total_weight += float(block[schema.WEIGHT].sum(dtype=np.float64))
@@ -135,6 +138,11 @@ class TrainingPairs:
         with tf.device("CPU"):  # the join runs on the host, where the arrays should stay
             self._log_q = tf.constant(log_q)
             self._features = packed_by_side(catalogs)
+
+    @property
+    def item_counts(self) -> npt.NDArray[np.int64]:
+        """`[num_items]` pairs by their item."""
+        return self.row_counts[schema.ITEM]
 
     @property
     def steps_per_epoch(self) -> int:

@@ -33,12 +33,15 @@ class CatalogStatistics:
       missing_shares: feature name -> share of the training items that lack the number, for features
         with a mark, see `missing_share`.
       deltas: name of a vector -> that of the feature whose ids its trained part is looked up by.
+      id_counts: table of a side's identities -> `[vocab_size]` training pairs that each id is in,
+        see `id_counts`; for `--id_min_count`.
     """
 
     idf: Mapping[str, npt.NDArray[np.float32]] | None = None
     correlated_masks: Mapping[str, npt.NDArray[np.bool_]] = dataclasses.field(default_factory=dict)
     missing_shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
     deltas: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    id_counts: Mapping[str, npt.NDArray[np.int64]] = dataclasses.field(default_factory=dict)
 
     @property
     def unread_marks(self) -> frozenset[str]:
@@ -52,8 +55,16 @@ class CatalogStatistics:
         )
 
 
-def statistics_for(config: RunConfig, dataset: Dataset) -> CatalogStatistics:
-    """The statistics that the configuration uses; no others are computed."""
+def statistics_for(
+    config: RunConfig, dataset: Dataset, row_counts: Mapping[str, npt.NDArray[np.int64]]
+) -> CatalogStatistics:
+    """The statistics that the configuration uses; no others are computed.
+
+    Args:
+      config: the run's.
+      dataset: what it trains on.
+      row_counts: side -> `[rows of its catalog]` training pairs of each row.
+    """
     idf = None
     masks = {}
     if config.tower.value_weights == IDF:
@@ -78,32 +89,51 @@ def statistics_for(config: RunConfig, dataset: Dataset) -> CatalogStatistics:
         if spec.has_mark
     }
     deltas = vector_deltas(dataset.info) if config.tower.vector_delta else {}
-    return CatalogStatistics(idf, masks, shares, deltas)
+    counts = id_counts(dataset, row_counts) if config.tower.id_min_count else {}
+    return CatalogStatistics(idf, masks, shares, deltas, counts)
 
 
 def vector_deltas(info: DatasetInfo) -> dict[str, str]:
     """Name of each vector whose side has an identity -> the identity's, for `--vector_delta`."""
     return {
         spec.name: identity
-        for side in SIDES
-        if (identity := _identity(info, side)) is not None
+        for side, identity in identities(info).items()
         for spec in info.features_of(side)
         if spec.kind == VECTOR
     }
 
 
-def _identity(info: DatasetInfo, side: str) -> str | None:
-    """Name of the feature that is a side's keys, made of their column; None if there is none."""
-    raw = info.raw_of(side)
-    of_keys = {one.name for one in raw.features if one.column == raw.key} if raw else set()
-    return next(
-        (
-            spec.name
-            for spec in info.features_of(side)
-            if spec.name in of_keys and spec.kind == CATEGORICAL
-        ),
-        None,
-    )
+def identities(info: DatasetInfo) -> dict[str, str]:
+    """Side -> the categorical feature that is its keys, made of their column, where it has one."""
+    found: dict[str, str] = {}
+    for side in SIDES:
+        raw = info.raw_of(side)
+        of_keys = {one.name for one in raw.features if one.column == raw.key} if raw else set()
+        for spec in info.features_of(side):
+            if spec.name in of_keys and spec.kind == CATEGORICAL:
+                found.setdefault(side, spec.name)
+    return found
+
+
+def id_counts(
+    dataset: Dataset, row_counts: Mapping[str, npt.NDArray[np.int64]]
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Table of a side's identities -> `[vocab_size]` training pairs that each id is in.
+
+    A pair counts for its query and for its item, each on its side; where both sides' ids are in one
+    table, an id has the sum.
+
+    Args:
+      dataset: the dataset.
+      row_counts: side -> `[rows of its catalog]` training pairs of each row.
+    """
+    counts: dict[str, npt.NDArray[np.int64]] = {}
+    for side, identity in identities(dataset.info).items():
+        spec = next(one for one in dataset.features(side) if one.name == identity)
+        ids = dataset.catalog(side).features[identity][:, 0]
+        of_side = np.bincount(ids, row_counts[side], minlength=spec.vocab_size).astype(np.int64)
+        counts[spec.table_name] = counts.get(spec.table_name, 0) + of_side
+    return counts
 
 
 def missing_share(values: npt.NDArray[np.floating], train_count: npt.NDArray[np.integer]) -> float:

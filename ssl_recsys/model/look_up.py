@@ -95,6 +95,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
       unread_marks: dense features whose mark of a missing value is taken for 0.
       deltas: name of a vector -> that of the feature whose ids its trained part is looked up by.
       delta_bound: largest length of a trained part.
+      id_counts: table -> `[vocab_size]` training pairs that each id is in.
+      id_min_count: ids of these tables that are in fewer pairs are taken for 0, missing.
     """
 
     def __init__(
@@ -113,6 +115,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         unread_marks: Collection[str] = (),
         deltas: Mapping[str, str] | None = None,
         delta_bound: float = 0.0,
+        id_counts: Mapping[str, np.ndarray] | None = None,
+        id_min_count: int = 0,
     ):
         super().__init__(name="feature_embeddings")
         self._features = {side: tuple(specs) for side, specs in features.items()}
@@ -134,6 +138,17 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self.deltas = {
             name: VectorDeltas(self._specs[identity], self._specs[name].max_values, delta_bound)
             for name, identity in self._identities.items()
+        }
+        self._id_counts = dict(id_counts or {})
+        # Variables, so that an exported tower has them and a probe may change them.
+        self._kept_ids = {
+            table: self.add_weight(
+                name=f"{table}_kept_ids",
+                shape=counts.shape,
+                initializer=tf.keras.initializers.Constant(counts >= id_min_count),
+                trainable=False,
+            )
+            for table, counts in self._id_counts.items()
         }
         self._log_weights: dict[str, tf.Variable] = {}
         if value_weights == IDF and idf is not None:
@@ -158,6 +173,23 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         self._track_trackable(table, name)  # as `add_weight`, so that checkpoints name it alike
         return table
 
+    def keep_ids(self, min_count: int) -> None:
+        """Takes ids of fewer training pairs for missing from now on."""
+        for table, kept in self._kept_ids.items():
+            kept.assign(tf.cast(self._id_counts[table] >= min_count, kept.dtype))
+
+    def _with_kept_ids(self, features: Features) -> Features:
+        """The features with 0 for each id of a table that is not kept."""
+        kept = {
+            name: self._kept_ids[self._specs[name].table_name]
+            for name in features
+            if self._specs[name].table_name in self._kept_ids
+        }
+        return {
+            name: tf.where(tf.gather(kept[name], values) > 0, values, 0) if name in kept else values
+            for name, values in features.items()
+        }
+
     def widths(self, side: str) -> dict[str, int]:
         """Feature name -> width of its activation, of a side's features in order."""
         return {
@@ -174,6 +206,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         Returns:
           The looked-up batches.
         """
+        batches = [(side, self._with_kept_ids(features)) for side, features in batches]
         found: dict[str, tuple[list[tf.Tensor], tf.Tensor, list[Bags]]] = {}
         for name in self._specs:
             inputs = [features[name] for _, features in batches if name in features]

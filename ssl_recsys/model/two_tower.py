@@ -75,6 +75,8 @@ class TwoTowerModel(tfrs.Model):
             unread_marks=statistics.unread_marks,
             deltas=statistics.deltas,
             delta_bound=config.tower.vector_delta,
+            id_counts=statistics.id_counts,
+            id_min_count=config.tower.id_min_count,
         )
         self.feature_embeddings = self._make_feature_embeddings(
             is_sharded=config.training.shard_tables

@@ -1,10 +1,10 @@
 """Settings that choose themselves: by the number of training pairs, and by probes.
 
 `--auto` chooses batch, epochs and patience by size, so that patience and length are about the same
-number of steps on any catalogue, and mixed negatives, alpha and learning rate by short trainings
-that are compared on the validation pairs. A probe replaces the usual value only if it is better
-beyond the noise of the validation queries. docs/training.md describes the rules and what they were
-measured on.
+number of steps on any catalogue, and mixed negatives, the pairs that an id needs, alpha and
+learning rate by short trainings that are compared on the validation pairs. A probe replaces the
+usual value only if it is better beyond the noise of the validation queries. docs/training.md
+describes the rules and what they were measured on.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ssl_recsys import files, paths, schema
 from ssl_recsys.config import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import Pairs
+from ssl_recsys.data.statistics import identities
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics, uncertainty
 from ssl_recsys.methods import BASELINE
@@ -39,14 +40,16 @@ CHOSEN = (
     "max_epochs",
     "patience",
     "mixed_negatives",
+    "id_min_count",
     "alpha",
     "learning_rate",
 )
-# What two of them are unless a probe is better; of the third a batch's share that is tried
-# instead of none.
+# What two of them are unless a probe is better; of the others, whose usual value is 0, a batch's
+# share of mixed negatives, and pairs that an id needs, that are tried instead.
 USUAL_LEARNING_RATE = 0.1
 USUAL_ALPHA = 0.1
 MIXED_SHARE = 1 / 4
+ID_MIN_COUNT = 8
 # Batches are the power of two nearest to the square root of the training pairs, within these.
 LEAST_BATCH, MOST_BATCH = 64, 8192
 # Steps between two validations, at least.
@@ -73,12 +76,14 @@ class Probe:
       learning_rate: Adagrad's.
       ranks: `[validation pairs]` ranks after it.
       mixed_negatives: items drawn for a batch.
+      id_min_count: pairs that an id needs.
     """
 
     alpha: float
     learning_rate: float
     ranks: npt.NDArray[np.int32]
     mixed_negatives: int = 0
+    id_min_count: int = 0
 
     @property
     def recall(self) -> float:
@@ -125,7 +130,7 @@ def recorded(options: TrainOptions) -> TrainOptions:
 
 
 def _check_none_is_given(options: TrainOptions) -> None:
-    for section in (options.run.loss, options.run.training):
+    for section in (options.run.tower, options.run.loss, options.run.training):
         for field in own_fields(type(section)):
             if field.name in CHOSEN and getattr(section, field.name) != field.default:
                 raise InputError(f"--auto chooses --{field.name}; leave out one of the two")
@@ -157,7 +162,8 @@ def choose(
     num_pairs = max(1, round(dataset.info.num_pairs[schema.TRAIN] * share))
     chosen: dict[str, Any] = by_size(num_pairs)
     why = dict.fromkeys(chosen, f"{num_pairs:,} training pairs")
-    usual = {"mixed_negatives": 0, "alpha": USUAL_ALPHA, "learning_rate": USUAL_LEARNING_RATE}
+    usual: dict[str, Any] = {"mixed_negatives": 0, "id_min_count": 0}
+    usual |= {"alpha": USUAL_ALPHA, "learning_rate": USUAL_LEARNING_RATE}
     why |= dict.fromkeys(usual, "the usual value; there are no validation pairs to probe on")
     probes: list[dict[str, Any]] = []
     if validation:
@@ -177,7 +183,7 @@ def _with(options: TrainOptions, chosen: dict[str, Any]) -> TrainOptions:
     run = options.run
     parts = {
         name: {key: chosen[key] for key in chosen if hasattr(getattr(run, name), key)}
-        for name in ("loss", "ssl", "training")
+        for name in ("tower", "loss", "ssl", "training")
     }
     replaced = {
         name: dataclasses.replace(getattr(run, name), **values) for name, values in parts.items()
@@ -188,10 +194,14 @@ def _with(options: TrainOptions, chosen: dict[str, Any]) -> TrainOptions:
 def _probe(
     config: RunConfig, dataset: Dataset, validation: Pairs, strategy: tf.distribute.Strategy
 ) -> tuple[dict[str, float], dict[str, str], list[dict[str, Any]]]:
-    """Mixed negatives, then alpha, then the learning rate; why; and all probes."""
+    """Mixed negatives, ids of few pairs, alpha, then the learning rate; why; and all probes."""
     _, query_of_pair = validation.distinct_queries()
     replicas = strategy.num_replicas_in_sync
     share = round(MIXED_SHARE * config.training.batch_size / replicas) * replicas
+    if has_ids := bool(identities(dataset.info)):  # 1, which all ids of training reach
+        config = dataclasses.replace(
+            config, tower=dataclasses.replace(config.tower, id_min_count=1)
+        )
     with tempfile.TemporaryDirectory() as scratch:
 
         def with_negatives(drawn: int) -> _Probing:
@@ -208,14 +218,20 @@ def _probe(
         if mixed is not usual:
             del probing
             probing = with_negatives(mixed.mixed_negatives)
-        of_alpha = [probing.run(a, USUAL_LEARNING_RATE) for a in ALPHAS if config.ssl.tasks]
-        best = _better(mixed, of_alpha, query_of_pair)
-        of_rate = [probing.run(best.alpha, rate) for rate in LEARNING_RATES]
+        fewer = [ID_MIN_COUNT] if has_ids else []
+        of_ids = [probing.run(USUAL_ALPHA, USUAL_LEARNING_RATE, least) for least in fewer]
+        by_ids = _better(mixed, of_ids, query_of_pair)
+        least = by_ids.id_min_count
+        alphas = ALPHAS if config.ssl.tasks else ()
+        of_alpha = [probing.run(alpha, USUAL_LEARNING_RATE, least) for alpha in alphas]
+        best = _better(by_ids, of_alpha, query_of_pair)
+        of_rate = [probing.run(best.alpha, rate, least) for rate in LEARNING_RATES]
         chosen = _better(best, of_rate, query_of_pair)
     return _record(
         probing.num_steps,
         mixed_negatives=(mixed, usual, of_drawn),
-        alpha=(best, mixed, of_alpha),
+        id_min_count=(by_ids, mixed, of_ids),
+        alpha=(best, by_ids, of_alpha),
         learning_rate=(chosen, best, of_rate),
     )
 
@@ -265,9 +281,10 @@ class _Probing:
             self._alpha = tf.Variable(config.loss.alpha, trainable=False, dtype=tf.float32)
         model.alpha = self._alpha
 
-    def run(self, alpha: float, learning_rate: float) -> Probe:
+    def run(self, alpha: float, learning_rate: float, id_min_count: int = 0) -> Probe:
         self._begin.read(self._path).assert_consumed()
         self._alpha.assign(alpha)
+        self._trainer.model.feature_embeddings.keep_ids(id_min_count)
         self._trainer.model.optimizer.learning_rate = learning_rate
         left, epoch = self.num_steps, 0
         while left:
@@ -277,10 +294,12 @@ class _Probing:
                 self._trainer.take_steps(batches, min(STEPS_PER_CALL, in_epoch - begin))
             left, epoch = left - in_epoch, epoch + 1
         drawn = self._trainer.model.num_drawn
-        probe = Probe(alpha, learning_rate, self._trainer.validation_ranks(), drawn)
+        ranks = self._trainer.validation_ranks()
+        probe = Probe(alpha, learning_rate, ranks, drawn, id_min_count)
         print(
-            f"auto: probe of {self.num_steps:,} steps, {drawn} mixed negatives, alpha {alpha:g}, "
-            f"learning rate {learning_rate:g}: validation Recall@{_K} {probe.recall:.4f}",
+            f"auto: probe of {self.num_steps:,} steps, {drawn} mixed negatives, ids from "
+            f"{id_min_count} pairs on, alpha {alpha:g}, learning rate {learning_rate:g}: "
+            f"validation Recall@{_K} {probe.recall:.4f}",
             flush=True,
         )
         return probe

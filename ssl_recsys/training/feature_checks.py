@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssl_recsys import schema
 from ssl_recsys.config import RunConfig
-from ssl_recsys.data.statistics import vector_deltas
+from ssl_recsys.data.statistics import identities, vector_deltas
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import history_names
 from ssl_recsys.methods import FEATURE_MASKING, resolve_fm_groups
@@ -34,9 +34,14 @@ def check_features(config: RunConfig, info: schema.DatasetInfo) -> None:
             f"--recency_half_life weighs histories, and the queries of {info.name} have none: make "
             "the dataset with pipelines.interactions, or add --recency_half_life=0"
         )
+    found = {spec.name: spec.kind for side in schema.SIDES for spec in info.features_of(side)}
+    named = ", ".join(f"{name} ({kind})" for name, kind in found.items())
+    if config.tower.id_min_count and not identities(info):
+        raise InputError(
+            "--id_min_count needs a categorical feature made from the column of the keys; "
+            f"{info.name} has {named}"
+        )
     if config.tower.vector_delta and not vector_deltas(info):
-        found = {spec.name: spec.kind for side in schema.SIDES for spec in info.features_of(side)}
-        named = ", ".join(f"{name} ({kind})" for name, kind in found.items())
         raise InputError(
             "--vector_delta needs a feature of kind vector, and on the same side a categorical one "
             f"made from the column of the keys; {info.name} has {named}"

@@ -81,7 +81,8 @@ class Trainer:
         self._is_head = head_items[validation_pairs.item_row]  # [validation pairs]
         check_select_by(config.training.select_by, self._is_head)
         features = {side: dataset.features(side) for side in SIDES}
-        self.model = make_model(features, config, strategy, statistics_for(config, dataset))
+        statistics = statistics_for(config, dataset, training_pairs.row_counts)
+        self.model = make_model(features, config, strategy, statistics)
         self._state = {
             "epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
             "step_in_epoch": tf.Variable(0, dtype=tf.int64, trainable=False),

@@ -9,6 +9,7 @@ import pytest
 from ssl_recsys.errors import InputError
 from ssl_recsys.training import auto
 from ssl_recsys.training.auto import Probe
+from tests import install_data
 from tests.ssl_recsys import commands
 
 
@@ -105,6 +106,22 @@ def test_a_run_chooses_its_settings_once(
     assert "there is nothing to do" in capsys.readouterr().out
     with pytest.raises(InputError, match="temperature"):
         commands.train(*arguments(data_dir, model_dir, "--temperature=0.2"))
+
+
+def test_ids_of_few_pairs_are_probed_where_items_have_ids(
+    quick: None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "ID_MIN_COUNT", 3)
+    install_data.make(tmp_path / "data", **install_data.write_input(tmp_path))
+    commands.train(*arguments(tmp_path / "data", tmp_path / "run"))
+    record = json.loads((tmp_path / "run" / "auto.json").read_text())
+    names = ("mixed_negatives", "id_min_count", "alpha", "learning_rate")
+    probes = [tuple(one[name] for name in names) for one in record["probes"]]
+    drawn, least = (record["chosen"][name] for name in names[:2])
+    assert probes[:3] == [(0, 0, 0.1, 0.1), (1, 0, 0.1, 0.1), (drawn, 3, 0.1, 0.1)]
+    assert {(one[0], one[1]) for one in probes[3:]} == {(drawn, least)}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert config["tower"]["id_min_count"] == least
 
 
 def test_what_is_chosen_is_not_given(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -58,7 +58,12 @@ OPTIONS: dict[str, dict[str, dict[str, object]]] = {
         "loss": {"hard_negatives": 3, "symmetric_loss": True, "logq_correction": True},
     },
     "every_option": {
-        "tower": {"shared_projection": 3.0, "value_weights": "idf", "pooling": "sqrtn"},
+        "tower": {
+            "shared_projection": 3.0,
+            "value_weights": "idf",
+            "pooling": "sqrtn",
+            "id_min_count": 2,
+        },
         "loss": {"symmetric_loss": True, "logq_correction": True},
     },
 }
@@ -92,6 +97,7 @@ STATISTICS = CatalogStatistics(
     },
     correlated_masks=dict.fromkeys(SIDES, MASKS),
     missing_shares={"quality": 0.25},  # so that the model reads the mark
+    id_counts={SPECS[0].name: np.arange(SPECS[0].vocab_size) % 4},
 )
 
 

@@ -80,7 +80,7 @@ def carried(days, old, *more, strategy=None):
     config, dataset = options(days, *more).run, Dataset(days / "second")
     features = {side: dataset.features(side) for side in SIDES}
     strategy = strategy or tf.distribute.get_strategy()
-    model = make_model(features, config, strategy, statistics_for(config, dataset))
+    model = make_model(features, config, strategy, statistics_for(config, dataset, {}))
     return model, dataset, warm_start.carry(model, dataset, old)
 
 
