@@ -60,8 +60,9 @@ MOST_STEPS, LEAST_EPOCHS = 4000, 6
 PATIENCE_STEPS, PATIENCE_EPOCHS = 400, 2
 # Steps of a probe: this share of the longest run.
 PROBE_SHARE = 1 / 12
-ALPHAS = (0.0, 1.0)  # besides USUAL_ALPHA
-LEARNING_RATES = (0.05, 0.2)  # besides USUAL_LEARNING_RATE
+# Values on either side of the usual ones. If the first is better, the second is not tried.
+ALPHAS = (1.0, 0.0)
+LEARNING_RATES = (0.2, 0.05)
 # Standard errors of the difference by which another value must be better than the usual one.
 MARGIN = 1.0
 _K = 50
@@ -195,7 +196,6 @@ def _probe(
     config: RunConfig, dataset: Dataset, validation: Pairs, strategy: tf.distribute.Strategy
 ) -> tuple[dict[str, float], dict[str, str], list[dict[str, Any]]]:
     """Mixed negatives, ids of few pairs, alpha, then the learning rate; why; and all probes."""
-    _, query_of_pair = validation.distinct_queries()
     replicas = strategy.num_replicas_in_sync
     share = round(MIXED_SHARE * config.training.batch_size / replicas) * replicas
     if has_ids := bool(identities(dataset.info)):  # 1, which all ids of training reach
@@ -214,19 +214,15 @@ def _probe(
         of_drawn = [with_negatives(share).run(USUAL_ALPHA, USUAL_LEARNING_RATE)] if share else []
         probing = with_negatives(0)
         usual = probing.run(USUAL_ALPHA, USUAL_LEARNING_RATE)
-        mixed = _better(usual, of_drawn, query_of_pair)
+        mixed = _better(usual, of_drawn, validation.distinct_queries()[1])
         if mixed is not usual:
             del probing
             probing = with_negatives(mixed.mixed_negatives)
-        fewer = [ID_MIN_COUNT] if has_ids else []
-        of_ids = [probing.run(USUAL_ALPHA, USUAL_LEARNING_RATE, least) for least in fewer]
-        by_ids = _better(mixed, of_ids, query_of_pair)
-        least = by_ids.id_min_count
-        alphas = ALPHAS if config.ssl.tasks else ()
-        of_alpha = [probing.run(alpha, USUAL_LEARNING_RATE, least) for alpha in alphas]
-        best = _better(by_ids, of_alpha, query_of_pair)
-        of_rate = [probing.run(best.alpha, rate, least) for rate in LEARNING_RATES]
-        chosen = _better(best, of_rate, query_of_pair)
+        by_ids, of_ids = probing.try_others(
+            mixed, "id_min_count", [ID_MIN_COUNT] if has_ids else []
+        )
+        best, of_alpha = probing.try_others(by_ids, "alpha", ALPHAS if config.ssl.tasks else ())
+        chosen, of_rate = probing.try_others(best, "learning_rate", LEARNING_RATES)
     return _record(
         probing.num_steps,
         mixed_negatives=(mixed, usual, of_drawn),
@@ -273,6 +269,7 @@ class _Probing:
             1, round(PROBE_SHARE * config.training.max_epochs * pairs.steps_per_epoch)
         )
         self._steps_per_epoch = pairs.steps_per_epoch
+        _, self._query_of_pair = validation.distinct_queries()
         self._trainer = Trainer(dataset, pairs, validation, config, strategy, scratch)
         model = self._trainer.model
         self._begin = tf.train.Checkpoint(weights=model.weights, optimizer=model.optimizer)
@@ -303,6 +300,27 @@ class _Probing:
             flush=True,
         )
         return probe
+
+    def try_others(
+        self, usual: Probe, name: str, values: Sequence[float]
+    ) -> tuple[Probe, list[Probe]]:
+        """The first of other values of a setting that is better than the usual one, else that.
+
+        Args:
+          usual: a probe of this model.
+          name: of the setting.
+          values: of it, instead of the probe's.
+
+        Returns:
+          The probe chosen, and those of the values tried.
+        """
+        settings = {one: getattr(usual, one) for one in ("alpha", "learning_rate", "id_min_count")}
+        tried: list[Probe] = []
+        for value in values:
+            tried.append(self.run(**(settings | {name: value})))
+            if _better(usual, tried[-1:], self._query_of_pair) is not usual:
+                return tried[-1], tried
+        return usual, tried
 
 
 def _better(usual: Probe, others: Sequence[Probe], query_of_pair: npt.NDArray[np.intp]) -> Probe:
