@@ -77,7 +77,11 @@ class LogOptions(JobOptions):
         return tables.TextFormat(self.encoding, self.quoting)
 
     def changed(self, spec: InstallSpec, **log_fields: str) -> InstallSpec:
-        """A spec with what the flags say of its columns, and fields of its log that are given."""
+        """A spec with what the flags say of its columns, and fields of its log that are given.
+
+        Raises:
+          InputError: if the log lacks a field that another one needs.
+        """
         given: dict[str, Any] = log_fields | {
             "user": self.user_column,
             "item": self.item_column,
@@ -91,5 +95,6 @@ class LogOptions(JobOptions):
             "max_negatives": self.max_negatives,
         }
         log = dataclasses.replace(spec.log, **{name: v for name, v in given.items() if v})
+        log.check()
         spec = spec.with_key(self.key_column) if self.key_column else spec
         return dataclasses.replace(spec, log=log, title=self.title_column or spec.title)

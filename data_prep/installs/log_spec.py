@@ -63,6 +63,19 @@ class LogSpec:
         _check_choice("log kind", self.kind, LOG_KINDS)
         _check_choice("timestamp_unit", self.timestamp_unit, tuple(TIMESTAMP_UNITS))
         check_kinds(self.kinds)
+        if not 1 <= self.max_negatives <= _MOST_NEGATIVES:
+            raise InputError(
+                f"max_negatives must be in [1, {_MOST_NEGATIVES}] (got {self.max_negatives})"
+            )
+        if not self.negatives_separator:
+            raise InputError("log.negatives_separator must not be empty")
+
+    def check(self) -> None:
+        """Checks the fields that need others, any of which a flag may have named.
+
+        Raises:
+          InputError: if one is missing.
+        """
         if self.kinds and not self.kind_column:
             raise InputError(
                 "log.kinds needs the column that holds them: name it with log.kind_column or "
@@ -72,20 +85,11 @@ class LogSpec:
             raise InputError(
                 "log.kind_feature needs the kinds that there are: list them in log.kinds or --kinds"
             )
-        self._check_negatives()
-
-    def _check_negatives(self) -> None:
-        if not 1 <= self.max_negatives <= _MOST_NEGATIVES:
-            raise InputError(
-                f"max_negatives must be in [1, {_MOST_NEGATIVES}] (got {self.max_negatives})"
-            )
         if self.max_negatives != MAX_NEGATIVES and not self.negatives:
             raise InputError(
                 "max_negatives needs the column that lists them: name it with log.negatives or "
                 "--negatives_column"
             )
-        if not self.negatives_separator:
-            raise InputError("log.negatives_separator must not be empty")
         if self.negatives in self._other_columns():
             raise InputError(
                 f"log.negatives must name a column of its own (got {self.negatives!r}, which means "

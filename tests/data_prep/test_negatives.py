@@ -1,6 +1,9 @@
 """Negatives that a log lists: what is read, which are kept, and what does not depend on order."""
 
 import collections
+import dataclasses
+import json
+import pathlib
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +17,7 @@ from data_prep.installs.log_spec import LANDING_PAGE, LogSpec
 from data_prep.installs.logs import BY_TIME, Events
 from data_prep.installs.negatives import NO_ITEM, Listed
 from data_prep.installs.spec import InstallSpec, spec_of
+from pipelines import app_install
 from ssl_recsys.errors import InputError
 
 SPEC = LogSpec(negatives="shown", max_negatives=3)
@@ -91,7 +95,20 @@ def test_values_that_list_no_keys_are_bad_records(path: str, shown: pa.Array, me
 )
 def test_specs_of_negatives_that_cannot_be(fields: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        LogSpec(**fields)
+        LogSpec(**fields).check()
+
+
+def test_a_flag_may_name_the_column_of_a_spec(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"log": {"max_negatives": 2, "kinds": {"view": 2}}}))
+    named = {"negatives_column": "shown", "kind_column": "what"}
+    options = app_install.AppInstallOptions(
+        installs="log.csv", apps="apps.csv", features_spec=str(path), **named
+    )
+    assert options.spec().log.pair_columns == {"negatives": 2, "weight": 1}
+    for name in named:
+        with pytest.raises(InputError, match=f"--{name}"):
+            dataclasses.replace(options, **{name: ""}).spec()
 
 
 def test_a_spec_without_them_is_recorded_as_before() -> None:

@@ -43,7 +43,7 @@ def test_kinds_weigh_numbers(kinds: dict) -> None:
 )
 def test_specs_of_kinds_that_cannot_be(fields: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        LogSpec(**fields)
+        LogSpec(**fields).check()
 
 
 def test_a_filter_alone_gives_no_weights() -> None:
