@@ -70,6 +70,7 @@ EVIDENCE = (
     Seen("Wikipedia, 100 MB of 2006", 0.53, 0.05, 0.23, "alpha 1"),
     Seen("the same, all link targets", 0.49, 0.53, 15.5, "head and tail, alpha 0.1"),
     Seen("Debian packages", 0.28, 0.00, 0.09, "head and tail, alpha 0.1"),
+    Seen("the same, whole packages held out", 0.63, 0.12, 0.36, "alpha 0.3"),
     Seen("Myket app installs", 0.03, -0.05, 0.41, "alpha 1"),
     Seen("the same", 0.03, 0.00, 0.11, "head and tail, alpha 0.13"),
 )

@@ -52,8 +52,9 @@ def read(directory):
     """The results of a finished study."""
     found = json.loads((directory / "results.json").read_text(encoding="utf-8"))
     fields = found["study"]
-    epochs = fields.pop("epochs_at").items()  # its name when the studies were carried out
-    fields["max_epochs_at"] = tuple((float(fraction), number) for fraction, number in epochs)
+    if "epochs_at" in fields:  # its name and form when the first studies were carried out
+        fields["max_epochs_at"] = list(fields.pop("epochs_at").items())
+    fields["max_epochs_at"] = tuple((float(part), most) for part, most in fields["max_epochs_at"])
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     records = {}
     for run in found["runs"]:
