@@ -96,22 +96,22 @@ def statistics_for(
 def vector_deltas(info: DatasetInfo) -> dict[str, str]:
     """Name of each vector whose side has an identity -> the identity's, for `--vector_delta`."""
     return {
-        spec.name: identity
+        spec.name: identity.name
         for side, identity in identities(info).items()
         for spec in info.features_of(side)
         if spec.kind == VECTOR
     }
 
 
-def identities(info: DatasetInfo) -> dict[str, str]:
+def identities(info: DatasetInfo) -> dict[str, FeatureSpec]:
     """Side -> the categorical feature that is its keys, made of their column, where it has one."""
-    found: dict[str, str] = {}
+    found: dict[str, FeatureSpec] = {}
     for side in SIDES:
         raw = info.raw_of(side)
         of_keys = {one.name for one in raw.features if one.column == raw.key} if raw else set()
         for spec in info.features_of(side):
             if spec.name in of_keys and spec.kind == CATEGORICAL:
-                found.setdefault(side, spec.name)
+                found.setdefault(side, spec)
     return found
 
 
@@ -128,9 +128,8 @@ def id_counts(
       row_counts: side -> `[rows of its catalog]` training pairs of each row.
     """
     counts: dict[str, npt.NDArray[np.int64]] = {}
-    for side, identity in identities(dataset.info).items():
-        spec = next(one for one in dataset.features(side) if one.name == identity)
-        ids = dataset.catalog(side).features[identity][:, 0]
+    for side, spec in identities(dataset.info).items():
+        ids = dataset.catalog(side).features[spec.name][:, 0]
         of_side = np.bincount(ids, row_counts[side], minlength=spec.vocab_size).astype(np.int64)
         counts[spec.table_name] = counts.get(spec.table_name, 0) + of_side
     return counts

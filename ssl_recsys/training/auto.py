@@ -13,7 +13,7 @@ import dataclasses
 import math
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -181,15 +181,17 @@ def choose(
 
 def _with(options: TrainOptions, chosen: dict[str, Any]) -> TrainOptions:
     """The options with settings in place of `auto`."""
-    run = options.run
-    parts = {
-        name: {key: chosen[key] for key in chosen if hasattr(getattr(run, name), key)}
-        for name in ("tower", "loss", "ssl", "training")
-    }
-    replaced = {
-        name: dataclasses.replace(getattr(run, name), **values) for name, values in parts.items()
-    }
-    return dataclasses.replace(options, auto=False, run=dataclasses.replace(run, **replaced))
+    return dataclasses.replace(options, auto=False, run=_changed(options.run, chosen))
+
+
+def _changed(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """The configuration with other values of settings, each in the section that has it."""
+    parts = {}
+    for name in ("tower", "loss", "ssl", "training"):
+        section = getattr(config, name)
+        values = {key: value for key, value in settings.items() if hasattr(section, key)}
+        parts[name] = dataclasses.replace(section, **values)
+    return dataclasses.replace(config, **parts)
 
 
 def _probe(
@@ -198,15 +200,13 @@ def _probe(
     """Mixed negatives, ids of few pairs, alpha, then the learning rate; why; and all probes."""
     replicas = strategy.num_replicas_in_sync
     share = round(MIXED_SHARE * config.training.batch_size / replicas) * replicas
-    if has_ids := bool(identities(dataset.info)):  # 1, which all ids of training reach
-        config = dataclasses.replace(
-            config, tower=dataclasses.replace(config.tower, id_min_count=1)
-        )
+    has_ids = bool(identities(dataset.info))
     with tempfile.TemporaryDirectory() as scratch:
 
         def with_negatives(drawn: int) -> _Probing:
-            loss = dataclasses.replace(config.loss, mixed_negatives=drawn)
-            changed = dataclasses.replace(config, loss=loss)
+            # A count above 0 makes a model that can leave ids out; each probe says which.
+            settings = {"mixed_negatives": drawn, "id_min_count": int(has_ids)}
+            changed = _changed(config, settings)
             place = pathlib.Path(tempfile.mkdtemp(dir=scratch))
             return _Probing(changed, dataset, validation, strategy, place)
 
@@ -214,13 +214,12 @@ def _probe(
         of_drawn = [with_negatives(share).run(USUAL_ALPHA, USUAL_LEARNING_RATE)] if share else []
         probing = with_negatives(0)
         usual = probing.run(USUAL_ALPHA, USUAL_LEARNING_RATE)
-        mixed = _better(usual, of_drawn, validation.distinct_queries()[1])
+        mixed = _better(usual, of_drawn, probing.query_of_pair)
         if mixed is not usual:
             del probing
             probing = with_negatives(mixed.mixed_negatives)
-        by_ids, of_ids = probing.try_others(
-            mixed, "id_min_count", [ID_MIN_COUNT] if has_ids else []
-        )
+        counts = (ID_MIN_COUNT,) if has_ids else ()
+        by_ids, of_ids = probing.try_others(mixed, "id_min_count", counts)
         best, of_alpha = probing.try_others(by_ids, "alpha", ALPHAS if config.ssl.tasks else ())
         chosen, of_rate = probing.try_others(best, "learning_rate", LEARNING_RATES)
     return _record(
@@ -269,7 +268,7 @@ class _Probing:
             1, round(PROBE_SHARE * config.training.max_epochs * pairs.steps_per_epoch)
         )
         self._steps_per_epoch = pairs.steps_per_epoch
-        _, self._query_of_pair = validation.distinct_queries()
+        _, self.query_of_pair = validation.distinct_queries()
         self._trainer = Trainer(dataset, pairs, validation, config, strategy, scratch)
         model = self._trainer.model
         self._begin = tf.train.Checkpoint(weights=model.weights, optimizer=model.optimizer)
@@ -316,20 +315,22 @@ class _Probing:
         """
         settings = {one: getattr(usual, one) for one in ("alpha", "learning_rate", "id_min_count")}
         tried: list[Probe] = []
-        for value in values:
-            tried.append(self.run(**(settings | {name: value})))
-            if _better(usual, tried[-1:], self._query_of_pair) is not usual:
-                return tried[-1], tried
-        return usual, tried
+
+        def probes() -> Iterator[Probe]:
+            for value in values:
+                tried.append(self.run(**(settings | {name: value})))
+                yield tried[-1]
+
+        return _better(usual, probes(), self.query_of_pair), tried
 
 
-def _better(usual: Probe, others: Sequence[Probe], query_of_pair: npt.NDArray[np.intp]) -> Probe:
-    """The best of the others if it is better than the usual one beyond the noise."""
-    if not others:
-        return usual
-    best = max(others, key=lambda probe: probe.recall)
-    error = uncertainty.standard_error(usual.ranks, best.ranks, query_of_pair, _K)
-    return best if best.recall - usual.recall > MARGIN * error else usual
+def _better(usual: Probe, others: Iterable[Probe], query_of_pair: npt.NDArray[np.intp]) -> Probe:
+    """The first of the others that is better than the usual one beyond the noise, else that."""
+    for other in others:
+        error = uncertainty.standard_error(usual.ranks, other.ranks, query_of_pair, _K)
+        if other.recall - usual.recall > MARGIN * error:
+            return other
+    return usual
 
 
 def _why(name: str, chosen: Probe, usual: Probe, others: Sequence[Probe], num_steps: int) -> str:

@@ -32,12 +32,18 @@ def shown_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A run over the six apps and x, which is only in the log; tests change copies of it."""
+def apps_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The six apps and x, which is only in the log."""
     directory = tmp_path_factory.mktemp("serving")
     install_data.make(directory / "data", **install_data.write_input(directory))
-    run = directory / "run"
-    commands.train(*commands.small_run(directory / "data", run, "--max_epochs=1"))
+    return directory / "data"
+
+
+@pytest.fixture(scope="session")
+def trained(apps_dir: pathlib.Path) -> pathlib.Path:
+    """A run over the apps; tests change copies of it."""
+    run = apps_dir.parent / "run"
+    commands.train(*commands.small_run(apps_dir, run, "--max_epochs=1"))
     return run
 
 

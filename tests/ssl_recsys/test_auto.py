@@ -9,7 +9,6 @@ import pytest
 from ssl_recsys.errors import InputError
 from ssl_recsys.training import auto
 from ssl_recsys.training.auto import Probe
-from tests import install_data
 from tests.ssl_recsys import commands
 
 
@@ -110,11 +109,10 @@ def test_a_run_chooses_its_settings_once(
 
 
 def test_ids_of_few_pairs_are_probed_where_items_have_ids(
-    quick: None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    quick: None, apps_dir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto, "ID_MIN_COUNT", 3)
-    install_data.make(tmp_path / "data", **install_data.write_input(tmp_path))
-    commands.train(*arguments(tmp_path / "data", tmp_path / "run"))
+    commands.train(*arguments(apps_dir, tmp_path / "run"))
     record = json.loads((tmp_path / "run" / "auto.json").read_text())
     names = ("mixed_negatives", "id_min_count", "alpha", "learning_rate")
     probes = [tuple(one[name] for name in names) for one in record["probes"]]

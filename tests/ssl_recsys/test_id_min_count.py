@@ -14,7 +14,6 @@ from ssl_recsys.features import Bag, Categorical
 from ssl_recsys.model.look_up import FeatureEmbeddings
 from ssl_recsys.schema import ITEM, QUERY
 from ssl_recsys.training.export import ENCODED, load_export, load_tower
-from tests import install_data
 from tests.ssl_recsys import commands
 
 # Pairs of each id; id 0 has none of its own.
@@ -23,13 +22,6 @@ FEATURES = {
     ITEM: (Categorical("id", vocab_size=5), Categorical("maker", vocab_size=5)),
     QUERY: (Bag("history", vocab_size=5, max_values=3, table="id"),),
 }
-
-
-@pytest.fixture(scope="module")
-def apps_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    directory = tmp_path_factory.mktemp("apps")
-    install_data.make(directory / "data", **install_data.write_input(directory))
-    return directory / "data"
 
 
 def test_a_pair_counts_for_its_query_and_its_item(apps_dir: pathlib.Path) -> None:
