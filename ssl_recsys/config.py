@@ -133,8 +133,8 @@ class LossConfig(Options):
     )
     mixed_negatives: int = option(
         0,
-        "Catalog items drawn uniformly in every step, the same for all queries, as further "
-        "candidates of the main task (Yang et al. 2020), which --logq_correction knows. 0: none.",
+        "Catalog items drawn uniformly in every step, for all queries alike, as further candidates "
+        "of the main task (Yang et al. 2020); --logq_correction takes them into account. 0: none.",
         at_least=0,
     )
     hard_negatives: int = option(
@@ -214,7 +214,7 @@ class SSLConfig(Options):
     )
     ssl_items: str = option(
         BATCH_ITEMS,
-        "Items that they apply to: the batch's, or rows of the whole catalog (paper v4).",
+        "Items that they apply to: the batch's, or rows drawn uniformly of the catalog (paper v4).",
         choices=SSL_ITEMS,
     )
 
@@ -283,8 +283,8 @@ class TrainingConfig(Options):
     max_steps: int = option(0, "Stop after this many steps; 0: no limit.", at_least=0)
     init_from: str = option(
         "",
-        "Directory of a finished run of an earlier dataset with the same features and layers: rows "
-        "of tables are carried by token, with --keep_checkpoints of it accumulators, too.",
+        "Directory of a finished run to begin with, of an earlier dataset, the same features and "
+        "layers: tables are carried by token, accumulators if it has --keep_checkpoints.",
     )
     pretrain_epochs: int = option(
         0,
