@@ -12,8 +12,9 @@ import scipy.sparse
 
 from ssl_recsys.config import IDF, RunConfig
 from ssl_recsys.data.dataset import Dataset
-from ssl_recsys.features import CATEGORICAL, VECTOR, FeatureSpec
-from ssl_recsys.schema import SIDES, DatasetInfo
+from ssl_recsys.data.identities import identities, vector_deltas
+from ssl_recsys.features import VECTOR, FeatureSpec
+from ssl_recsys.schema import SIDES
 
 _QUANTILES = 10
 # A mark that fewer of the training items have is left out of the model.
@@ -91,28 +92,6 @@ def statistics_for(
     deltas = vector_deltas(dataset.info) if config.tower.vector_delta else {}
     counts = id_counts(dataset, row_counts) if config.tower.id_min_count else {}
     return CatalogStatistics(idf, masks, shares, deltas, counts)
-
-
-def vector_deltas(info: DatasetInfo) -> dict[str, str]:
-    """Name of each vector whose side has an identity -> the identity's, for `--vector_delta`."""
-    return {
-        spec.name: identity.name
-        for side, identity in identities(info).items()
-        for spec in info.features_of(side)
-        if spec.kind == VECTOR
-    }
-
-
-def identities(info: DatasetInfo) -> dict[str, FeatureSpec]:
-    """Side -> the categorical feature that is its keys, made of their column, where it has one."""
-    found: dict[str, FeatureSpec] = {}
-    for side in SIDES:
-        raw = info.raw_of(side)
-        of_keys = {one.name for one in raw.features if one.column == raw.key} if raw else set()
-        for spec in info.features_of(side):
-            if spec.name in of_keys and spec.kind == CATEGORICAL:
-                found.setdefault(side, spec)
-    return found
 
 
 def id_counts(

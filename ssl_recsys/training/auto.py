@@ -23,8 +23,8 @@ import tensorflow as tf
 from ssl_recsys import files, paths, schema
 from ssl_recsys.config import RunConfig
 from ssl_recsys.data.dataset import Dataset
+from ssl_recsys.data.identities import identities
 from ssl_recsys.data.pairs import Pairs
-from ssl_recsys.data.statistics import identities
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics, uncertainty
 from ssl_recsys.methods import BASELINE
