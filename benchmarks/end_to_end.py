@@ -90,14 +90,14 @@ def _make_systems(
 ) -> dict[str, Any]:
     """Our training and the tutorial's, its Examples written to `scratch`."""
     from benchmarks import tfrs_tutorial, training
-    from ssl_recsys import config
+    from ssl_recsys.config.run import RunConfig
+    from ssl_recsys.config.tower import TowerConfig
+    from ssl_recsys.config.training import TrainingConfig
     from ssl_recsys.data.pairs import load_pairs
 
-    run = config.RunConfig(
-        tower=config.TowerConfig(options.embedding_dim, options.hidden_layers),
-        training=config.TrainingConfig(
-            batch_size=options.batch_size, learning_rate=options.learning_rate
-        ),
+    run = RunConfig(
+        tower=TowerConfig(options.embedding_dim, options.hidden_layers),
+        training=TrainingConfig(batch_size=options.batch_size, learning_rate=options.learning_rate),
     )
     ours = training.Training(data_dir, run)
     specs = ours.dataset.features(ITEM)

@@ -90,14 +90,15 @@ def _make_step(
     items: Sequence[FeatureSpec],
     options: Options,
 ) -> Callable[[], Any]:
-    from ssl_recsys import config
+    from ssl_recsys.config.method import SSLConfig
+    from ssl_recsys.config.run import RunConfig
+    from ssl_recsys.config.tower import TowerConfig
+    from ssl_recsys.config.training import TrainingConfig
 
-    run = config.RunConfig(
-        tower=config.TowerConfig(
-            embedding_dim=options.embedding_dim, hidden_layers=options.hidden_layers
-        ),
-        ssl=config.SSLConfig(method=method),
-        training=config.TrainingConfig(
+    run = RunConfig(
+        tower=TowerConfig(embedding_dim=options.embedding_dim, hidden_layers=options.hidden_layers),
+        ssl=SSLConfig(method=method),
+        training=TrainingConfig(
             batch_size=options.batch_size, mixed_precision=options.mixed_precision
         ),
     )

@@ -153,15 +153,17 @@ def _trained(options: Options) -> tuple[np.ndarray, np.ndarray]:
 def _train(directory: pathlib.Path, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Trains on a synthetic dataset; the queries are those of its validation pairs."""
     from benchmarks.training import Training
-    from ssl_recsys import config
+    from ssl_recsys.config.run import RunConfig
+    from ssl_recsys.config.tower import TowerConfig
+    from ssl_recsys.config.training import TrainingConfig
 
     sizes = synthetic_dataset.Sizes(options.trained_items, 5 * options.trained_items)
     synthetic_dataset.write(directory, sizes)
     training = Training(
         directory,
-        config.RunConfig(
-            tower=config.TowerConfig(32, (options.dim, options.dim)),
-            training=config.TrainingConfig(learning_rate=0.05),
+        RunConfig(
+            tower=TowerConfig(32, (options.dim, options.dim)),
+            training=TrainingConfig(learning_rate=0.05),
         ),
     )
     training.train(options.training_steps)

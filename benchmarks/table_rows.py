@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import harness, training_step
-from ssl_recsys.config import TABLE_DTYPES
+from ssl_recsys.config.tower import TABLE_DTYPES
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
@@ -68,16 +68,19 @@ def _timed(rows: int, options: Options) -> harness.Timing:
 
 
 def _make_step(rows: int, options: Options, num_batches: int) -> Callable[[], Any]:
-    from ssl_recsys import config
+    from ssl_recsys.config.method import SSLConfig
+    from ssl_recsys.config.run import RunConfig
+    from ssl_recsys.config.tower import TowerConfig
+    from ssl_recsys.config.training import TrainingConfig
 
-    run = config.RunConfig(
-        tower=config.TowerConfig(
+    run = RunConfig(
+        tower=TowerConfig(
             embedding_dim=options.embedding_dim,
             hidden_layers=options.hidden_layers,
             table_dtype=options.table_dtype,
         ),
-        ssl=config.SSLConfig(method=options.method),
-        training=config.TrainingConfig(batch_size=options.batch_size, row_wise_adagrad=True),
+        ssl=SSLConfig(method=options.method),
+        training=TrainingConfig(batch_size=options.batch_size, row_wise_adagrad=True),
     )
     features = dict.fromkeys(SIDES, specs(rows, options.values_per_bag))
     return training_step.make_step(run, features, num_batches)

@@ -21,7 +21,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from ssl_recsys import schema
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.catalog import Catalog
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import FeatureSpec

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import harness
 from benchmarks.tpu_steps import Step, lower
 from ssl_recsys import cli
-from ssl_recsys.config import BFLOAT16
+from ssl_recsys.config.tower import BFLOAT16
 from ssl_recsys.errors import InputError
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import Options, option

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
-from ssl_recsys.config import FLOAT32, RunConfig, SSLConfig, TowerConfig, TrainingConfig
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import FLOAT32, TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.features import Bag, Categorical
 from ssl_recsys.schema import SIDES
 

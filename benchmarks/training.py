@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.schema import VALIDATION
 from ssl_recsys.training.strategies import make_strategy

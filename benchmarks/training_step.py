@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks import harness
 from pipelines.experiments.studies.paper import STEPS_PER_SECOND
-from ssl_recsys.config import DROPOUTS, RunConfig
+from ssl_recsys.config.method import DROPOUTS
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
@@ -107,19 +108,22 @@ def baseline_flops(options: Options) -> int:
 
 def _make_step(method: str, options: Options) -> Callable[[], Any]:
     """One call of the trainer's compiled steps, for a single step of a method."""
-    from ssl_recsys import config
+    from ssl_recsys.config.method import SSLConfig
+    from ssl_recsys.config.run import RunConfig
+    from ssl_recsys.config.tower import TowerConfig
+    from ssl_recsys.config.training import TrainingConfig
 
-    run = config.RunConfig(
-        tower=config.TowerConfig(
+    run = RunConfig(
+        tower=TowerConfig(
             embedding_dim=options.embedding_dim,
             hidden_layers=(options.first_layer, options.last_layer),
         ),
-        ssl=config.SSLConfig(
+        ssl=SSLConfig(
             method=method,
             fm_hidden_layers=(options.last_layer,),
             dropout_granularity=options.dropout_granularity,
         ),
-        training=config.TrainingConfig(
+        training=TrainingConfig(
             batch_size=options.batch_size, mixed_precision=options.mixed_precision
         ),
     )

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from ssl_recsys.config import IDF, RunConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import IDF
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.identities import identities, vector_deltas
 from ssl_recsys.features import VECTOR, FeatureSpec

@@ -4,7 +4,7 @@ A view is made of a look-up and is a batch of activations like it. Feature maski
 (FM) needs nothing here: its views are the groups of features that its encoders read.
 
 A new augmentation is a class here, under its name in `DROPOUTS` or `MASKS`; the names that a run
-may choose are in `ssl_recsys.config`.
+may choose are in `ssl_recsys.config.method`.
 """
 
 from __future__ import annotations

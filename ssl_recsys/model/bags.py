@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from ssl_recsys.config import MEAN, SQRTN
+from ssl_recsys.config.tower import MEAN, SQRTN
 from ssl_recsys.model.tables import Table, gather_rows
 
 

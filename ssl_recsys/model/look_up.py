@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.config import IDF, MEAN, NO_WEIGHTS
+from ssl_recsys.config.tower import IDF, MEAN, NO_WEIGHTS
 from ssl_recsys.data.batch import Features
 from ssl_recsys.features import FeatureSpec, history_names
 from ssl_recsys.model.bags import Bags, PaddedBags, RaggedBags, split_last

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ssl_recsys.config import CORRECTED, LossConfig
+from ssl_recsys.config.loss import CORRECTED, LossConfig
 from ssl_recsys.model import losses
 from ssl_recsys.model.replicas import ReplicaBatch
 

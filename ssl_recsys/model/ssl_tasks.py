@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ssl_recsys.config import NO_MASK, SOFTMAX, SSLConfig
+from ssl_recsys.config.method import NO_MASK, SOFTMAX, SSLConfig
 from ssl_recsys.methods import FEATURE_DROPOUT, FEATURE_MASKING, SPREAD_OUT
 from ssl_recsys.model import losses
 from ssl_recsys.model.augment import DROPOUTS, MASKS, two_views

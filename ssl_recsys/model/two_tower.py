@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.batch import Batch, Features, ShownItems
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import logging
 
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics

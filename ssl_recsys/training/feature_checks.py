@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssl_recsys import schema
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.identities import identities, vector_deltas
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import history_names

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ssl_recsys import files, paths, schema
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.errors import InputError
 from ssl_recsys.search import EXACT
 

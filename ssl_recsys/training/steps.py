@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.model.two_tower import TwoTowerModel

@@ -19,7 +19,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     is.
 
     Args:
-      name: one of `config.STRATEGIES`.
+      name: one of `config.training.STRATEGIES`.
 
     Raises:
       InputError: if the hardware or cluster that the strategy needs is not there.

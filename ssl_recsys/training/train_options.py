@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ssl_recsys import schema
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.manifest import VERIFY_DATASET
 from ssl_recsys.options import Options, option
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import files, paths
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs

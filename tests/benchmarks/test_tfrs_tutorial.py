@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from benchmarks import tfrs_tutorial, training
 from data_prep.synthetic import dataset as synthetic_dataset
-from ssl_recsys import config
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.batch import Batch
 from ssl_recsys.features import FeatureSpec
 from ssl_recsys.schema import ITEM, QUERY
@@ -33,9 +35,9 @@ def _kernels(tower: tf.keras.Model) -> list[tf.Variable]:
 def test_equal_weights_embed_and_learn_alike(tmp_path: pathlib.Path) -> None:
     data_dir = tmp_path / "data"
     synthetic_dataset.write(data_dir, synthetic_dataset.Sizes(300, 2000))
-    run = config.RunConfig(
-        tower=config.TowerConfig(6, (12, 5)),
-        training=config.TrainingConfig(batch_size=BATCH, learning_rate=0.1),
+    run = RunConfig(
+        tower=TowerConfig(6, (12, 5)),
+        training=TrainingConfig(batch_size=BATCH, learning_rate=0.1),
     )
     ours = training.Training(data_dir, run)
     specs = ours.dataset.features(ITEM)

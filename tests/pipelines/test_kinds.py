@@ -14,7 +14,7 @@ from data_prep.installs.logs import Events
 from data_prep.interactions.queries import histories, make_queries
 from pipelines import interactions
 from ssl_recsys import recommend, schema
-from ssl_recsys.config import LossConfig
+from ssl_recsys.config.loss import LossConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 from ssl_recsys.model.main_task import Candidates, main_loss

@@ -10,7 +10,7 @@ from pipelines.experiments.base_flags import RunsOptions
 from pipelines.experiments.studies import plan, results
 from pipelines.experiments.studies.settings import OWN_FLAGS, Study, parse_epochs
 from pipelines.experiments.studies.store import Record
-from ssl_recsys import config
+from ssl_recsys.config.method import SSLConfig
 from ssl_recsys.errors import InputError
 from ssl_recsys.methods import METHODS
 from tests import study_runs
@@ -178,7 +178,7 @@ def test_the_flags_of_every_run_are_checked_before_the_first(fields, message):
 
 def test_the_default_dropout_rate_is_that_of_the_training_flags():
     base = {"data_dir": "x"}
-    default = config.SSLConfig().dropout_rate
+    default = SSLConfig().dropout_rate
     runs = plan.alpha_runs(study_runs.study(base=base), 0.05)
     assert {run.dropout_rate for run in runs} == {default}
     runs = plan.alpha_runs(study_runs.study(base=base | {"dropout_rate": "0.45"}), 0.05)

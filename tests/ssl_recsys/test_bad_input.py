@@ -11,18 +11,15 @@ import tensorflow as tf
 
 from data_prep import encode
 from ssl_recsys import files, schema
-from ssl_recsys.config import (
-    LossConfig,
-    SSLConfig,
-    TowerConfig,
-    TrainingConfig,
-    parse_fm_groups,
-)
+from ssl_recsys.config.loss import LossConfig
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.pairs import load_pairs
 from ssl_recsys.errors import InputError
 from ssl_recsys.features import feature_spec
-from ssl_recsys.methods import resolve_fm_groups
+from ssl_recsys.methods import parse_fm_groups, resolve_fm_groups
 from ssl_recsys.schema import ITEM
 from tests.small_dataset import SPECS
 from tests.ssl_recsys import commands

@@ -6,8 +6,8 @@ from absl import flags
 
 from pipelines.experiments import runner
 from ssl_recsys import cli, options
-from ssl_recsys.config import METHODS
 from ssl_recsys.errors import InputError
+from ssl_recsys.methods import METHODS
 from ssl_recsys.training.train_options import TrainOptions
 
 ROOT = pathlib.Path(__file__).parents[2]

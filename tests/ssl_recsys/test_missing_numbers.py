@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import config
+from ssl_recsys.config.loss import LossConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.batch import Batch
 from ssl_recsys.data.statistics import MIN_MISSING_SHARE, CatalogStatistics, missing_share
 from ssl_recsys.features import Bag, Dense
@@ -21,10 +24,10 @@ DROP_ALL = 0.9999999
 
 def make_model(share: float, rate: float = 0.3) -> TwoTowerModel:
     tf.keras.utils.set_random_seed(1)
-    run = config.RunConfig(
-        tower=config.TowerConfig(embedding_dim=4, hidden_layers=(16, 8)),
-        loss=config.LossConfig(temperature=0.1),
-        training=config.TrainingConfig(batch_size=64),
+    run = RunConfig(
+        tower=TowerConfig(embedding_dim=4, hidden_layers=(16, 8)),
+        loss=LossConfig(temperature=0.1),
+        training=TrainingConfig(batch_size=64),
     )
     model = TwoTowerModel(
         dict.fromkeys(SIDES, SPECS), run, CatalogStatistics(missing_shares={"size": share})

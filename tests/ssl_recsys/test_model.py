@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import config
+from ssl_recsys.config.loss import LossConfig
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.batch import Batch, DrawnItems, ShownItems
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
+from ssl_recsys.methods import METHODS
 from ssl_recsys.model import augment, losses
 from ssl_recsys.model.replicas import ReplicaBatch, fold_in
 from ssl_recsys.model.two_tower import TwoTowerModel
@@ -19,21 +24,21 @@ from tests.small_dataset import SPECS
 
 BATCH = 16
 WEIGHTS = tf.constant(np.arange(BATCH) % 5 / 2, tf.float32)
-TOWER = config.TowerConfig(embedding_dim=5, hidden_layers=(12, 6))
+TOWER = TowerConfig(embedding_dim=5, hidden_layers=(12, 6))
 VARIANTS = {
-    **{method: config.SSLConfig(method=method) for method in config.METHODS},
-    "do_value": config.SSLConfig(method="do", dropout_granularity="value"),
-    "fd_value": config.SSLConfig(method="fd", dropout_granularity="value"),
-    "fd_both_sides": config.SSLConfig(method="fd_fm_so", ssl_side="both"),
-    "fd_query_catalog": config.SSLConfig(method="fd", ssl_side="query", ssl_items="catalog"),
-    "fm_three_groups": config.SSLConfig(method="fm", fm_groups=(("id",), ("words",), ("*",))),
-    "so_squared": config.SSLConfig(method="so", spread_out="squared"),
-    "fd_random_masks": config.SSLConfig(method="fd", view_masking="random"),
-    "fd_correlated_masks": config.SSLConfig(
+    **{method: SSLConfig(method=method) for method in METHODS},
+    "do_value": SSLConfig(method="do", dropout_granularity="value"),
+    "fd_value": SSLConfig(method="fd", dropout_granularity="value"),
+    "fd_both_sides": SSLConfig(method="fd_fm_so", ssl_side="both"),
+    "fd_query_catalog": SSLConfig(method="fd", ssl_side="query", ssl_items="catalog"),
+    "fm_three_groups": SSLConfig(method="fm", fm_groups=(("id",), ("words",), ("*",))),
+    "so_squared": SSLConfig(method="so", spread_out="squared"),
+    "fd_random_masks": SSLConfig(method="fd", view_masking="random"),
+    "fd_correlated_masks": SSLConfig(
         method="fd", view_masking="correlated", dropout_granularity="value"
     ),
-    "main_dropout": config.SSLConfig(main_dropout_rate=0.4),
-    "do_and_main_dropout": config.SSLConfig(method="do", main_dropout_rate=0.5),
+    "main_dropout": SSLConfig(main_dropout_rate=0.4),
+    "do_and_main_dropout": SSLConfig(method="do", main_dropout_rate=0.5),
 }
 # Options beside the tasks: sections of the configuration that differ from `make_config`'s.
 OPTIONS: dict[str, dict[str, dict[str, object]]] = {
@@ -101,16 +106,16 @@ STATISTICS = CatalogStatistics(
 )
 
 
-def make_config(ssl: config.SSLConfig, **loss: object) -> config.RunConfig:
-    return config.RunConfig(
+def make_config(ssl: SSLConfig, **loss: object) -> RunConfig:
+    return RunConfig(
         tower=TOWER,
-        loss=config.LossConfig(temperature=0.2, **loss),  # type: ignore[arg-type]
+        loss=LossConfig(temperature=0.2, **loss),  # type: ignore[arg-type]
         ssl=ssl,
-        training=config.TrainingConfig(seed=3, batch_size=BATCH, learning_rate=0.1),
+        training=TrainingConfig(seed=3, batch_size=BATCH, learning_rate=0.1),
     )
 
 
-def make_option(name: str) -> config.RunConfig:
+def make_option(name: str) -> RunConfig:
     run = make_config(VARIANTS["fd_both_sides"])
     changed = {
         section: dataclasses.replace(getattr(run, section), **fields)  # type: ignore[arg-type]
@@ -119,7 +124,7 @@ def make_option(name: str) -> config.RunConfig:
     return dataclasses.replace(run, **changed)  # type: ignore[arg-type]
 
 
-def make_model(run: config.RunConfig) -> TwoTowerModel:
+def make_model(run: RunConfig) -> TwoTowerModel:
     tf.keras.utils.set_random_seed(5)
     model = TwoTowerModel(dict.fromkeys(SIDES, SPECS), run, STATISTICS)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(run.training.learning_rate))
@@ -199,7 +204,7 @@ def plain_tower(model: TwoTowerModel, side: str, features, kept=None) -> tf.Tens
     return tf.concat(outputs, axis=0)
 
 
-def masks(run: config.RunConfig, seed: tf.Tensor) -> dict[str, np.ndarray]:
+def masks(run: RunConfig, seed: tf.Tensor) -> dict[str, np.ndarray]:
     """The view that a seed gives, as feature name -> kept values."""
     batch = ReplicaBatch(BATCH, 1, 0)
     by_value = run.ssl.dropout_granularity == "value"
@@ -211,7 +216,7 @@ def masks(run: config.RunConfig, seed: tf.Tensor) -> dict[str, np.ndarray]:
     return kept
 
 
-def contrast(run: config.RunConfig, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+def contrast(run: RunConfig, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     return losses.contrastive_loss(
         left, right, positives=tf.range(BATCH), temperature=run.loss.temperature
     )
@@ -219,7 +224,7 @@ def contrast(run: config.RunConfig, left: tf.Tensor, right: tf.Tensor) -> tf.Ten
 
 @pytest.mark.parametrize("side", [QUERY, ITEM])
 def test_tower_equals_its_plain_form(side: str) -> None:
-    model = make_model(make_config(config.SSLConfig()))
+    model = make_model(make_config(SSLConfig()))
     features = make_batch().item
     np.testing.assert_allclose(
         model.embed(side, features), plain_tower(model, side, features), atol=1e-6
@@ -228,7 +233,7 @@ def test_tower_equals_its_plain_form(side: str) -> None:
 
 @pytest.mark.parametrize("granularity", ["feature", "value"])
 def test_fd_equals_its_plain_form(granularity: str) -> None:
-    run = make_config(config.SSLConfig(method="fd", dropout_granularity=granularity))
+    run = make_config(SSLConfig(method="fd", dropout_granularity=granularity))
     model, batch = make_model(run), make_batch()
     seed = fold_in(fold_in(tf.constant([run.training.seed, 0]), 7), 1)
     with tf.GradientTape() as tape:
@@ -253,7 +258,7 @@ def test_fd_equals_its_plain_form(granularity: str) -> None:
 
 
 def test_do_drops_features_in_the_main_task_only_while_training() -> None:
-    run = make_config(config.SSLConfig(method="do"))
+    run = make_config(SSLConfig(method="do"))
     model, batch = make_model(run), make_batch()
     queries = plain_tower(model, QUERY, batch.query)
     seed = fold_in(fold_in(tf.constant([run.training.seed, 0]), 2), 0)
@@ -280,7 +285,7 @@ def test_fm_contrasts_every_two_groups() -> None:
 
 
 def test_masked_views_see_complementary_halves() -> None:
-    run = make_config(config.SSLConfig(method="fd", view_masking="correlated", dropout_rate=0.0))
+    run = make_config(SSLConfig(method="fd", view_masking="correlated", dropout_rate=0.0))
     model, batch = make_model(run), make_batch()
     allowed = {tuple(mask) for mask in MASKS.tolist()}
     looked_up = look_up(model, batch)
@@ -330,7 +335,7 @@ def test_main_dropout_drops_both_sides_only_while_training() -> None:
 
 @pytest.mark.parametrize("side", [QUERY, ITEM])
 def test_main_dropout_of_one_side(side: str) -> None:
-    run = make_config(config.SSLConfig(main_dropout_rate=0.4, main_dropout_side=side))
+    run = make_config(SSLConfig(main_dropout_rate=0.4, main_dropout_side=side))
     model, batch = make_model(run), make_batch()
     rated = dataclasses.replace(run, ssl=dataclasses.replace(run.ssl, dropout_rate=0.4))
     seed = fold_in(tf.constant([run.training.seed, 0]), 2)
@@ -396,7 +401,7 @@ def test_sub_towers_are_towers_side_by_side() -> None:
 
 
 def test_symmetric_loss_adds_items_over_queries() -> None:
-    run = make_config(config.SSLConfig(), symmetric_loss=True)
+    run = make_config(SSLConfig(), symmetric_loss=True)
     model, batch = make_model(run), make_batch()
     queries, items = (plain_tower(model, side, getattr(batch, side)) for side in (QUERY, ITEM))
     expected = contrast(run, queries, items) + contrast(run, items, queries)
@@ -405,7 +410,7 @@ def test_symmetric_loss_adds_items_over_queries() -> None:
 
 
 def test_corrected_logq_is_the_main_loss() -> None:
-    run = make_config(config.SSLConfig(), logq_correction=True, logq_form="corrected")
+    run = make_config(SSLConfig(), logq_correction=True, logq_form="corrected")
     model, batch = make_model(run), make_batch()
     queries, items = (plain_tower(model, side, getattr(batch, side)) for side in (QUERY, ITEM))
     expected = losses.corrected_softmax_loss(
@@ -421,7 +426,7 @@ def test_corrected_logq_is_the_main_loss() -> None:
 
 
 def plain_mixed_loss(
-    run: config.RunConfig, queries: tf.Tensor, items: tf.Tensor, drawn: tf.Tensor, batch: Batch
+    run: RunConfig, queries: tf.Tensor, items: tf.Tensor, drawn: tf.Tensor, batch: Batch
 ) -> tf.Tensor:
     """As written: a softmax over the batch's items and the drawn ones, query by query."""
     row, log_q = (
@@ -457,7 +462,7 @@ def assert_gradients_equal(found: list[tf.Tensor], expected: list[tf.Tensor], at
 
 @pytest.mark.parametrize("logq", LOGQ_FORMS, ids=str)
 def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None:
-    run = make_config(config.SSLConfig(), mixed_negatives=5, **logq)
+    run = make_config(SSLConfig(), mixed_negatives=5, **logq)
     model, batch = make_model(run), make_batch(drawn=5)
     drawn_row, item_row = batch.drawn[0].item_row.numpy(), batch.item_row.numpy()
     assert set(drawn_row) & set(item_row)  # a drawn item that is a positive is among them
@@ -482,7 +487,7 @@ def test_mixed_negatives_equal_their_plain_form(logq: dict[str, object]) -> None
 
 @pytest.mark.parametrize("logq", LOGQ_FORMS, ids=str)
 def test_hard_negatives_are_candidates_of_their_query_alone(logq: dict[str, object]) -> None:
-    run = make_config(config.SSLConfig(), hard_negatives=2, hard_negative_weight=4.0, **logq)
+    run = make_config(SSLConfig(), hard_negatives=2, hard_negative_weight=4.0, **logq)
     model, batch = make_model(run), make_batch(shown=2)
     (shown,) = batch.shown
     with tf.GradientTape() as tape:
@@ -609,7 +614,7 @@ def test_views_change_with_the_step_and_repeat_with_the_seed() -> None:
 @pytest.mark.parametrize("name", ["fd", "do", "fm", "fd_value"])
 def test_matrix_factorization_trains(name: str) -> None:
     run = dataclasses.replace(
-        make_config(VARIANTS[name]), tower=config.TowerConfig(embedding_dim=5, hidden_layers=())
+        make_config(VARIANTS[name]), tower=TowerConfig(embedding_dim=5, hidden_layers=())
     )
     model, batch = make_model(run), make_batch()
     embeddings = model.embed(ITEM, batch.item)
@@ -623,10 +628,10 @@ def test_matrix_factorization_trains(name: str) -> None:
 
 def test_unknown_feature_in_fm_group() -> None:
     with pytest.raises(InputError, match=r"'colour'.*features: id, words, tags, quality"):
-        make_model(make_config(config.SSLConfig(method="fm", fm_groups=(("colour",), ("*",)))))
+        make_model(make_config(SSLConfig(method="fm", fm_groups=(("colour",), ("*",)))))
 
 
-def batch_for(run: config.RunConfig) -> Batch:
+def batch_for(run: RunConfig) -> Batch:
     return make_batch(
         ssl_sides=run.ssl.sides if run.ssl.draws_from_catalog else (),
         drawn=run.loss.mixed_negatives,
@@ -634,7 +639,7 @@ def batch_for(run: config.RunConfig) -> Batch:
     )
 
 
-def named_config(name: str, **loss: object) -> config.RunConfig:
+def named_config(name: str, **loss: object) -> RunConfig:
     return make_option(name) if name in OPTIONS else make_config(VARIANTS[name], **loss)
 
 

@@ -8,7 +8,7 @@ from absl import flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_recsys import config, options
+from ssl_recsys import methods, options
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import Options, option
 from tests import flags_page
@@ -28,7 +28,7 @@ class Outer(Options):
     quick: bool = option(False, "Quick or not.")
     words: tuple[str, ...] = option((), "Words.", repeated=True)
     groups: tuple[tuple[str, ...], ...] = option(
-        (("x",),), "Groups.", parse=config.parse_fm_groups, show=config.show_fm_groups
+        (("x",),), "Groups.", parse=methods.parse_fm_groups, show=methods.show_fm_groups
     )
     inner: Inner = dataclasses.field(default_factory=Inner)
 

@@ -6,11 +6,15 @@ import pathlib
 
 import numpy as np
 
-from ssl_recsys import config
+from ssl_recsys.config.loss import LossConfig
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.training import run, train_options
 
-EVERYTHING = config.RunConfig(
-    tower=config.TowerConfig(
+EVERYTHING = RunConfig(
+    tower=TowerConfig(
         embedding_dim=8,
         table_column_multiple=16,
         table_dtype="bfloat16",
@@ -20,7 +24,7 @@ EVERYTHING = config.RunConfig(
         shared_projection=2.0,
         sub_towers=2,
     ),
-    loss=config.LossConfig(
+    loss=LossConfig(
         temperature=0.1,
         alpha=0.5,
         logq_correction=True,
@@ -30,7 +34,7 @@ EVERYTHING = config.RunConfig(
         hard_negatives=2,
         symmetric_loss=True,
     ),
-    ssl=config.SSLConfig(
+    ssl=SSLConfig(
         method="fd",
         ssl_side="both",
         dropout_granularity="value",
@@ -38,7 +42,7 @@ EVERYTHING = config.RunConfig(
         main_dropout_rate=0.2,
         main_dropout_side="query",
     ),
-    training=config.TrainingConfig(
+    training=TrainingConfig(
         batch_size=64,
         learning_rate=0.1,
         row_wise_adagrad=True,

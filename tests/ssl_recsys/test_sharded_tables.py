@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import config
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.batch import Batch
 from ssl_recsys.errors import InputError
 from ssl_recsys.model.sharded_tables import ShardedTable
@@ -92,13 +95,13 @@ def features(rng: np.random.Generator) -> dict[str, tf.Tensor]:
     }
 
 
-def make_run(method: str, **tower: object) -> config.RunConfig:
-    return config.RunConfig(
-        tower=config.TowerConfig(
+def make_run(method: str, **tower: object) -> RunConfig:
+    return RunConfig(
+        tower=TowerConfig(
             **{"embedding_dim": 5, "hidden_layers": (6,), **tower}  # type: ignore[arg-type]
         ),
-        ssl=config.SSLConfig(method=method, fm_hidden_layers=(6,)),
-        training=config.TrainingConfig(
+        ssl=SSLConfig(method=method, fm_hidden_layers=(6,)),
+        training=TrainingConfig(
             batch_size=BATCH,
             learning_rate=0.1,
             row_wise_adagrad=tower.get("table_dtype") == "bfloat16",
@@ -107,7 +110,7 @@ def make_run(method: str, **tower: object) -> config.RunConfig:
 
 
 def trained(
-    settings: config.RunConfig, strategy: tf.distribute.Strategy, shard_tables: bool
+    settings: RunConfig, strategy: tf.distribute.Strategy, shard_tables: bool
 ) -> tuple[TwoTowerModel, list[dict[str, float]]]:
     """A model after two steps, and their losses."""
     training = dataclasses.replace(settings.training, shard_tables=shard_tables)
@@ -146,7 +149,7 @@ def assert_same_state(one: TwoTowerModel, two: TwoTowerModel) -> None:
 
 
 def assert_trains_as_replicated(
-    settings: config.RunConfig, strategy: tf.distribute.Strategy
+    settings: RunConfig, strategy: tf.distribute.Strategy
 ) -> TwoTowerModel:
     replicated, losses = trained(settings, strategy, False)
     sharded, sharded_losses = trained(settings, strategy, True)

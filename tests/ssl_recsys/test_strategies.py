@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import config
+from ssl_recsys.config.loss import LossConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.errors import InputError
 from ssl_recsys.training.checks import check_strategy
@@ -37,7 +38,7 @@ def test_replicas_share_a_batch(data_dir: pathlib.Path) -> None:
 def test_drawn_items_that_replicas_cannot_share_are_refused(
     two_replicas: tf.distribute.Strategy,
 ) -> None:
-    run, odd = (config.RunConfig(loss=config.LossConfig(mixed_negatives=drawn)) for drawn in (4, 5))
+    run, odd = (RunConfig(loss=LossConfig(mixed_negatives=drawn)) for drawn in (4, 5))
     pairs = mock.Mock(batch_size=16)
     with pytest.raises(InputError, match="--mixed_negatives=5 cannot be divided among 2 replicas"):
         check_strategy(odd, pairs, two_replicas)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import config
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.batch import Batch
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
@@ -27,7 +29,7 @@ def features(rng: np.random.Generator) -> dict[str, tf.Tensor]:
     }
 
 
-def trained(run: config.RunConfig, column_multiple: int) -> tuple[TwoTowerModel, list[float]]:
+def trained(run: RunConfig, column_multiple: int) -> tuple[TwoTowerModel, list[float]]:
     tower = dataclasses.replace(run.tower, table_column_multiple=column_multiple)
     strategy = make_strategy("one_device")
     model = make_model(dict.fromkeys(SIDES, SPECS), dataclasses.replace(run, tower=tower), strategy)
@@ -40,9 +42,9 @@ def trained(run: config.RunConfig, column_multiple: int) -> tuple[TwoTowerModel,
 
 @pytest.mark.parametrize(("static_shapes", "row_wise"), [(False, False), (True, True)])
 def test_padding_changes_nothing(static_shapes: bool, row_wise: bool) -> None:
-    run = config.RunConfig(
-        tower=config.TowerConfig(embedding_dim=DIM, hidden_layers=(6,)),
-        training=config.TrainingConfig(
+    run = RunConfig(
+        tower=TowerConfig(embedding_dim=DIM, hidden_layers=(6,)),
+        training=TrainingConfig(
             batch_size=BATCH,
             learning_rate=0.5,
             jit_compile=static_shapes,
@@ -65,7 +67,7 @@ def test_padding_changes_nothing(static_shapes: bool, row_wise: bool) -> None:
 
 def test_a_table_begins_as_keras_would_draw_it() -> None:
     strategy = make_strategy("one_device")
-    run = config.RunConfig()
+    run = RunConfig()
     model = make_model(dict.fromkeys(SIDES, SPECS), run, strategy)
     name, table = next(iter(model.feature_embeddings.tables.items()))
     assert name == SPECS[0].name, "the first that is drawn"

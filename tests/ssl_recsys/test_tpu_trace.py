@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import config
+from ssl_recsys.config.loss import LossConfig
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.methods import METHODS
 from ssl_recsys.training.trainer import Trainer
@@ -24,7 +28,7 @@ def strategy() -> tf.distribute.TPUStrategy:
 
 
 def traced_nodes(
-    run: config.RunConfig, strategy: Any, data_dir: pathlib.Path, model_dir: pathlib.Path
+    run: RunConfig, strategy: Any, data_dir: pathlib.Path, model_dir: pathlib.Path
 ) -> Iterator[Any]:
     """The operations of a call that takes steps."""
     dataset = Dataset(data_dir)
@@ -47,12 +51,12 @@ def make_run(
     mixed_negatives: int = 0,
     hard_negatives: int = 0,
     **training: Any,
-) -> config.RunConfig:
-    return config.RunConfig(
-        tower=config.TowerConfig(embedding_dim=DIM, hidden_layers=(12, 6), table_dtype=table_dtype),
-        loss=config.LossConfig(mixed_negatives=mixed_negatives, hard_negatives=hard_negatives),
-        ssl=config.SSLConfig(method=method),
-        training=config.TrainingConfig(batch_size=BATCH, strategy="tpu", **training),
+) -> RunConfig:
+    return RunConfig(
+        tower=TowerConfig(embedding_dim=DIM, hidden_layers=(12, 6), table_dtype=table_dtype),
+        loss=LossConfig(mixed_negatives=mixed_negatives, hard_negatives=hard_negatives),
+        ssl=SSLConfig(method=method),
+        training=TrainingConfig(batch_size=BATCH, strategy="tpu", **training),
     )
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import config
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.batch import Batch
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.errors import InputError
@@ -28,10 +31,10 @@ SEED = tf.constant([1, 2])
 
 def make_model(bound: float = BOUND, method: str = "baseline") -> TwoTowerModel:
     tf.keras.utils.set_random_seed(1)
-    run = config.RunConfig(
-        tower=config.TowerConfig(embedding_dim=4, hidden_layers=(8, 4), vector_delta=bound),
-        ssl=config.SSLConfig(method=method),
-        training=config.TrainingConfig(batch_size=4, learning_rate=0.5),
+    run = RunConfig(
+        tower=TowerConfig(embedding_dim=4, hidden_layers=(8, 4), vector_delta=bound),
+        ssl=SSLConfig(method=method),
+        training=TrainingConfig(batch_size=4, learning_rate=0.5),
     )
     statistics = CatalogStatistics(deltas={"text": "id"} if bound else {})
     model = TwoTowerModel(dict.fromkeys(SIDES, SPECS), run, statistics)
@@ -145,7 +148,7 @@ def test_training_moves_the_parts_of_items_with_an_id_alone(method: str) -> None
 @pytest.mark.parametrize("other", [{"shard_tables": True}, {"init_from": "runs/old"}])
 def test_what_does_not_go_with_it_is_refused(other: dict[str, object]) -> None:
     with pytest.raises(InputError, match=f"--vector_delta does not go with --{next(iter(other))}"):
-        config.RunConfig(
-            tower=config.TowerConfig(vector_delta=0.1),
-            training=config.TrainingConfig(**other),  # type: ignore[arg-type]
+        RunConfig(
+            tower=TowerConfig(vector_delta=0.1),
+            training=TrainingConfig(**other),  # type: ignore[arg-type]
         )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pipelines.experiments.runner import Run
 from pipelines.experiments.studies import paper
 from ssl_recsys import options, schema
-from ssl_recsys.config import RunConfig
+from ssl_recsys.config.run import RunConfig
 from ssl_recsys.errors import InputError
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import Options, check_distinct, option

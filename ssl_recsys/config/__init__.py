@@ -1,0 +1,1 @@
+"""What a training run is told: each setting on one line, and every check between settings."""
