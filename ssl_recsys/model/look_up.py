@@ -302,7 +302,7 @@ def _initial_table(
     """`[rows, columns]` small random values, the last `padding` columns zeros."""
     rows, columns = shape
 
-    @tf.function
+    @tf.function(autograph=False)
     def draw(num_rows: tf.Tensor) -> tf.Tensor:
         # Drawn in float32 whatever the type: a few bits of it would be a coarse grid. Within a
         # function the numbers are scaled where they lie, which eagerly takes two more copies; the

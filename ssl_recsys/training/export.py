@@ -71,10 +71,10 @@ class _Serving(tf.Module):
         super().__init__(name=f"{side}_tower")
         self.raw_encoder = raw
         if raw is not None:
-            # One function for both signatures that need it, since functions take long to load.
-            self.encode = tf.function(
-                raw.encode, input_signature=[raw.signature()], autograph=False
-            )
+            # One function for both signatures that need it, since functions take long to load, and
+            # a concrete one, which is not traced again when it is saved.
+            encode = tf.function(raw.encode, input_signature=[raw.signature()], autograph=False)
+            self.encode = encode.get_concrete_function()
         # The module tracks what it saves through these.
         self.feature_embeddings = look_up
         self.tower = model.towers[side]
@@ -300,11 +300,12 @@ def _save_tower(module: _Serving, side: str, dataset: Dataset, path: pathlib.Pat
         s.name: tf.TensorSpec([None, None if s.is_pooled else s.max_values], s.array_dtype, s.name)
         for s in dataset.features(side)
     }
-    encoded = tf.function(module.embed, input_signature=[signature]).get_concrete_function()
+    embed = tf.function(module.embed, input_signature=[signature], autograph=False)
+    encoded = embed.get_concrete_function()
     signatures = {_DEFAULT: encoded, ENCODED: encoded}
     if module.raw_encoder is not None:
         raw = module.raw_encoder.signature()
         embed_raw = tf.function(module.embed_raw, input_signature=[raw], autograph=False)
         signatures[_DEFAULT] = embed_raw.get_concrete_function()
-        signatures[FEATURES] = module.encode.get_concrete_function()
+        signatures[FEATURES] = module.encode
     tf.saved_model.save(module, str(path), signatures=signatures)

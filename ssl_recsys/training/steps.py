@@ -1,7 +1,12 @@
-"""Compiled training steps, as the trainer takes them and the benchmarks measure them."""
+"""Compiled training steps, as the trainer takes them and the benchmarks measure them.
+
+They are compiled without AutoGraph: the model has no Python condition or loop on a tensor, and
+looking for one takes seconds.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +15,7 @@ import tensorflow as tf
 from ssl_recsys.config.run import RunConfig
 from ssl_recsys.data.statistics import CatalogStatistics
 from ssl_recsys.features import FeatureSpec
+from ssl_recsys.model.embedding import Embedder
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.training.optimizers import OrderedAdagrad
 
@@ -68,7 +74,7 @@ def compile_steps(
     replicas = strategy.num_replicas_in_sync
     loss_names = model.loss_names(self_supervised_only=self_supervised_only)
 
-    @tf.function(jit_compile=jit_compile or None)
+    @tf.function(jit_compile=jit_compile or None, autograph=False)
     def train_step(batch: Any) -> dict[str, tf.Tensor]:
         # Multi-worker iterators lose the static batch dimension; restore it.
         batch = batch.with_sizes(batch_size // replicas, model.num_drawn // replicas)
@@ -92,3 +98,9 @@ def compile_steps(
         return totals
 
     return steps
+
+
+def compile_embedder(model: TwoTowerModel, side: str) -> Embedder:
+    """A side's tower as a compiled function, for batches of any size."""
+    embed = functools.partial(model.embed, side)
+    return tf.function(embed, reduce_retracing=True, autograph=False)

@@ -27,7 +27,7 @@ from ssl_recsys.data.statistics import statistics_for
 from ssl_recsys.errors import InputError
 from ssl_recsys.evaluation import metrics
 from ssl_recsys.evaluation.pairs import rank_pairs
-from ssl_recsys.model.embedding import Embedder, embed_rows
+from ssl_recsys.model.embedding import embed_rows
 from ssl_recsys.model.two_tower import TwoTowerModel
 from ssl_recsys.schema import ITEM, SIDES
 from ssl_recsys.training import run_dir, warm_start
@@ -35,7 +35,7 @@ from ssl_recsys.training.averaging import AveragedWeights
 from ssl_recsys.training.checkpoints import remove_unfinished, restore_newest
 from ssl_recsys.training.checks import check_select_by, check_strategy
 from ssl_recsys.training.progress import Progress
-from ssl_recsys.training.steps import compile_steps, make_model
+from ssl_recsys.training.steps import compile_embedder, compile_steps, make_model
 from ssl_recsys.training.stop_signals import StopSignals, stopped
 from ssl_recsys.training.strategies import distribute
 from ssl_recsys.training.workers import Workers
@@ -119,7 +119,7 @@ class Trainer:
             )
             for self_supervised_only in (False, True)
         )
-        self._embedders = {side: self._make_embedder(side) for side in SIDES}
+        self._embedders = {side: compile_embedder(self.model, side) for side in SIDES}
 
     @property
     def step(self) -> int:
@@ -274,9 +274,6 @@ class Trainer:
         own = self._dataset.info.own_item_rows if exclude else None
         most = max(metrics.DEFAULT_KS)
         return rank_pairs(self.embed, self._validation_pairs, most, own_item_rows=own)
-
-    def _make_embedder(self, side: str) -> Embedder:
-        return tf.function(lambda features: self.model.embed(side, features), reduce_retracing=True)
 
     def batches(self, epoch: int, skip_steps: int = 0) -> Iterator[Any]:
         """The batches of an epoch, from 0, without its first `skip_steps`."""

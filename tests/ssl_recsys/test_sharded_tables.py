@@ -120,7 +120,7 @@ def trained(
     batch = Batch(features(rng), features(rng), tf.range(BATCH), tf.zeros([BATCH]), ssl={})
     parts = tf.nest.map_structure(lambda tensor: per_replica(strategy, tensor), batch)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step() -> dict[str, tf.Tensor]:
         losses = strategy.run(model.train_step, args=(parts,))
         return {
