@@ -17,6 +17,9 @@ from typing import Any
 
 from benchmarks import harness
 from data_prep.synthetic import dataset as synthetic_dataset
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.options import option
 from ssl_recsys.schema import ITEM, TRAIN, VALIDATION
 
@@ -90,9 +93,6 @@ def _make_systems(
 ) -> dict[str, Any]:
     """Our training and the tutorial's, its Examples written to `scratch`."""
     from benchmarks import tfrs_tutorial, training
-    from ssl_recsys.config.run import RunConfig
-    from ssl_recsys.config.tower import TowerConfig
-    from ssl_recsys.config.training import TrainingConfig
     from ssl_recsys.data.pairs import load_pairs
 
     run = RunConfig(

@@ -15,6 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import harness, training_step
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.features import Bag, Categorical, Dense, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
@@ -90,11 +94,6 @@ def _make_step(
     items: Sequence[FeatureSpec],
     options: Options,
 ) -> Callable[[], Any]:
-    from ssl_recsys.config.method import SSLConfig
-    from ssl_recsys.config.run import RunConfig
-    from ssl_recsys.config.tower import TowerConfig
-    from ssl_recsys.config.training import TrainingConfig
-
     run = RunConfig(
         tower=TowerConfig(embedding_dim=options.embedding_dim, hidden_layers=options.hidden_layers),
         ssl=SSLConfig(method=method),

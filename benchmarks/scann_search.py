@@ -18,6 +18,9 @@ import numpy as np
 
 from benchmarks import harness, processes, synthetic_embeddings
 from data_prep.synthetic import dataset as synthetic_dataset
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.errors import InputError
 from ssl_recsys.options import option
 from ssl_recsys.schema import ITEM, QUERY, VALIDATION
@@ -153,9 +156,6 @@ def _trained(options: Options) -> tuple[np.ndarray, np.ndarray]:
 def _train(directory: pathlib.Path, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Trains on a synthetic dataset; the queries are those of its validation pairs."""
     from benchmarks.training import Training
-    from ssl_recsys.config.run import RunConfig
-    from ssl_recsys.config.tower import TowerConfig
-    from ssl_recsys.config.training import TrainingConfig
 
     sizes = synthetic_dataset.Sizes(options.trained_items, 5 * options.trained_items)
     synthetic_dataset.write(directory, sizes)

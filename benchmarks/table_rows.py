@@ -16,7 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import harness, training_step
-from ssl_recsys.config.tower import TABLE_DTYPES
+from ssl_recsys.config.method import SSLConfig
+from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TABLE_DTYPES, TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
@@ -68,11 +71,6 @@ def _timed(rows: int, options: Options) -> harness.Timing:
 
 
 def _make_step(rows: int, options: Options, num_batches: int) -> Callable[[], Any]:
-    from ssl_recsys.config.method import SSLConfig
-    from ssl_recsys.config.run import RunConfig
-    from ssl_recsys.config.tower import TowerConfig
-    from ssl_recsys.config.training import TrainingConfig
-
     run = RunConfig(
         tower=TowerConfig(
             embedding_dim=options.embedding_dim,

@@ -93,7 +93,8 @@ def lower(step: Step, stage: str) -> Any:
     size = step.batch_size
     features = {spec.name: tf.zeros([size, spec.max_values], tf.int32) for spec in specs}
     batch = Batch(features, features, tf.zeros([size], tf.int32), tf.zeros([size]), ssl={})
-    compiled = tf.function(lambda batch: model.train_step(batch), jit_compile=True)
+    # Without AutoGraph, as steps are compiled in training.
+    compiled = tf.function(lambda batch: model.train_step(batch), jit_compile=True, autograph=False)
     return compiled.experimental_get_compiler_ir(batch)(stage=stage)
 
 

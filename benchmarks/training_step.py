@@ -18,8 +18,10 @@ import numpy as np
 
 from benchmarks import harness
 from pipelines.experiments.studies.paper import STEPS_PER_SECOND
-from ssl_recsys.config.method import DROPOUTS
+from ssl_recsys.config.method import DROPOUTS, SSLConfig
 from ssl_recsys.config.run import RunConfig
+from ssl_recsys.config.tower import TowerConfig
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.features import Bag, Categorical, FeatureSpec
 from ssl_recsys.methods import BASELINE, METHODS
 from ssl_recsys.options import option
@@ -108,11 +110,6 @@ def baseline_flops(options: Options) -> int:
 
 def _make_step(method: str, options: Options) -> Callable[[], Any]:
     """One call of the trainer's compiled steps, for a single step of a method."""
-    from ssl_recsys.config.method import SSLConfig
-    from ssl_recsys.config.run import RunConfig
-    from ssl_recsys.config.tower import TowerConfig
-    from ssl_recsys.config.training import TrainingConfig
-
     run = RunConfig(
         tower=TowerConfig(
             embedding_dim=options.embedding_dim,

@@ -187,10 +187,10 @@ def _with(options: TrainOptions, chosen: dict[str, Any]) -> TrainOptions:
 def _changed(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     """The configuration with other values of settings, each in the section that has it."""
     parts = {}
-    for name in ("tower", "loss", "ssl", "training"):
-        section = getattr(config, name)
+    for field in dataclasses.fields(config):
+        section = getattr(config, field.name)
         values = {key: value for key, value in settings.items() if hasattr(section, key)}
-        parts[name] = dataclasses.replace(section, **values)
+        parts[field.name] = dataclasses.replace(section, **values)
     return dataclasses.replace(config, **parts)
 
 
