@@ -201,7 +201,7 @@ def differences(
     others = embeddings[schema.ITEM][[row_of[key] for key in exported.catalog(schema.ITEM).keys]]
     apart = max(apart, float(np.linalg.norm(exported.item_embeddings - others, axis=1).max()))
     columns = [index.columns(row) or {} for row in of_index.tolist()]
-    encoded = Embedders(exported.path, exported.info).encode(
+    encoded = Embedders(exported).encode(
         {name: [one[name] for one in columns] for name in columns[0]}
     )
     catalog = in_vocabularies_of(dataset, exported.path)

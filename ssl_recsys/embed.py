@@ -66,7 +66,7 @@ def main(options: EmbedOptions) -> None:
     from ssl_recsys.training.export import load_export
 
     exported = load_export(options.model_dir, verify=options.verify)
-    embedders = Embedders(exported.path, exported.info)
+    embedders = Embedders(exported)
     if options.index and options.side != schema.ITEM and exported.info.queries:
         raise InputError("--index takes items, not users: leave --side at item, or --index out")
     side = options.side
@@ -74,7 +74,11 @@ def main(options: EmbedOptions) -> None:
     added = embedders.added(items) if options.index else None
     if options.output:
         if added is None:
-            embeddings = embedders.embed(side, items.columns)
+            embeddings = (
+                embedders.embed_items(items)
+                if side == schema.ITEM
+                else embedders.embed(side, items.columns)
+            )
         else:
             embeddings = added.item if side == schema.ITEM else added.query
         _write(pathlib.Path(options.output), items.keys, embeddings)

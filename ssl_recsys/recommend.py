@@ -202,7 +202,7 @@ def _raw_queries(
     from ssl_recsys.serving import raw_queries
     from ssl_recsys.serving.raw_items import Embedders
 
-    embedders = Embedders(exported.path, exported.info)
+    embedders = Embedders(exported)
     raw = embedders.raw_of(schema.QUERY)
     if options.text:
         columns = raw_queries.of_texts(raw, options.text)

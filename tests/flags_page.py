@@ -12,6 +12,7 @@ from pipelines.wikipedia import WikipediaOptions
 from ssl_recsys import options
 from ssl_recsys.advise import AdviseOptions
 from ssl_recsys.baselines import BaselinesOptions
+from ssl_recsys.calibrate import CalibrateOptions
 from ssl_recsys.embed import EmbedOptions
 from ssl_recsys.evaluate import EvaluateOptions
 from ssl_recsys.index import IndexOptions
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type[options.Options]] = {
     "ssl_recsys.index": IndexOptions,
     "ssl_recsys.serve": ServeOptions,
     "ssl_recsys.advise": AdviseOptions,
+    "ssl_recsys.calibrate": CalibrateOptions,
     "pipelines.wikipedia": WikipediaOptions,
     "pipelines.app_install": AppInstallOptions,
     "pipelines.interactions": InteractionsOptions,

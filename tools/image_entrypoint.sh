@@ -32,12 +32,12 @@ done
 
 case "${1-}" in
   '' | -*) exec python -m ssl_recsys.train "$@" ;;
-  train | evaluate | baselines | recommend | embed | index | serve | advise) module="ssl_recsys.$1" ;;
+  train | evaluate | baselines | recommend | embed | index | serve | advise | calibrate) module="ssl_recsys.$1" ;;
   wikipedia | app_install | interactions | synthetic | popularity | tune | study) module="pipelines.$1" ;;
   ssl_recsys.* | pipelines.*) module="$1" ;;
   *)
     if ! command -v "$1" >/dev/null; then
-      echo "ssl-recsys: no command, module or program $1 (there are train, evaluate, baselines, advise," \
+      echo "ssl-recsys: no command, module or program $1 (there are train, evaluate, baselines, advise | calibrate," \
         "recommend, embed, index, serve, wikipedia, app_install, interactions, synthetic, popularity, tune" \
         "and study)." >&2
       exit 2

@@ -61,6 +61,13 @@ class TrainingConfig(Options):
     select_by: str = option(
         VALIDATION_METRIC, "Validation metric that chooses the best epoch.", choices=SELECTABLE
     )
+    trained_item_scale: float = option(
+        1.0,
+        "Multiply the exported embeddings of items that training pairs hold by this (calibrated "
+        "stacking, Chao et al. 2016): below 1 for new items, above 1 against them. 0: the one up "
+        "to 1 by which --select_by is best and trained items lose at most 3 % of their recall.",
+        at_least=0,
+    )
     train_fraction: float = option(
         1.0, "Share of the training pairs to use (a TFDS slice).", above=0, at_most=1
     )

@@ -55,6 +55,7 @@ def explain(
     specs: Sequence[FeatureSpec],
     towers: Mapping[str, Embedder],
     texts: Texts,
+    scale: float = 1.0,
 ) -> Explanation:
     """The score of an item for a query, and what it is without each of the features.
 
@@ -67,12 +68,13 @@ def explain(
       specs: the features.
       towers: side -> what embeds a batch of encoded features.
       texts: gives the texts of ids.
+      scale: what the item tower's embedding is multiplied by, see `Exported.scales`.
     """
     queries, items = (
         towers[side](_without_each(encoded, specs)).numpy()
         for side, encoded in ((QUERY, query), (ITEM, item))
     )
-    score, *without = np.sum(queries * items, axis=1).tolist()
+    score, *without = (scale * np.sum(queries * items, axis=1)).tolist()
     shares = [
         FeatureShare(spec.name, texts(spec.name, shared_ids(spec, query, item)), left, score - left)
         for spec, left in zip(specs, without, strict=True)
@@ -139,6 +141,6 @@ class Explainer:
             )
         return self._embedders.encode({name: [value] for name, value in columns.items()})
 
-    def explain(self, query: Encoded, item: Encoded, texts: Texts) -> Explanation:
+    def explain(self, query: Encoded, item: Encoded, texts: Texts, scale: float) -> Explanation:
         """As `explain`, by this model's towers."""
-        return explain(query, item, self._specs, self._towers, texts)
+        return explain(query, item, self._specs, self._towers, texts, scale)

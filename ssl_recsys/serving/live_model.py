@@ -237,7 +237,7 @@ def load_trained(model_dir: pathlib.Path, *, verify: bool) -> Trained:
     info, catalog = exported.info, exported.catalog(schema.ITEM)
     embedders = None
     if all(info.raw_of(side) for side in schema.SIDES):
-        embedders = Embedders(exported.path, info)
+        embedders = Embedders(exported)
         for side in schema.SIDES:
             embedders.embed(side, raw_queries.nothing(embedders.raw_of(side)))
     elif info.queries:

@@ -33,14 +33,17 @@ def explain(server: TheServer, request: messages.ExplainRequest) -> Any:
         raise InputError(
             f"model {live.name!r} has users for queries; scores are explained where both are items"
         )
-    item = _of_row(live, live.row(request.item))
+    row = live.row(request.item)
+    item = _of_row(live, row)
     if isinstance(request.query, str):
         query = _of_row(live, live.row(request.query))
     else:
         embedders = live.embedders()
         columns = item_columns(embedders.raw, request.query, embedders.sizes_of(schema.ITEM))
         query = live.trained.explainer.of_columns(columns)
-    found = live.trained.explainer.explain(query, item, live.trained.features.texts)
+    (scale,) = live.trained.exported.scales([live.index.keys[row]])
+    texts = live.trained.features.texts
+    found = live.trained.explainer.explain(query, item, texts, float(scale[0]))
     return JSONResponse({"model": live.name, **dataclasses.asdict(found)})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from ssl_recsys import schema
 from ssl_recsys.errors import InputError
 from ssl_recsys.raw.rules import TOKENS, VECTORS, RawItem
 from ssl_recsys.serving.index import Added, Columns
-from ssl_recsys.training.export import EMBEDDING, FEATURES, RAW, Signature, load_tower
+from ssl_recsys.training.export import EMBEDDING, FEATURES, RAW, Exported, Signature, load_tower
 
 # What a record may hold in a column.
 RawValue = str | int | float | Sequence[str] | Sequence[float] | None
@@ -55,7 +54,8 @@ class Embedders:
       InputError: if the dataset did not say how its features are made of raw ones.
     """
 
-    def __init__(self, export: pathlib.Path, info: schema.DatasetInfo):
+    def __init__(self, exported: Exported):
+        export, info = exported.path, exported.info
         if info.raw is None:
             raise InputError(
                 f"{export} takes no raw features: its dataset does not say how they become "
@@ -64,10 +64,11 @@ class Embedders:
         self.raw: RawItem = info.raw
         self._info = info
         self._export = export
+        self._scales = exported.scales
         self._towers: dict[str, Mapping[str, Signature]] = {}
 
     def embed(self, side: str, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
-        """`[items, dim]` float32 embeddings; `columns` of the side, as in `RawItems`."""
+        """`[items, dim]` float32, as towers give them; `columns` of the side, as in `RawItems`."""
         tower = self.tower(side)[RAW]
         size = len(next(iter(columns.values())))
         parts = [
@@ -76,9 +77,13 @@ class Embedders:
         ]
         return np.concatenate([part.numpy() for part in parts])
 
+    def embed_items(self, items: RawItems) -> np.ndarray:
+        """`[items, dim]` float32 embeddings as items, those of trained items times their scale."""
+        return self.embed(schema.ITEM, items.columns) * self._scales(items.keys)
+
     def added(self, items: RawItems) -> Added:
         """Items as an index adds them."""
-        item = self.embed(schema.ITEM, items.columns)
+        item = self.embed_items(items)
         # Where queries are users, no item is one.
         query = item if self._info.queries else self.embed(schema.QUERY, items.columns)
         return Added(tuple(items.keys), tuple(items.titles), item, query, items.of_each())

@@ -3,7 +3,8 @@
 ```
 export/
   query_tower/, item_tower/   SavedModels: features -> {"embedding": [batch, dim]}
-  item_embeddings.npy         [num_items, dim] float32, L2-normalised, in row order
+  item_embeddings.npy         [num_items, dim] float32, in row order: L2-normalised, and those of
+                              trained items times their scale
   sample_queries.npy          [up to 4,096, dim] float32, queries spread over their catalog
   catalog.npz                 train_count, item_counts and the encoded features
   keys.txt, titles.txt        one item a line, in row order
@@ -30,7 +31,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ from ssl_recsys.training import run_dir
 from ssl_recsys.training.export_catalog import read_catalog, write_catalog
 
 _ITEM_COUNTS = "item_counts"
-_SETTINGS = "settings.json"
+SETTINGS_FILE = "settings.json"
+TRAINED_ITEM_SCALE = "trained_item_scale"  # in it
 _SAMPLE_QUERIES, _MAX_SAMPLE_QUERIES = "sample_queries.npy", 4096
 EMBEDDING = "embedding"
 
@@ -97,11 +99,12 @@ class Exported:
       info: the dataset's description.
       item_counts: `[num_items]` int64, pairs that the model was trained on, by their item; with
         `train_fraction` fewer than the catalog's `train_count`.
-      item_embeddings: `[num_items, dim]` float32.
+      item_embeddings: `[num_items, dim]` float32, those of trained items times their scale.
       query_tower: embeds queries, of encoded features; loaded when it is first called, since it
         holds the tables.
       exclude_query: whether the model was validated with each query's own item left out.
       path: the export directory.
+      trained_item_scale: what embeddings of trained items are the item tower's times.
     """
 
     info: schema.DatasetInfo
@@ -111,6 +114,7 @@ class Exported:
     exclude_query: bool
     path: pathlib.Path
     _catalogs: Mapping[str, Catalog]
+    trained_item_scale: float = 1.0
 
     def catalog(self, side: str) -> Catalog:
         """The catalog of a side, as `Dataset.catalog`."""
@@ -130,6 +134,16 @@ class Exported:
             return self.query_tower({**features, **missing})
 
         return embed_rows(embed, self.catalog(QUERY), rows)
+
+    def scales(self, keys: Sequence[str]) -> np.ndarray:
+        """`[keys, 1]` float32, what an item tower's embeddings of these items are multiplied by."""
+        row_of, counts = self._row_of, self.item_counts
+        trained = [key in row_of and counts[row_of[key]] > 0 for key in keys]
+        return np.where(trained, self.trained_item_scale, 1).astype(np.float32)[:, np.newaxis]
+
+    @functools.cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {key: row for row, key in enumerate(self.catalog(ITEM).keys)}
 
     def sample_queries(self) -> np.ndarray:
         """`[up to 4,096, dim]` float32 embeddings of queries, spread evenly over their catalog."""
@@ -199,8 +213,12 @@ def export_run(
     for split, columns in pairs.items():
         np.save(temporary / f"pairs_{split}.npy", np.stack(columns))
     schema.write_dataset_info(temporary, dataset.info)
-    settings = {"exclude_query": exclude_query, "unread_marks": sorted(unread_marks)}
-    files.write_json(temporary / _SETTINGS, settings)
+    settings = {
+        "exclude_query": exclude_query,
+        "unread_marks": sorted(unread_marks),
+        TRAINED_ITEM_SCALE: 1.0,
+    }
+    files.write_json(temporary / SETTINGS_FILE, settings)
     manifest.write(temporary)
     files.replace_directory(temporary, target)
     return target
@@ -231,9 +249,12 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
     if not len(embeddings) == catalog.num_items == info.num_items:
         raise InputError(f"{path} is damaged: its files disagree on the number of items")
     query_tower = functools.cache(lambda: load_tower(path, QUERY)[ENCODED])
-    settings = files.read_json(path / _SETTINGS)
+    settings = files.read_json(path / SETTINGS_FILE)
     files.check_types(
-        str(path / _SETTINGS), settings, {"exclude_query": bool, "unread_marks": list}
+        str(path / SETTINGS_FILE),
+        settings,
+        {"exclude_query": bool, "unread_marks": list, TRAINED_ITEM_SCALE: float},
+        optional=(TRAINED_ITEM_SCALE,),  # earlier revisions had no scale
     )
     return Exported(
         info,
@@ -243,6 +264,7 @@ def load_export(model_dir: str | os.PathLike[str], *, verify: bool = True) -> Ex
         settings["exclude_query"],
         path,
         catalogs,
+        settings.get(TRAINED_ITEM_SCALE, 1.0),
     )
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from ssl_recsys import files, paths, schema
+from ssl_recsys.config.training import TrainingConfig
 from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.input_pipeline import TrainingPairs
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError, printable
+from ssl_recsys.evaluation import calibration
 from ssl_recsys.evaluation import pairs as evaluation
 from ssl_recsys.evaluation.left_out import LeftOut
 from ssl_recsys.evaluation.summary import RankedPairs, summarize
@@ -24,6 +27,7 @@ from ssl_recsys.training import auto, finish, known_items, run_dir, warm_start
 from ssl_recsys.training.batches import training_pairs
 from ssl_recsys.training.export import Exported, export_run, load_export
 from ssl_recsys.training.feature_checks import check_features
+from ssl_recsys.training.rescale import rescale
 from ssl_recsys.training.strategies import device_kind, is_chief, make_strategy
 from ssl_recsys.training.train_options import NO_EVALUATION, TrainOptions
 from ssl_recsys.training.trainer import Trainer
@@ -117,12 +121,33 @@ def _export_and_evaluate(
         exclude_query=exclude_query,
         unread_marks=model.unread_marks,
     )
+    _scale_trained_items(config.training, model_dir)
     if options.eval_split == NO_EVALUATION:
         return
     exported = load_export(model_dir, verify=False)  # written a moment ago
     results = evaluate(exported, options.eval_split, max_queries=options.eval_max_queries)
     files.write_json(model_dir / run_dir.METRICS_FILE, results)
     print(format_table({config.ssl.method: results}))
+
+
+def _scale_trained_items(training: TrainingConfig, model_dir: pathlib.Path) -> None:
+    """Gives the trained items of a new export their scale."""
+    if training.trained_item_scale == 1:
+        return
+    exported = load_export(model_dir, verify=False)
+    scale = training.trained_item_scale or _best_scale(training, exported)
+    if scale != 1:
+        rescale(exported, model_dir, scale)
+
+
+def _best_scale(training: TrainingConfig, exported: Exported) -> float:
+    if not exported.pairs(schema.VALIDATION):
+        print("trained items stay as they are: there are no validation pairs", flush=True)
+        return 1.0
+    data = evaluation_data(exported, schema.VALIDATION, max_queries=training.max_validation_queries)
+    chosen, tried = calibration.choose(data, training.select_by)
+    print(calibration.describe(chosen, tried, training.select_by), flush=True)
+    return chosen.scale
 
 
 def evaluate(exported: Exported, split: str, **settings: Any) -> dict[str, Any]:
@@ -135,12 +160,9 @@ def rank(
     split: str,
     *,
     retrieval: str = EXACT,
-    max_queries: int = 0,
-    exclude_query: bool | None = None,
     scann_reorder: str = FLOAT32,
     scann: ScannSearch | None = None,
-    known: Pairs | None = None,
-    query_only: Collection[str] = (),
+    **chosen: Any,
 ) -> RankedPairs:
     """The pairs of a split as a finished run ranks them.
 
@@ -148,11 +170,34 @@ def rank(
       exported: the run.
       split: `test` or `validation`.
       retrieval: `exact` or `scann`.
+      scann_reorder: what a ScaNN index keeps of the items, see `ScannParams.reorder_dtype`.
+      scann: the index for `scann`, over the run's items; built if None.
+      **chosen: further arguments of `evaluation_data`.
+
+    Raises:
+      InputError: if the run kept no pairs of the split.
+    """
+    data = evaluation_data(exported, split, **chosen)
+    return evaluation.rank_data(data, retrieval=retrieval, scann=scann, reorder_dtype=scann_reorder)
+
+
+def evaluation_data(
+    exported: Exported,
+    split: str,
+    *,
+    max_queries: int = 0,
+    exclude_query: bool | None = None,
+    known: Pairs | None = None,
+    query_only: Collection[str] = (),
+) -> evaluation.EvaluationData:
+    """The pairs of a split and the embeddings of both sides.
+
+    Args:
+      exported: the run.
+      split: `test` or `validation`.
       max_queries: evaluate on a seeded sample of this many queries; 0 takes all.
       exclude_query: leave each query's own item out of its ranking; None: as the model was
         validated.
-      scann_reorder: what a ScaNN index keeps of the items, see `ScannParams.reorder_dtype`.
-      scann: the index for `scann`, over the run's items; built if None.
       known: pairs whose items are left out of the rankings of their queries' users, see
         `known_items`; None: none are.
       query_only: features that are known of the queries; none: all.
@@ -173,7 +218,7 @@ def rank(
         left_out.append(LeftOut.own(own))
     if known is not None:
         left_out.append(known_items.left_out(exported, queries, known))
-    data = evaluation.EvaluationData(
+    return evaluation.EvaluationData(
         query_embeddings=exported.query_embeddings(queries, query_only),
         query_of_pair=query_of_pair,
         item_row=pairs.item_row,
@@ -188,4 +233,3 @@ def rank(
         query_only=tuple(query_only),
         query_count=exported.catalog(schema.QUERY).train_count[queries] if info.queries else None,
     )
-    return evaluation.rank_data(data, retrieval=retrieval, scann=scann, reorder_dtype=scann_reorder)

@@ -346,7 +346,7 @@ def test_the_query_tower_takes_raw_features(both, trained):
         np.testing.assert_array_equal(found[name].numpy()[:, :width], values)
         assert not found[name].numpy()[:, width:].any()
     exported = load_export(trained)
-    embedded = Embedders(exported.path, exported.info).embed(schema.QUERY, columns)
+    embedded = Embedders(exported).embed(schema.QUERY, columns)
     rows = np.arange(len(queries.keys))
     np.testing.assert_allclose(embedded, exported.query_embeddings(rows), atol=1e-6)
 
