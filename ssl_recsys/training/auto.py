@@ -13,11 +13,9 @@ import dataclasses
 import math
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_recsys import files, paths, schema
@@ -26,13 +24,11 @@ from ssl_recsys.data.dataset import Dataset
 from ssl_recsys.data.identities import identities
 from ssl_recsys.data.pairs import Pairs
 from ssl_recsys.errors import InputError
-from ssl_recsys.evaluation import metrics, uncertainty
 from ssl_recsys.methods import BASELINE
 from ssl_recsys.options import own_fields
 from ssl_recsys.training import run_dir
-from ssl_recsys.training.batches import training_pairs
+from ssl_recsys.training.probes import K, Probe, Probing, better
 from ssl_recsys.training.train_options import TrainOptions
-from ssl_recsys.training.trainer import STEPS_PER_CALL, Trainer
 
 CHOSEN = (
     "batch_size",
@@ -63,33 +59,6 @@ PROBE_SHARE = 1 / 12
 # Values on either side of the usual ones. If the first is better, the second is not tried.
 ALPHAS = (1.0, 0.0)
 LEARNING_RATES = (0.2, 0.05)
-# Standard errors of the difference by which another value must be better than the usual one.
-MARGIN = 1.0
-_K = 50
-
-
-@dataclasses.dataclass(frozen=True)
-class Probe:
-    """A short training.
-
-    Attributes:
-      alpha: weight of the self-supervised losses.
-      learning_rate: Adagrad's.
-      ranks: `[validation pairs]` ranks after it.
-      mixed_negatives: items drawn for a batch.
-      id_min_count: pairs that an id needs.
-    """
-
-    alpha: float
-    learning_rate: float
-    ranks: npt.NDArray[np.int32]
-    mixed_negatives: int = 0
-    id_min_count: int = 0
-
-    @property
-    def recall(self) -> float:
-        """Validation Recall@50."""
-        return metrics.recall_at(self.ranks, _K)
 
 
 def by_size(num_pairs: int) -> dict[str, int]:
@@ -203,18 +172,18 @@ def _probe(
     has_ids = bool(identities(dataset.info))
     with tempfile.TemporaryDirectory() as scratch:
 
-        def with_negatives(drawn: int) -> _Probing:
+        def with_negatives(drawn: int) -> Probing:
             # A count above 0 makes a model that can leave ids out; each probe says which.
             settings = {"mixed_negatives": drawn, "id_min_count": int(has_ids)}
             changed = _changed(config, settings)
             place = pathlib.Path(tempfile.mkdtemp(dir=scratch))
-            return _Probing(changed, dataset, validation, strategy, place)
+            return Probing(changed, dataset, validation, strategy, place, PROBE_SHARE)
 
         # One model at a time is in memory, and the usual one is made last.
         of_drawn = [with_negatives(share).run(USUAL_ALPHA, USUAL_LEARNING_RATE)] if share else []
         probing = with_negatives(0)
         usual = probing.run(USUAL_ALPHA, USUAL_LEARNING_RATE)
-        mixed = _better(usual, of_drawn, probing.query_of_pair)
+        mixed = better(usual, of_drawn, probing.query_of_pair)
         if mixed is not usual:
             del probing
             probing = with_negatives(mixed.mixed_negatives)
@@ -223,7 +192,6 @@ def _probe(
         best, of_alpha = probing.try_others(by_ids, "alpha", ALPHAS if config.ssl.tasks else ())
         chosen, of_rate = probing.try_others(best, "learning_rate", LEARNING_RATES)
     return _record(
-        probing.num_steps,
         mixed_negatives=(mixed, usual, of_drawn),
         id_min_count=(by_ids, mixed, of_ids),
         alpha=(best, by_ids, of_alpha),
@@ -232,115 +200,34 @@ def _probe(
 
 
 def _record(
-    num_steps: int, **compared: tuple[Probe, Probe, Sequence[Probe]]
+    **compared: tuple[Probe, Probe, Sequence[Probe]],
 ) -> tuple[dict[str, float], dict[str, str], list[dict[str, Any]]]:
     """What was chosen, why, and all probes.
 
     Args:
-      num_steps: of a probe.
       **compared: by setting, in the order of the choices: the probe chosen, the one with the usual
         value and those with other values.
     """
-    why = {name: _why(name, *probes, num_steps) for name, probes in compared.items()}
+    why = {name: _why(name, *probes) for name, probes in compared.items()}
     first, *_ = compared.values()
     tried = [first[1], *(probe for _, _, others in compared.values() for probe in others)]
     probes = [
         {name: getattr(probe, name) for name in compared}
-        | {"steps": num_steps, f"validation_recall@{_K}": probe.recall}
+        | {"steps": probe.num_steps, f"validation_recall@{K}": probe.recall}
         for probe in tried
     ]
     return {name: getattr(chosen, name) for name, (chosen, _, _) in compared.items()}, why, probes
 
 
-class _Probing:
-    """Short trainings of one model, traced once, from the same weights on the same batches."""
-
-    def __init__(
-        self,
-        config: RunConfig,
-        dataset: Dataset,
-        validation: Pairs,
-        strategy: tf.distribute.Strategy,
-        scratch: pathlib.Path,
-    ):
-        pairs = training_pairs(config, dataset)
-        self.num_steps = max(
-            1, round(PROBE_SHARE * config.training.max_epochs * pairs.steps_per_epoch)
-        )
-        self._steps_per_epoch = pairs.steps_per_epoch
-        _, self.query_of_pair = validation.distinct_queries()
-        self._trainer = Trainer(dataset, pairs, validation, config, strategy, scratch)
-        model = self._trainer.model
-        self._begin = tf.train.Checkpoint(weights=model.weights, optimizer=model.optimizer)
-        self._path = self._begin.write(str(scratch / "begin"))
-        with strategy.scope():
-            self._alpha = tf.Variable(config.loss.alpha, trainable=False, dtype=tf.float32)
-        model.alpha = self._alpha
-
-    def run(self, alpha: float, learning_rate: float, id_min_count: int = 0) -> Probe:
-        self._begin.read(self._path).assert_consumed()
-        self._alpha.assign(alpha)
-        self._trainer.model.feature_embeddings.keep_ids(id_min_count)
-        self._trainer.model.optimizer.learning_rate = learning_rate
-        left, epoch = self.num_steps, 0
-        while left:
-            in_epoch = min(left, self._steps_per_epoch)
-            batches = self._trainer.batches(epoch)
-            for begin in range(0, in_epoch, STEPS_PER_CALL):
-                self._trainer.take_steps(batches, min(STEPS_PER_CALL, in_epoch - begin))
-            left, epoch = left - in_epoch, epoch + 1
-        drawn = self._trainer.model.num_drawn
-        ranks = self._trainer.validation_ranks()
-        probe = Probe(alpha, learning_rate, ranks, drawn, id_min_count)
-        print(
-            f"auto: probe of {self.num_steps:,} steps, {drawn} mixed negatives, ids from "
-            f"{id_min_count} pairs on, alpha {alpha:g}, learning rate {learning_rate:g}: "
-            f"validation Recall@{_K} {probe.recall:.4f}",
-            flush=True,
-        )
-        return probe
-
-    def try_others(
-        self, usual: Probe, name: str, values: Sequence[float]
-    ) -> tuple[Probe, list[Probe]]:
-        """The first of other values of a setting that is better than the usual one, else that.
-
-        Args:
-          usual: a probe of this model.
-          name: of the setting.
-          values: of it, instead of the probe's.
-
-        Returns:
-          The probe chosen, and those of the values tried.
-        """
-        settings = {one: getattr(usual, one) for one in ("alpha", "learning_rate", "id_min_count")}
-        tried: list[Probe] = []
-
-        def probes() -> Iterator[Probe]:
-            for value in values:
-                tried.append(self.run(**(settings | {name: value})))
-                yield tried[-1]
-
-        return _better(usual, probes(), self.query_of_pair), tried
-
-
-def _better(usual: Probe, others: Iterable[Probe], query_of_pair: npt.NDArray[np.intp]) -> Probe:
-    """The first of the others that is better than the usual one beyond the noise, else that."""
-    for other in others:
-        error = uncertainty.standard_error(usual.ranks, other.ranks, query_of_pair, _K)
-        if other.recall - usual.recall > MARGIN * error:
-            return other
-    return usual
-
-
-def _why(name: str, chosen: Probe, usual: Probe, others: Sequence[Probe], num_steps: int) -> str:
+def _why(name: str, chosen: Probe, usual: Probe, others: Sequence[Probe]) -> str:
     if not others:
         return "the usual value; there is no other to try"
     tried = ", ".join(_shown(name, [usual, *others]))
     reason = "the usual value" if chosen is usual else "better than the usual value beyond noise"
-    return f"{reason}: validation Recall@{_K} after {num_steps:,} steps {tried}"
+    return f"{reason}: validation Recall@{K} after {usual.num_steps:,} steps {tried}"
 
 
 def _shown(name: str, probes: Sequence[Probe]) -> Iterator[str]:
     for probe in probes:
-        yield f"{getattr(probe, name):g}: {probe.recall:.4f}"
+        given_up = f" (given up after {probe.num_steps:,})" if probe.is_given_up else ""
+        yield f"{getattr(probe, name):g}: {probe.recall:.4f}{given_up}"

@@ -1,5 +1,6 @@
 """Settings that choose themselves: sizes, probes, the record, resume."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 from ssl_recsys.errors import InputError
-from ssl_recsys.training import auto
-from ssl_recsys.training.auto import Probe
+from ssl_recsys.training import auto, probes
+from ssl_recsys.training.probes import Probe, better
 from tests.ssl_recsys import commands
 
 
@@ -40,17 +41,22 @@ def test_another_value_must_be_better_beyond_the_noise() -> None:
     queries = np.arange(100)
     usual = probe(0.1, 50)
     # One pair more: the difference .01 has the standard error sqrt(.01 * .99) / 10 = .00995.
-    assert auto._better(usual, [probe(1.0, 51)], queries).alpha == 1.0
+    assert better(usual, [probe(1.0, 51)], queries).alpha == 1.0
     # Five pairs of one query: .05, and as an error sqrt(100) * 5 / 100 * std of one in 100.
     clustered = queries.copy()
     clustered[50:55] = 50
-    assert auto._better(usual, [probe(1.0, 55), probe(0.0, 50)], clustered).alpha == 1.0
+    assert better(usual, [probe(1.0, 55), probe(0.0, 50)], clustered).alpha == 1.0
     # Better for 6 pairs, worse for 5: noise.
     mixed = Probe(0.0, 0.1, usual.ranks.copy())
     mixed.ranks[50:56], mixed.ranks[:5] = 1, 99
     assert mixed.recall > usual.recall
-    assert auto._better(usual, [mixed], queries) is usual
-    assert auto._better(usual, [], queries) is usual
+    assert better(usual, [mixed], queries) is usual
+    assert better(usual, [], queries) is usual
+
+
+def test_a_probe_that_was_given_up_is_never_better() -> None:
+    ahead = dataclasses.replace(probe(1.0, 90), is_given_up=True)
+    assert better(probe(0.1, 50), [ahead, probe(0.0, 50)], np.arange(100)).alpha == 0.1
 
 
 def arguments(data_dir: pathlib.Path, model_dir: pathlib.Path, *more: str) -> list[str]:
@@ -86,12 +92,12 @@ def test_a_run_chooses_its_settings_once(
     record = json.loads((model_dir / "auto.json").read_text())
     config = json.loads((model_dir / "config.json").read_text())["config"]
     names = ("mixed_negatives", "alpha", "learning_rate")
-    probes = [tuple(one[name] for name in names) for one in record["probes"]]
+    tried = [tuple(one[name] for name in names) for one in record["probes"]]
     drawn = record["chosen"]["mixed_negatives"]
-    assert probes[:2] == [(0, 0.1, 0.1), (64, 0.1, 0.1)]
+    assert tried[:2] == [(0, 0.1, 0.1), (64, 0.1, 0.1)]
     alpha = record["chosen"]["alpha"]
     alphas = [1.0] if alpha == 1.0 else [1.0, 0.0]  # 0 is not tried where 1 is better
-    assert probes[2:] == [*((drawn, one, 0.1) for one in alphas), (drawn, alpha, 0.2)]
+    assert tried[2:] == [*((drawn, one, 0.1) for one in alphas), (drawn, alpha, 0.2)]
     recalls = [one["validation_recall@50"] for one in record["probes"]]
     assert len(set(recalls)) > 1  # alpha and rate reach the compiled step
     assert record["chosen"].keys() == record["why"].keys() | {"method"} & record["chosen"].keys()
@@ -108,6 +114,29 @@ def test_a_run_chooses_its_settings_once(
         commands.train(*arguments(data_dir, model_dir, "--temperature=0.2"))
 
 
+def test_a_probe_far_behind_is_given_up_halfway(
+    quick: None,
+    data_dir: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(auto, "PROBE_SHARE", 2)  # 28 steps, in calls of 7
+    monkeypatch.setattr(probes, "HOPELESS", -np.inf)
+    commands.train(*arguments(data_dir, tmp_path / "run"))
+    record = json.loads((tmp_path / "run" / "auto.json").read_text())
+    steps = [one["steps"] for one in record["probes"]]
+    # The usual probe, mixed negatives before it; then both alphas and the rate against it.
+    assert (steps[:2], set(steps[2:])) == ([28, 28], {14})
+    assert record["chosen"]["alpha"] == 0.1
+    assert "given up after 14" in record["why"]["learning_rate"]
+    assert "validation Recall@50" in capsys.readouterr().out
+    monkeypatch.setattr(probes, "HOPELESS", np.inf)
+    commands.train(*arguments(data_dir, tmp_path / "patient"))
+    record = json.loads((tmp_path / "patient" / "auto.json").read_text())
+    assert {one["steps"] for one in record["probes"]} == {28}
+
+
 def test_ids_of_few_pairs_are_probed_where_items_have_ids(
     quick: None, apps_dir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,10 +144,10 @@ def test_ids_of_few_pairs_are_probed_where_items_have_ids(
     commands.train(*arguments(apps_dir, tmp_path / "run"))
     record = json.loads((tmp_path / "run" / "auto.json").read_text())
     names = ("mixed_negatives", "id_min_count", "alpha", "learning_rate")
-    probes = [tuple(one[name] for name in names) for one in record["probes"]]
+    tried = [tuple(one[name] for name in names) for one in record["probes"]]
     drawn, least = (record["chosen"][name] for name in names[:2])
-    assert probes[:3] == [(0, 0, 0.1, 0.1), (1, 0, 0.1, 0.1), (drawn, 3, 0.1, 0.1)]
-    assert {(one[0], one[1]) for one in probes[3:]} == {(drawn, least)}
+    assert tried[:3] == [(0, 0, 0.1, 0.1), (1, 0, 0.1, 0.1), (drawn, 3, 0.1, 0.1)]
+    assert {(one[0], one[1]) for one in tried[3:]} == {(drawn, least)}
     config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
     assert config["tower"]["id_min_count"] == least
 

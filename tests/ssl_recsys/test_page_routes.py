@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from ssl_recsys import schema
+from ssl_recsys import files, schema
 from ssl_recsys.features import Bag, Categorical, Dense
 from ssl_recsys.serving.app import PAGE, make_app
 from ssl_recsys.serving.page_routes import group_feature
 from ssl_recsys.serving.served import Models
 from ssl_recsys.serving.server import Limits
+from ssl_recsys.training.export import load_export
+from ssl_recsys.training.rescale import rescale
 
 NEW = {"developer_name": "dev1", "categories": ["G1"], "title": "Beta game", "quality": 0.8}
 
@@ -22,6 +24,9 @@ NEW = {"developer_name": "dev1", "categories": ["G1"], "title": "Beta game", "qu
 def client(trained: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     model_dir = tmp_path_factory.mktemp("page") / "run"
     shutil.copytree(trained, model_dir)
+    # What is explained has the scale that the index has.
+    with files.locked(model_dir):
+        rescale(load_export(model_dir), model_dir, 0.8)
     models = Models.load([str(model_dir)], verify=True, keep_versions=0)
     with TestClient(make_app(models, Limits(hosts=("testserver",)))) as found:
         yield found
