@@ -81,7 +81,7 @@ def _lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
 _ADVICE = {
     "pays": (
         "Self-supervision is likely to pay, most on the tail: train with configs/auto.flags, which "
-        "tries alpha 0.1 and 1 against none."
+        "tries alpha 0.1 and 0.3 against none."
     ),
     "may_pay": (
         "Self-supervision may pay on the tail; compare a low alpha (--alpha=0.1) with "

@@ -64,15 +64,19 @@ def _keep(options: CalibrateOptions) -> None:
 
 
 def _show(options: CalibrateOptions) -> None:
-    from ssl_recsys.evaluation import calibration
+    from ssl_recsys.evaluation import calibration, metrics
     from ssl_recsys.evaluation.pairs import evaluate_pairs
     from ssl_recsys.evaluation.table import format_table
+    from ssl_recsys.training.checks import check_select_by
     from ssl_recsys.training.export import load_export
     from ssl_recsys.training.run import evaluation_data
 
     exported = load_export(options.model_dir, verify=options.verify)
     now = exported.trained_item_scale
     data = evaluation_data(exported, schema.VALIDATION, max_queries=options.max_queries)
+    check_select_by(
+        options.select_by, metrics.head_items(data.head, data.train_count)[data.item_row]
+    )
     as_trained = calibration.at_scale(data, 1 / now)
     found = {
         f"{scale:g}": evaluate_pairs(calibration.at_scale(as_trained, scale))

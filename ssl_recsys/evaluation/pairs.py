@@ -41,7 +41,8 @@ class EvaluationData:
       query_embeddings: `[num_queries, dim]` float32, L2-normalised, one for each distinct query.
       query_of_pair: `[num_pairs]` int, positions in `query_embeddings`.
       item_row: `[num_pairs]` int, catalog rows.
-      item_embeddings: `[num_items, dim]` float32, L2-normalised, in row order.
+      item_embeddings: `[num_items, dim]` float32, in row order; L2-normalised but for a scale of
+        trained items.
       train_count: `[num_items]` int, training pairs that have the item as their item side; the
         head is told by them.
       item_counts: the same of the pairs that the model was trained on, which may be a fraction;

@@ -1,7 +1,7 @@
 """Retrieval over the whole corpus, exact or by ScaNN, behind one small interface.
 
 Arrays go in and come out; embeddings are float32 and L2-normalised by the caller, so that a dot
-product is the paper's s(a, b).
+product is the paper's s(a, b), but for a scale of trained items (evaluation/calibration.py).
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class ScannSearch:
         """Builds an index.
 
         Args:
-          item_embeddings: `[num_items, dim]` float32, L2-normalised.
+          item_embeddings: `[num_items, dim]` float32, of length 1 or nearly so.
           params: if None, chosen from the corpus size, and how much is searched from a sample,
             so that recall@10 against exact search is 0.97 or more.
           sample_queries: `[num_queries, dim]` float32, queries as they will come, to sample from;

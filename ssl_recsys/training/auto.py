@@ -57,7 +57,7 @@ PATIENCE_STEPS, PATIENCE_EPOCHS = 400, 2
 # Steps of a probe: this share of the longest run.
 PROBE_SHARE = 1 / 12
 # Values on either side of the usual ones. If the first is better, the second is not tried.
-ALPHAS = (1.0, 0.0)
+ALPHAS = (0.3, 0.0)
 LEARNING_RATES = (0.2, 0.05)
 
 
