@@ -9,7 +9,17 @@ from collections.abc import Iterator
 import pytest
 import tensorflow as tf
 
-from ssl_recsys import baselines, cli, evaluate, files, manifest, paths, recommend, schema
+from ssl_recsys import (
+    baselines,
+    calibrate,
+    cli,
+    evaluate,
+    files,
+    manifest,
+    paths,
+    recommend,
+    schema,
+)
 from ssl_recsys.errors import InputError, Stopped
 from ssl_recsys.training.trainer import Trainer
 from tests import command_line
@@ -33,7 +43,8 @@ def remote_data(data_dir: pathlib.Path) -> str:
 
 
 def run(name: str, *arguments: str) -> None:
-    module = {"evaluate": evaluate, "recommend": recommend, "baselines": baselines}[name]
+    modules = (evaluate, recommend, baselines, calibrate)
+    (module,) = (one for one in modules if one.__name__ == f"ssl_recsys.{name}")
     options_class = getattr(module, f"{name.title()}Options")
     module.main(command_line.parse(options_class, *arguments))
 
@@ -83,6 +94,10 @@ def test_a_run_in_a_bucket_equals_one_on_disk(
 
     run("evaluate", f"--model_dir={remote}")
     assert read(f"{remote}/metrics.json")["overall"] == there["overall"]
+    for scale, same in (("0.5", False), ("1", True)):
+        run("calibrate", f"--model_dir={remote}", f"--scale={scale}")
+        run("evaluate", f"--model_dir={remote}")  # compares all files with their manifest
+        assert (read(f"{remote}/metrics.json")["overall"] == there["overall"]) == same
     arguments = ("--query=item 5", "--k=3", "--format=json", f"--output={remote}/found.jsonl")
     run("recommend", f"--model_dir={remote}", *arguments, "--exclude_known")
     (line,) = paths.as_path(f"{remote}/found.jsonl").read_text().splitlines()
