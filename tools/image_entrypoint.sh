@@ -37,7 +37,7 @@ case "${1-}" in
   ssl_recsys.* | pipelines.*) module="$1" ;;
   *)
     if ! command -v "$1" >/dev/null; then
-      echo "ssl-recsys: no command, module or program $1 (there are train, evaluate, baselines, advise | calibrate," \
+      echo "ssl-recsys: no command, module or program $1 (there are train, evaluate, baselines, advise, calibrate," \
         "recommend, embed, index, serve, wikipedia, app_install, interactions, synthetic, popularity, tune" \
         "and study)." >&2
       exit 2

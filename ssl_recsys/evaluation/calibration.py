@@ -102,6 +102,14 @@ def describe(chosen: Tried, tried: list[Tried], select_by: str) -> str:
     before, *_ = tried
     if len(tried) == 1:
         return "trained items stay as they are: validation pairs hold no others, or none of them"
+    if chosen.scale == 1:
+        first = tried[1]
+        return (
+            f"trained items stay as they are: times {first.scale:g} validation {select_by} is "
+            f"{first.value:.4f} (as they are {before.value:.4f}); recall of trained items "
+            f"{first.trained:.4f} ({before.trained:.4f}), of others {first.others:.4f} "
+            f"({before.others:.4f})"
+        )
     return (
         f"embeddings of trained items times {chosen.scale:g}: validation {select_by} "
         f"{chosen.value:.4f} (as they are {before.value:.4f}); recall of trained items "

@@ -76,6 +76,7 @@ def test_new_items_that_stand_too_low_are_raised() -> None:
 def test_new_items_that_stand_high_are_left_there() -> None:
     chosen, tried = calibration.choose(random_data(new_norm=2), "recall@50")
     assert (chosen.scale, [one.scale for one in tried]) == (1, [1, 0.98])
+    assert "stay as they are: times 0.98" in calibration.describe(chosen, tried, "recall@50")
 
 
 def test_the_metric_and_its_k_choose() -> None:
