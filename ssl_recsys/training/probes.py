@@ -107,7 +107,7 @@ class Probing:
             taken += count
             if halfway is None and self._num_steps <= 2 * taken < 2 * self._num_steps:
                 halfway = self._trainer.validation_ranks()
-                if self._is_hopeless(halfway, usual):
+                if is_hopeless(usual, halfway, self.query_of_pair):
                     ranks = halfway
                     break
         given_up = ranks is not None
@@ -134,13 +134,6 @@ class Probing:
             for begin in range(0, in_epoch, STEPS_PER_CALL):
                 yield batches, min(STEPS_PER_CALL, in_epoch - begin)
             left, epoch = left - in_epoch, epoch + 1
-
-    def _is_hopeless(self, ranks: npt.NDArray[np.int32], usual: Probe | None) -> bool:
-        if usual is None or usual.halfway is None:
-            return False
-        behind = metrics.recall_at(usual.halfway, K) - metrics.recall_at(ranks, K)
-        error = uncertainty.standard_error(usual.halfway, ranks, self.query_of_pair, K)
-        return behind > HOPELESS * error
 
     def try_others(
         self, usual: Probe, name: str, values: Sequence[float]
@@ -175,3 +168,14 @@ def better(usual: Probe, others: Iterable[Probe], query_of_pair: npt.NDArray[np.
         if other.recall - usual.recall > MARGIN * error:
             return other
     return usual
+
+
+def is_hopeless(
+    usual: Probe | None, halfway: npt.NDArray[np.int32], query_of_pair: npt.NDArray[np.intp]
+) -> bool:
+    """Whether a probe is far behind the usual one after half of the steps; of none it is not."""
+    if usual is None or usual.halfway is None:
+        return False
+    behind = metrics.recall_at(usual.halfway, K) - metrics.recall_at(halfway, K)
+    error = uncertainty.standard_error(usual.halfway, halfway, query_of_pair, K)
+    return behind > HOPELESS * error
