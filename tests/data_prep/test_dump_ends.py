@@ -175,10 +175,13 @@ def test_pieces_of_any_size_give_the_same_pages(tags, sizes):
     assert split(text, sizes) == split(text)
 
 
-@hypothesis.given(TAGS, st.integers(1, 100))
-def test_two_ranges_share_the_pages(tags, border):
+# Borders at a page's tag are left out, which may be many of the first ones that are drawn.
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.filter_too_much])
+@hypothesis.given(TAGS, st.integers(0, 10_000))
+def test_two_ranges_share_the_pages(tags, place):
     text = b"".join(tags)
-    hypothesis.assume(border < len(text))
+    hypothesis.assume(len(text) > 1)
+    border = 1 + place % (len(text) - 1)
     pages, counters = split(text)
     first, second = split(text, owned=border), split(text[border:])
     cut = border - 5  # a tag that the border cuts begins in the first range
