@@ -91,10 +91,10 @@ def choose(data: EvaluationData, select_by: str) -> tuple[Tried, list[Tried]]:
             break
     else:
         last = tried[-1]
-    k = _k(select_by)
-    error = uncertainty.standard_error(before.ranks, last.ranks, data.query_of_pair, k)
-    gain = metrics.recall_at(last.ranks, k) - metrics.recall_at(before.ranks, k)
-    return last if gain > MARGIN * error else before, tried
+    gains = uncertainty.is_ahead(
+        last.ranks, before.ranks, data.query_of_pair, _k(select_by), MARGIN
+    )
+    return last if gains else before, tried
 
 
 def describe(chosen: Tried, tried: list[Tried], select_by: str) -> str:

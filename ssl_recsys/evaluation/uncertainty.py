@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ssl_recsys.evaluation.metrics import DEFAULT_KS, HIT_RATE, PAIR_METRICS, RECALL, gains
+from ssl_recsys.evaluation.metrics import (
+    DEFAULT_KS,
+    HIT_RATE,
+    PAIR_METRICS,
+    RECALL,
+    gains,
+    recall_at,
+)
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -129,6 +136,26 @@ def standard_error(
     by_pair = gains(RECALL, second, k) - gains(RECALL, first, k)
     by_query = np.bincount(query_of_pair, by_pair)
     return float(np.sqrt(len(by_query)) * np.std(by_query) / len(by_pair))
+
+
+def is_ahead(
+    ranks: npt.NDArray[np.integer],
+    others: npt.NDArray[np.integer],
+    query_of_pair: npt.NDArray[np.integer],
+    k: int,
+    margin: float,
+) -> bool:
+    """Whether a model's Recall@k is more than `margin` standard errors above another's.
+
+    Args:
+      ranks: `[num_pairs]` int from 1, the model's ranks.
+      others: those of the other model.
+      query_of_pair: `[num_pairs]` int, positions of distinct queries.
+      k: number of items that are looked at.
+      margin: standard errors of the difference, see `standard_error`.
+    """
+    gain = recall_at(ranks, k) - recall_at(others, k)
+    return gain > margin * standard_error(others, ranks, query_of_pair, k)
 
 
 def metric_names(ks: Sequence[int]) -> tuple[str, ...]:

@@ -162,10 +162,9 @@ class Probing:
 def better(usual: Probe, others: Iterable[Probe], query_of_pair: npt.NDArray[np.intp]) -> Probe:
     """The first of the others that is better than the usual one beyond the noise, else that."""
     for other in others:
-        if other.is_given_up:
-            continue
-        error = uncertainty.standard_error(usual.ranks, other.ranks, query_of_pair, K)
-        if other.recall - usual.recall > MARGIN * error:
+        if not other.is_given_up and uncertainty.is_ahead(
+            other.ranks, usual.ranks, query_of_pair, K, MARGIN
+        ):
             return other
     return usual
 
@@ -176,6 +175,4 @@ def is_hopeless(
     """Whether a probe is far behind the usual one after half of the steps; of none it is not."""
     if usual is None or usual.halfway is None:
         return False
-    behind = metrics.recall_at(usual.halfway, K) - metrics.recall_at(halfway, K)
-    error = uncertainty.standard_error(usual.halfway, halfway, query_of_pair, K)
-    return behind > HOPELESS * error
+    return uncertainty.is_ahead(usual.halfway, halfway, query_of_pair, K, HOPELESS)

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 
-from ssl_recsys import files, manifest, paths
+from ssl_recsys import files, manifest
 from ssl_recsys.evaluation import calibration
 from ssl_recsys.training import run_dir
 from ssl_recsys.training.export import SETTINGS_FILE, TRAINED_ITEM_SCALE, Exported
@@ -27,10 +27,8 @@ def rescale(exported: Exported, model_dir: pathlib.Path, scale: float) -> None:
     target = model_dir / run_dir.EXPORT_DIR
     new = files.new_directory(target)
     written = (run_dir.EMBEDDINGS_FILE, SETTINGS_FILE, files.MANIFEST_FILE)
-    for path in paths.walk_files(exported.path):
-        name = path.relative_to(exported.path).as_posix()
-        if name not in written:
-            _link(path, new / name)
+    anew = shutil.ignore_patterns(*written)
+    shutil.copytree(exported.path, new, ignore=anew, copy_function=_link, dirs_exist_ok=True)
     items = calibration.scaled(
         exported.item_embeddings, exported.item_counts, scale / exported.trained_item_scale
     )
@@ -41,9 +39,8 @@ def rescale(exported: Exported, model_dir: pathlib.Path, scale: float) -> None:
     files.replace_directory(new, target)
 
 
-def _link(source: pathlib.Path, target: pathlib.Path) -> None:
+def _link(source: str, target: str) -> None:
     """The same file under another name, or a copy where the file system has no links."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:

@@ -108,7 +108,7 @@ def test_a_run_chooses_its_settings_once(
     drawn = record["chosen"]["mixed_negatives"]
     assert tried[:2] == [(0, 0.1, 0.1), (64, 0.1, 0.1)]
     alpha = record["chosen"]["alpha"]
-    alphas = [0.3] if alpha == 0.3 else [0.3, 0.0]  # 0 is not tried where 1 is better
+    alphas = [0.3] if alpha == 0.3 else [0.3, 0.0]  # 0 is not tried where .3 is better
     assert tried[2:] == [*((drawn, one, 0.1) for one in alphas), (drawn, alpha, 0.2)]
     recalls = [one["validation_recall@50"] for one in record["probes"]]
     assert len(set(recalls)) > 1  # alpha and rate reach the compiled step
